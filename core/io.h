@@ -1,0 +1,85 @@
+/* io - files in and out: streams that decompress, files that appear whole or not at all, manifests. */
+#ifndef SLUICE_CORE_IO_H
+#define SLUICE_CORE_IO_H
+#include "core/arena.h"
+#include "core/hash.h"
+#include "core/str.h"
+#include <stdio.h>
+
+enum {
+    IO_PATH_MAX = 4096,          /* bytes of a path, NUL included */
+    IO_LINE_MAX = 64 << 20,      /* bytes of one line a reader returns; longer is ERR_FORMAT */
+};
+
+/* ---- whole files ---- */
+/* Reads a file of at most max bytes to the heap (free *out). A directory, a missing file or one over
+ * max is an error that names path, size and remedy. */
+int io_read_file(const char *path, size_t max, char **out, size_t *out_len);
+/* Writes bytes to path by the atomic way below. */
+int io_write_file(const char *path, struct str bytes);
+bool io_exists(const char *path);
+int io_size(const char *path, uint64_t *bytes);
+int io_mkdirs(const char *path);                       /* mkdir -p */
+int io_remove_tree(const char *path);                  /* rm -r; never follows links; missing is fine */
+/* Joins into a caller's buffer of IO_PATH_MAX; ERR_LIMIT when it does not fit. */
+int io_path(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
+/* Sorted list of the files that match a glob, a directory (its files) or a single path; strings live
+ * in the arena. ERR_USAGE naming the pattern when nothing matches. */
+int io_glob(const char *pattern, struct arena *a, const char ***paths, size_t *count);
+uint64_t io_disk_free(const char *path);               /* bytes, 0 when unknown */
+
+/* ---- reading streams ---- */
+/* Plain, gzip (any number of members, ISA-L) or zstd, told by magic bytes, never by name. Memory is
+ * fixed whatever the file's size. One thread at a time. "-" is standard input. */
+struct io_reader;
+int io_open(struct io_reader **out, const char *path);
+/* Up to len bytes; 0 at the end. A cut or damaged stream is ERR_FORMAT with file and byte offset. */
+int64_t io_read(struct io_reader *r, void *to, size_t len);
+/* The next line without its \n (and \r); valid until the next call. 1 a line, 0 end. */
+int io_read_line(struct io_reader *r, struct str *line);
+uint64_t io_offset(const struct io_reader *r);         /* decompressed bytes handed out so far */
+void io_close(struct io_reader *r);
+
+/* ---- writing: temp file in the same folder -> fsync -> rename -> fsync folder ---- */
+enum io_format { IO_PLAIN, IO_ZSTD, IO_GZIP };
+struct io_writer;
+/* Starts PATH.tmp-PID; nothing appears at path before io_commit. Creates missing folders. */
+int io_create(struct io_writer **out, const char *path, enum io_format format, int level);
+int io_write(struct io_writer *w, const void *bytes, size_t len);
+int io_write_str(struct io_writer *w, struct str s);
+uint64_t io_written(const struct io_writer *w);        /* uncompressed bytes so far */
+/* Ends the stream, syncs, renames and frees w, whatever it returns. *info (may be NULL): the file's
+ * size on disk and its XXH3-128. On failure the temp file is gone and path is as it was. */
+struct io_info { uint64_t bytes; struct hash128 hash; };
+int io_commit(struct io_writer *w, struct io_info *info);
+void io_abandon(struct io_writer *w);                  /* removes the temp file; NULL is fine */
+/* The folder's entry on disk: after renames done by other means (LMDB). */
+int io_sync_dir(const char *dir);
+/* Removes leftovers (*.tmp-*) of dead processes below dir. */
+int io_sweep_temps(const char *dir);
+int io_hash_file(const char *path, struct io_info *info);
+
+/* ---- manifests: what a task finished ---- */
+/* One JSON file a task: {"task","shard","recipe","outputs":[{"path","bytes","xxh3"}],"counts":{...}}.
+ * It is written last; its presence with outputs of the right size means the task is done. */
+enum { MANIFEST_OUTPUTS_MAX = 4096, MANIFEST_COUNTS_MAX = 64 };
+struct manifest_count { char name[48]; uint64_t value; };
+struct manifest {
+    char task[48], recipe_hash[33];
+    uint32_t shard, shard_count;
+    struct manifest_output { char path[256]; struct io_info info; } *output; /* relative to the run */
+    uint32_t output_count;
+    struct manifest_count count[MANIFEST_COUNTS_MAX];
+    uint32_t count_count;
+};
+int manifest_add_output(struct manifest *m, const char *relative_path, const struct io_info *info);
+int manifest_add_count(struct manifest *m, const char *name, uint64_t value); /* adds to an old one */
+uint64_t manifest_get_count(const struct manifest *m, const char *name);      /* 0 when absent */
+int manifest_write(const struct manifest *m, const char *run_dir, const char *path);
+/* 1 when path holds a manifest of this recipe hash and every output exists with its size (and, with
+ * verify, its hash); 0 when there is none or an output is missing or short (then it must be redone);
+ * ERR_USAGE when it was written by another recipe. */
+int manifest_check(struct manifest *m, const char *run_dir, const char *path, const char *recipe_hash,
+                   bool verify);
+void manifest_free(struct manifest *m);
+#endif

@@ -1,0 +1,41 @@
+/* json - reading JSON into an arena and writing it into a buffer; hostile input costs bounded time. */
+#ifndef SLUICE_CORE_JSON_H
+#define SLUICE_CORE_JSON_H
+#include "core/arena.h"
+#include "core/str.h"
+
+enum { JSON_DEPTH_MAX = 64 };
+enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
+/* A value; children are a linked list in input order. Strings are unescaped UTF-8 in the arena (they
+ * may hold NUL). For numbers both forms are kept: `number` and the source text in `string`. */
+struct json {
+    enum json_type type;
+    bool boolean;
+    double number;
+    struct str key;      /* when the parent is an object */
+    struct str string;
+    struct json *child, *next;
+    uint32_t count;      /* children */
+};
+/* Parses one value and nothing but white space behind it. ERR_FORMAT with the byte offset. */
+int json_parse(struct arena *a, struct str text, struct json **out);
+const struct json *json_get(const struct json *object, const char *key); /* NULL when absent */
+/* Typed access with a default for absent or otherwise typed values. */
+struct str json_str(const struct json *object, const char *key, struct str preset);
+double json_num(const struct json *object, const char *key, double preset);
+bool json_u64(const struct json *value, uint64_t *out); /* exact, from the source text */
+
+/* Writing: the caller places commas through the helpers; strings are escaped, invalid UTF-8 becomes
+ * U+FFFD, and `<` `>` `&` U+2028 U+2029 are escaped so that the text is safe inside HTML. */
+struct json_writer { struct buf *to; int depth; bool first[JSON_DEPTH_MAX]; bool after_key; };
+void json_begin(struct json_writer *w, struct buf *to);
+void json_open(struct json_writer *w, char bracket);    /* '{' or '[' */
+void json_close(struct json_writer *w, char bracket);   /* '}' or ']' */
+void json_key(struct json_writer *w, const char *key);
+void json_put_str(struct json_writer *w, struct str s);
+void json_put_u64(struct json_writer *w, uint64_t v);
+void json_put_i64(struct json_writer *w, int64_t v);
+void json_put_num(struct json_writer *w, double v);     /* shortest form that reads back; NaN: null */
+void json_put_bool(struct json_writer *w, bool v);
+void json_put_null(struct json_writer *w);
+#endif

@@ -1,0 +1,40 @@
+/* parquet - columnar files that pyarrow, DuckDB and the Hugging Face viewer open: flat schemas only. */
+#ifndef SLUICE_CORE_PARQUET_H
+#define SLUICE_CORE_PARQUET_H
+#include "core/arena.h"
+#include "core/io.h"
+
+enum pq_type { PQ_STRING, PQ_U64, PQ_U32, PQ_F32, PQ_BOOL };
+enum { PQ_COLUMNS_MAX = 160, PQ_GROUP_ROWS = 65536 };
+struct pq_column { char name[64]; enum pq_type type; bool optional; /* may be null */ bool dictionary; /* few distinct strings */ };
+/* Writes one file atomically: row groups of PQ_GROUP_ROWS rows, zstd pages, PLAIN or dictionary encoding,
+ * min/max statistics. The same rows give the same bytes. */
+struct pq_writer;
+int pq_create(struct pq_writer **out, const char *path, const struct pq_column *columns, int count);
+/* One row: a value for every column in order, then pq_end_row. NaN in an optional F32 column is null. */
+void pq_put_str(struct pq_writer *w, struct str v);   /* must be valid UTF-8; ptr NULL: null */
+void pq_put_u64(struct pq_writer *w, uint64_t v);     /* U64 and U32 columns */
+void pq_put_f32(struct pq_writer *w, float v);
+void pq_put_bool(struct pq_writer *w, bool v);
+void pq_put_null(struct pq_writer *w);
+int pq_end_row(struct pq_writer *w);
+/* Key and value of the file's metadata (before commit). */
+int pq_meta(struct pq_writer *w, const char *key, struct str value);
+int pq_commit(struct pq_writer *w, struct io_info *info);
+void pq_abandon(struct pq_writer *w);
+
+/* Reads flat files as this writer makes them (and others' with the same encodings; what it does not
+ * know is ERR_FORMAT naming column and encoding). Every size is checked before it is used. */
+struct pq_reader;
+int pq_open(struct pq_reader **out, const char *path);
+int pq_column_count(const struct pq_reader *r);
+const struct pq_column *pq_column(const struct pq_reader *r, int index);
+int pq_find(const struct pq_reader *r, const char *name);          /* -1 when absent */
+uint64_t pq_rows(const struct pq_reader *r);
+int pq_groups(const struct pq_reader *r);
+struct str pq_get_meta(const struct pq_reader *r, const char *key); /* ptr NULL when absent */
+/* One column of one row group, decoded into the arena: array of rows values. valid[i] 0 = null. */
+struct pq_data { uint32_t rows; const uint8_t *valid; const struct str *str; const uint64_t *u64; const float *f32; };
+int pq_read(struct pq_reader *r, int group, int column, struct arena *a, struct pq_data *out);
+void pq_close(struct pq_reader *r);
+#endif

@@ -1,0 +1,80 @@
+/* crawl - gets web archives and reads them: Common Crawl's layout over libcurl, WARC record by record. */
+#ifndef SLUICE_CRAWL_CRAWL_H
+#define SLUICE_CRAWL_CRAWL_H
+#include "core/arena.h"
+#include "core/io.h"
+#include "core/pipe.h"
+
+/* ---- fetching files (crawl/fetch.c) ---- */
+struct fetch_conf {
+    const char *user_agent;          /* must hold a contact for public hosts: "sluice/0.1 (+mail)" */
+    int64_t connections;             /* at most this many at a time */
+    int64_t retries;                 /* per file, with back-off and Retry-After */
+    int64_t connect_ms, stall_ms;    /* give up connecting / on a stream slower than 1 KB/s */
+    uint64_t file_max;               /* bytes; more is refused */
+};
+struct fetch_item { const char *url, *path; uint64_t bytes; int rc; };   /* out: bytes, rc */
+/* Downloads every item to its path, several at a time; https, http and file URLs. A partial download
+ * stays beside it as PATH.part and is resumed by range (If-Range) next time. A file appears at its path
+ * only after its size matched and, for .gz, every gzip member's CRC. Returns the first error. */
+int fetch_all(const struct fetch_conf *conf, struct fetch_item *items, size_t count, struct progress *p);
+/* One small document to memory (free *out). */
+int fetch_memory(const struct fetch_conf *conf, const char *url, size_t max, char **out, size_t *len);
+
+/* ---- Common Crawl's layout (crawl/commoncrawl.c) ---- */
+struct crawl_conf {
+    const char *base;       /* https://data.commoncrawl.org/, http://..., file:///...: any mirror */
+    const char *crawl;      /* CC-MAIN-2024-22 */
+    const char *kind;       /* warc | wet */
+    int64_t files;          /* 0: all; else a deterministic sample of so many by seed */
+    int64_t seed;
+    const char *cache;      /* folder the files land in: <cache>/<path below base> */
+    struct fetch_conf fetch;
+};
+extern const struct opt crawl_opts[];      /* rows over struct crawl_conf */
+/* Fetches <base>/crawl-data/<crawl>/<kind>.paths.gz, picks files, downloads what is missing; out: local
+ * paths in the list's order, in the arena. */
+int crawl_files(const struct crawl_conf *conf, struct arena *a, const char ***paths, size_t *count);
+
+/* ---- WARC (crawl/warc.c) ---- */
+/* Streams a .warc, .warc.gz (per-record or whole-file gzip, ISA-L) record by record in fixed memory. Good
+ * records are found whatever their neighbours look like: after damage it resyncs at the next gzip member
+ * or WARC/ line and counts what was lost. */
+struct warc_stats { uint64_t records, responses, skipped, damaged, lost_bytes, compressed_bytes; };
+struct warc_record {
+    uint64_t offset;                 /* in the stored file: start of its gzip member, or of the record */
+    struct str type, target_uri, date, record_id, content_type, truncated, payload_type; /* header fields */
+    struct str header;               /* the whole WARC header block */
+    struct str body;                 /* block, cut at body_max; valid until the next call */
+    uint64_t content_length;         /* as declared */
+    bool cut;                        /* the body was longer than body_max and is not whole */
+};
+struct warc_reader;
+int warc_open(struct warc_reader **out, const char *path, size_t body_max);
+int warc_next(struct warc_reader *r, struct warc_record *rec);   /* 1 a record, 0 end, <0 the machine failed */
+const struct warc_stats *warc_stats(const struct warc_reader *r);
+void warc_close(struct warc_reader *r);
+/* Parts of an HTTP response block: status, headers, body with chunked and gzip/deflate/brotli undone (out
+ * buffer from the arena, at most body_max). Lenient as Common Crawl needs it: bad chunks -> raw bytes. */
+struct http_response { int status; struct str content_type, charset, body; bool too_large; };
+int http_parse(struct arena *a, struct str block, size_t body_max, struct http_response *out);
+
+/* ---- URLs (crawl/url.c) ---- */
+struct url_parts { struct str scheme, host, port, path, query; };
+bool url_split(struct str url, struct url_parts *out);            /* absolute URLs; false: not one */
+
+/* ---- sources for the pipeline (crawl/source.c) ---- */
+/* Opens one input file as a source of documents: WARC (response and resource records with HTML or text,
+ * conversion records as text), jsonl(.gz/.zst) with text and url or id, or plain text (one document a
+ * file). Told by content, not by name. Every record that could hold a document becomes one doc; records
+ * that are none by type (warcinfo, request, metadata, revisit) are only counted. A record whose body is not
+ * text (image, PDF), empty, not 200 or too large still becomes a doc, already dropped by one of the rules
+ * source_rules() registered, so that the ledger knows it. */
+struct input;
+int source_rules(struct schema *schema);
+int source_open(struct input **out, const char *path, uint32_t item, size_t record_max, const struct schema *schema);
+int source_fill(void *self, struct batch *b);                     /* struct source.fill */
+uint64_t source_bytes(const struct input *in);                    /* stored bytes read so far, for progress */
+void source_counts(const struct input *in, struct warc_stats *out);
+void source_close(struct input *in);
+#endif

@@ -1,0 +1,116 @@
+/* harness - runs the registered tests, each in a child process, and counts what passed. */
+#include "tests/test.h"
+
+#include "core/io.h"
+
+#include <fnmatch.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TESTS_MAX = 4096, EXIT_SKIP = 77 };
+static struct { const char *name; test_fn *fn; int seconds; } tests[TESTS_MAX];
+static int test_count;
+static char dir[256];
+
+void test_register(const char *name, test_fn *fn, int seconds)
+{
+    if (test_count == TESTS_MAX)
+        abort();
+    tests[test_count].name = name;
+    tests[test_count].fn = fn;
+    tests[test_count++].seconds = seconds;
+}
+
+void test_fail(const char *file, int line, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "    %s:%d: ", file, line);
+    vfprintf(stderr, fmt, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    exit(1);
+}
+
+void test_skip(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    fprintf(stderr, "    skipped: ");
+    vfprintf(stderr, fmt, args);
+    fprintf(stderr, "\n");
+    va_end(args);
+    exit(EXIT_SKIP);
+}
+
+const char *test_dir(void) { return dir; }
+
+const char *test_data(const char *relative)
+{
+    static char path[4][IO_PATH_MAX];
+    static int next;
+    const char *root = getenv("SLUICE_DATA");
+    char *out = path[next++ % 4];
+    snprintf(out, IO_PATH_MAX, "%s/%s", root ? root : "../shared/data", relative);
+    if (access(out, R_OK) != 0)
+        test_skip("%s is not here", out);
+    return out;
+}
+
+uint64_t test_random(uint64_t *state) { return hash_mix((*state)++); }
+
+static int by_name(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static int run_one(int index)
+{
+    snprintf(dir, sizeof dir, "/tmp/sluice-test-%d-%d", (int)getpid(), index);
+    io_remove_tree(dir);
+    if (io_mkdirs(dir) < 0)
+        return 1;
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        setpgid(0, 0);
+        alarm((unsigned)tests[index].seconds);
+        tests[index].fn();
+        exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    kill(-pid, SIGKILL); /* children a failed test left behind */
+    io_remove_tree(dir);
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    fprintf(stderr, "    ended by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
+    return 1;
+}
+
+int main(int argc, char **argv)
+{
+    int passed = 0, failed = 0, skipped = 0;
+    qsort(tests, (size_t)test_count, sizeof tests[0], by_name);
+    for (int i = 0; i < test_count; i++) {
+        bool wanted = argc < 2;
+        for (int k = 1; k < argc; k++)
+            wanted |= fnmatch(argv[k], tests[i].name, 0) == 0;
+        if (!wanted)
+            continue;
+        struct timespec t0, t1;
+        clock_gettime(CLOCK_MONOTONIC, &t0);
+        int rc = run_one(i);
+        clock_gettime(CLOCK_MONOTONIC, &t1);
+        double seconds = (double)(t1.tv_sec - t0.tv_sec) + (double)(t1.tv_nsec - t0.tv_nsec) * 1e-9;
+        passed += rc == 0;
+        skipped += rc == EXIT_SKIP;
+        failed += rc != 0 && rc != EXIT_SKIP;
+        printf("%s %s (%.2f s)\n", rc == 0 ? "ok  " : rc == EXIT_SKIP ? "skip" : "FAIL", tests[i].name, seconds);
+    }
+    printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
+    return failed ? 1 : 0;
+}
