@@ -23,8 +23,12 @@ static inline bool uc_is_space(uint32_t cp) { return uc_class(cp) == UC_SPACE; }
 uint32_t uc_lower(uint32_t cp);            /* simple lower-case mapping */
 bool uc_is_decimal(uint32_t cp);           /* Nd */
 bool uc_is_nonspacing(uint32_t cp);        /* Mn */
-/* Han, Kana, Hangul, Thai, Lao, Khmer, Myanmar: scripts written without spaces between words. */
+/* Letters and marks of Han, Kana, Thai, Lao, Khmer and Myanmar: scripts written without spaces between
+ * words. Not Hangul: Korean puts spaces between words. */
 bool uc_is_spaceless(uint32_t cp);
-/* First code point of the canonical decomposition, fully applied (NFD), into out (at most 4): count. */
+/* Invisible format characters that belong to the text around them (soft hyphen, joiners, direction
+ * marks): Cf without the visible prefix signs and without U+200B, which parts words. */
+bool uc_is_ignorable(uint32_t cp);
+/* Canonical decomposition, fully applied (NFD), into out: how many code points, 1 (itself) to 4. */
 int uc_decompose(uint32_t cp, uint32_t out[4]);
 #endif
