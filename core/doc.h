@@ -84,9 +84,10 @@ void doc_set_text(struct doc *d, struct str text);
 /* ---- shared views, built once and kept in the batch arena; NULL span with count 0 on no memory ---- */
 /* Lines: text split at \n (the \n not included; a last empty line after a final \n is not counted). */
 struct view doc_lines(struct batch *b, struct doc *d);
-/* Words of the native dialect `sluice@1`: maximal runs of letters, marks and numbers (UAX #29-like: an
- * apostrophe, full stop or comma between two of them joins); one code point a word in spaceless scripts;
- * every other non-space code point run is a word of its own class (symbol words). */
+/* Words of the native dialect `sluice@1`, after UAX #29: maximal runs of letters, marks and numbers; between
+ * two letters or two numbers an apostrophe or full stop joins, between two numbers a comma; in spaceless
+ * scripts each letter with its marks is a word; every other run of one class (punctuation, symbols, the
+ * rest) is a word of its own (a symbol word). Invisible format characters never part or make a word. */
 struct view doc_words(struct batch *b, struct doc *d);
 /* The same over any text, for tests and for text outside batches. */
 int text_words(struct arena *a, struct str text, struct view *out);

@@ -3,7 +3,6 @@
 
 #include "core/unicode_table.h"
 
-enum { CLASS_BITS = 15, DECIMAL = 16, NONSPACING = 32, SPACELESS = 64, IGNORABLE = 128 };
 enum { LAST_CODE_POINT = 0x10FFFF };
 
 static inline uint8_t props_of(uint32_t cp)
@@ -15,15 +14,17 @@ static inline uint8_t props_of(uint32_t cp)
     return props_value[(uint32_t)props_block[cp >> 7] << 7 | (cp & 127)];
 }
 
-enum uc_class uc_class(uint32_t cp) { return (enum uc_class)(props_of(cp) & CLASS_BITS); }
+uint8_t uc_props(uint32_t cp) { return props_of(cp); }
 
-bool uc_is_decimal(uint32_t cp) { return (props_of(cp) & DECIMAL) != 0; }
+enum uc_class uc_class(uint32_t cp) { return (enum uc_class)(props_of(cp) & UC_CLASS_BITS); }
 
-bool uc_is_nonspacing(uint32_t cp) { return (props_of(cp) & NONSPACING) != 0; }
+bool uc_is_decimal(uint32_t cp) { return (props_of(cp) & UC_DECIMAL) != 0; }
 
-bool uc_is_spaceless(uint32_t cp) { return (props_of(cp) & SPACELESS) != 0; }
+bool uc_is_nonspacing(uint32_t cp) { return (props_of(cp) & UC_NONSPACING) != 0; }
 
-bool uc_is_ignorable(uint32_t cp) { return (props_of(cp) & IGNORABLE) != 0; }
+bool uc_is_spaceless(uint32_t cp) { return (props_of(cp) & UC_SPACELESS) != 0; }
+
+bool uc_is_ignorable(uint32_t cp) { return (props_of(cp) & UC_IGNORABLE) != 0; }
 
 uint32_t uc_lower(uint32_t cp)
 {

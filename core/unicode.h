@@ -17,6 +17,9 @@ enum uc_class {
     UC_SPACE,      /* White_Space: 9-13 20 85 A0 1680 2000-200A 2028 2029 202F 205F 3000 */
 };
 enum uc_class uc_class(uint32_t cp);
+/* All properties at once, for loops that ask for several: the class in the low bits, then flags. */
+enum { UC_CLASS_BITS = 15, UC_DECIMAL = 16, UC_NONSPACING = 32, UC_SPACELESS = 64, UC_IGNORABLE = 128 };
+uint8_t uc_props(uint32_t cp);
 static inline bool uc_is_letter(uint32_t cp) { enum uc_class c = uc_class(cp); return c >= UC_UPPER && c <= UC_LETTER; }
 static inline bool uc_is_number(uint32_t cp) { return uc_class(cp) == UC_NUMBER; }
 static inline bool uc_is_space(uint32_t cp) { return uc_class(cp) == UC_SPACE; }

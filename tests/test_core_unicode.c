@@ -6,8 +6,14 @@
 TEST(core_unicode_class_totals)
 {
     static const long want[] = {
-        [UC_UPPER] = 1831 + 31, [UC_LOWER] = 2227, [UC_LETTER] = 334 + 127333, [UC_MARK] = 1950 + 445 + 13,
-        [UC_NUMBER] = 660 + 236 + 895, [UC_PUNCT] = 819, [UC_SYMBOL] = 948 + 63 + 125 + 6605, [UC_SPACE] = 25,
+        [UC_UPPER] = 1831 + 31,
+        [UC_LOWER] = 2227,
+        [UC_LETTER] = 334 + 127333,
+        [UC_MARK] = 1950 + 445 + 13,
+        [UC_NUMBER] = 660 + 236 + 895,
+        [UC_PUNCT] = 819,
+        [UC_SYMBOL] = 948 + 63 + 125 + 6605,
+        [UC_SPACE] = 25,
     };
     long got[9] = {0}, decimals = 0, nonspacing = 0;
     for (uint32_t cp = 0; cp <= 0x10FFFF; cp++) {
@@ -43,9 +49,11 @@ TEST(core_unicode_class_examples)
 
 TEST(core_unicode_spaceless_scripts)
 {
-    static const uint32_t yes[] = {0x4E00, 0x9FFF, 0x3042, 0x30AB, 0x30FC, 0xFF76, 0x0E01, 0x0E31, 0x0E81,
-                                   0x1780, 0x1000, 0x3005, 0x20000, 0x31350 - 6, 0xF900};
-    static const uint32_t no[] = {'a', 0xAC00, 0x0E50, 0x0410, 0x3001, 0xFF21, 0x31350, 0x10FFFF, UINT32_MAX};
+    static const uint32_t yes[] = {0x4E00, 0x9FFF, 0x3042,  0x30AB,      0x30FC,
+                                   0xFF76, 0x0E01, 0x0E31,  0x0E81,      0x1780,
+                                   0x1000, 0x3005, 0x20000, 0x31350 - 6, 0xF900};
+    static const uint32_t no[] = {'a',    0xAC00,  0x0E50,   0x0410,    0x3001,
+                                  0xFF21, 0x31350, 0x10FFFF, UINT32_MAX};
     for (size_t i = 0; i < COUNT_OF(yes); i++)
         if (!uc_is_spaceless(yes[i]))
             test_fail(__FILE__, __LINE__, "U+%04X is not spaceless", (unsigned)yes[i]);
@@ -57,17 +65,19 @@ TEST(core_unicode_spaceless_scripts)
 TEST(core_unicode_lower)
 {
     static const uint32_t pair[][2] = {
-        {'A', 'a'}, {'Z', 'z'}, {'@', '@'}, {'[', '['}, {0xC4, 0xE4}, {0x130, 'i'}, {0x1C4, 0x1C6}, {0x1C5, 0x1C6},
-        {0x3A3, 0x3C3}, {0x410, 0x430}, {0x1E9E, 0xDF}, {0x2126, 0x3C9}, {0x212A, 'k'}, {0xA78D, 0x265},
-        {0x10A0, 0x2D00}, {0x10400, 0x10428}, {0x1E900, 0x1E922}, {0xDF, 0xDF}, {0x4E00, 0x4E00},
-        {UINT32_MAX, UINT32_MAX},
+        {'A', 'a'},         {'Z', 'z'},      {'@', '@'},       {'[', '['},
+        {0xC4, 0xE4},       {0x130, 'i'},    {0x1C4, 0x1C6},   {0x1C5, 0x1C6},
+        {0x3A3, 0x3C3},     {0x410, 0x430},  {0x1E9E, 0xDF},   {0x2126, 0x3C9},
+        {0x212A, 'k'},      {0xA78D, 0x265}, {0x10A0, 0x2D00}, {0x10400, 0x10428},
+        {0x1E900, 0x1E922}, {0xDF, 0xDF},    {0x4E00, 0x4E00}, {UINT32_MAX, UINT32_MAX},
     };
     int mapped = 0;
     for (size_t i = 0; i < COUNT_OF(pair); i++)
         CHECK_INT(uc_lower(pair[i][0]), pair[i][1]);
     for (uint32_t cp = 0; cp <= 0x10FFFF; cp++)
         mapped += uc_lower(cp) != cp;
-    CHECK_INT(mapped, 1433); /* entries of UnicodeData-14.0.0.txt with a simple lower-case mapping */
+    CHECK_INT(mapped,
+              1433); /* entries of UnicodeData-14.0.0.txt with a simple lower-case mapping */
 }
 
 static bool decomposes(uint32_t cp, const uint32_t *want, int count)
@@ -94,5 +104,6 @@ TEST(core_unicode_decompose)
     uint32_t out[4];
     for (uint32_t cp = 0; cp <= 0x10FFFF; cp++)
         changed += uc_decompose(cp, out) > 1 || out[0] != cp;
-    CHECK_INT(changed, 11172 + 2061); /* syllables, and canonical mappings of UnicodeData-14.0.0.txt */
+    CHECK_INT(changed,
+              11172 + 2061); /* syllables, and canonical mappings of UnicodeData-14.0.0.txt */
 }
