@@ -12,8 +12,8 @@ enum {
 };
 
 /* ---- whole files ---- */
-/* Reads a file of at most max bytes to the heap (free *out). A directory, a missing file or one over
- * max is an error that names path, size and remedy. */
+/* Reads a file of at most max bytes to the heap (free *out); a NUL not counted in *out_len stands behind
+ * it. A directory or a missing file is ERR_USAGE, one over max ERR_LIMIT, each naming path and remedy. */
 int io_read_file(const char *path, size_t max, char **out, size_t *out_len);
 /* Writes bytes to path by the atomic way below. */
 int io_write_file(const char *path, struct str bytes);
@@ -23,10 +23,14 @@ int io_mkdirs(const char *path);                       /* mkdir -p */
 int io_remove_tree(const char *path);                  /* rm -r; never follows links; missing is fine */
 /* Joins into a caller's buffer of IO_PATH_MAX; ERR_LIMIT when it does not fit. */
 int io_path(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* Sorted list of the files that match a glob, a directory (its files) or a single path; strings live
- * in the arena. ERR_USAGE naming the pattern when nothing matches. */
+/* Sorted list of the files that match a glob, a directory (its own files) or a single path; strings
+ * live in the arena. Folders, hidden files and writers' temp files are left out. "-" is itself.
+ * ERR_USAGE naming the pattern when nothing matches. */
 int io_glob(const char *pattern, struct arena *a, const char ***paths, size_t *count);
-uint64_t io_disk_free(const char *path);               /* bytes, 0 when unknown */
+uint64_t io_disk_free(const char *path);               /* bytes, 0 when unknown; path need not exist */
+/* Opens a file (no directory) for reading: the descriptor, or ERR_USAGE when there is none. *bytes: its
+ * size, 0 when it is not a regular file. For readers that need the file itself. */
+int io_open_file(const char *path, uint64_t *bytes);
 
 /* ---- reading streams ---- */
 /* Plain, gzip (any number of members, ISA-L) or zstd, told by magic bytes, never by name. Memory is
@@ -38,6 +42,7 @@ int64_t io_read(struct io_reader *r, void *to, size_t len);
 /* The next line without its \n (and \r); valid until the next call. 1 a line, 0 end. */
 int io_read_line(struct io_reader *r, struct str *line);
 uint64_t io_offset(const struct io_reader *r);         /* decompressed bytes handed out so far */
+uint64_t io_stored(const struct io_reader *r);         /* bytes of the file itself used so far */
 void io_close(struct io_reader *r);
 
 /* ---- writing: temp file in the same folder -> fsync -> rename -> fsync folder ---- */
@@ -55,8 +60,11 @@ int io_commit(struct io_writer *w, struct io_info *info);
 void io_abandon(struct io_writer *w);                  /* removes the temp file; NULL is fine */
 /* The folder's entry on disk: after renames done by other means (LMDB). */
 int io_sync_dir(const char *dir);
-/* Removes leftovers (*.tmp-*) of dead processes below dir. */
+/* Removes leftover files (*.tmp-DIGITS) of dead processes below dir. A live writer holds a lock on its
+ * temp file, so that one on another machine of a shared disk is not robbed. */
 int io_sweep_temps(const char *dir);
+/* True when name is that of a writer's temp file; *pid (may be NULL) is its process. */
+bool io_is_temp(const char *name, uint64_t *pid);
 int io_hash_file(const char *path, struct io_info *info);
 
 /* ---- manifests: what a task finished ---- */
