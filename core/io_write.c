@@ -1,8 +1,8 @@
 /* io_write - files that appear whole or not at all, plain, zstd or gzip.
  *
  * temp file beside the target -> write -> fsync -> rename -> fsync of the folder. Whatever goes
- * wrong before the rename leaves the target as it was. The temp file is locked while it is written:
- * a second writer of the same path, or a sweep on another machine, sees that somebody is at work. */
+ * wrong before the rename leaves the target as it was. The temp file is locked while it is
+ * written: a second writer of the same path, or a sweep on another machine, sees the lock. */
 #include "core/io.h"
 
 #include "core/err.h"

@@ -17,9 +17,12 @@ struct json {
     struct json *child, *next;
     uint32_t count;      /* children */
 };
-/* Parses one value and nothing but white space behind it. ERR_FORMAT with the byte offset. */
+/* Parses one value and nothing but white space behind it. ERR_FORMAT with the byte offset; strict but
+ * for text: broken UTF-8 and lone surrogates become U+FFFD. NaN, infinities and numbers beyond a double
+ * are errors. About 80 bytes of arena a value; ERR_LIMIT when it is full. */
 int json_parse(struct arena *a, struct str text, struct json **out);
-const struct json *json_get(const struct json *object, const char *key); /* NULL when absent */
+/* The member, the last one where a key stands twice (as in Python); NULL when absent or no object. */
+const struct json *json_get(const struct json *object, const char *key);
 /* Typed access with a default for absent or otherwise typed values. */
 struct str json_str(const struct json *object, const char *key, struct str preset);
 double json_num(const struct json *object, const char *key, double preset);
