@@ -1,7 +1,7 @@
 /* log - people read stderr, programs read metrics.jsonl; colour and animation only on a terminal. */
 #ifndef SLUICE_CORE_LOG_H
 #define SLUICE_CORE_LOG_H
-#include "core/base.h"
+#include "core/str.h"
 #include <stdatomic.h>
 
 enum log_level { LOG_QUIET, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -19,13 +19,18 @@ struct progress {
     const char *unit;                /* "records", "steps" */
     uint64_t total, bytes_total;     /* 0: unknown */
     _Atomic uint64_t done, bytes, kept;
-    uint64_t start_ns, shown_ns;
+    uint64_t start_ns;
+    _Atomic uint64_t shown_ns;
     bool show_kept;
 };
+/* Resets everything; set bytes_total and show_kept behind it. */
 void progress_begin(struct progress *p, const char *what, const char *unit, uint64_t total);
 void progress_add(struct progress *p, uint64_t done, uint64_t bytes, uint64_t kept);
 void progress_note(struct progress *p, const char *fmt, ...) PRINTF_LIKE(2, 3); /* draws now, with a tail text */
 void progress_end(struct progress *p);   /* final line with totals and rates */
+/* The line itself as it stands after elapsed_ns: for status pages and tests. ETA and share come from
+ * bytes when bytes_total is known, else from total. */
+void progress_text(const struct progress *p, uint64_t elapsed_ns, bool final, struct buf *to);
 
 /* Appends {"time":...,"name":...,"value":...,"unit":...} rows to metrics.jsonl of a run. Thread-safe; does
  * nothing before metrics_open. */
