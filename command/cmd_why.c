@@ -1,0 +1,156 @@
+/* cmd_why - `sluice why URL`: the ledger's word on one page: stage, rule, value, threshold, and
+ * every signal. */
+#include "command/command.h"
+#include "core/err.h"
+#include "core/json.h"
+#include "core/ledger.h"
+
+#include <math.h>
+
+struct why_flags {
+    const char *run;
+    bool json;
+    int64_t limit;
+};
+static const struct opt why_flag_opts[] = {
+    OPT_ROW(OPT_STR, struct why_flags, run, NULL, 0, 0, NULL, "folder of the run", NULL),
+    OPT_ROW(OPT_BOOL, struct why_flags, json, "false", 0, 1, NULL, "print JSON, a line a record",
+            NULL),
+    OPT_ROW(OPT_INT, struct why_flags, limit, "20", 1, 1e9, "records",
+            "show at most so many records", NULL),
+    OPT_LAST,
+};
+
+struct why {
+    const struct why_flags *flags;
+    const char *pattern;
+    bool glob;
+    int64_t found;
+};
+
+static void clean(struct str s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        putchar((unsigned char)s.ptr[i] < 32 || s.ptr[i] == 127 ? '?' : s.ptr[i]);
+}
+
+static void print_row(const struct ledger_row *row, struct str source, const struct schema *schema)
+{
+    clean(row->url);
+    printf("\n  verdict    %.*s", STR_ARG(row->verdict));
+    if (row->domain.len)
+        printf(" into domain %.*s, %u tokens", STR_ARG(row->domain), row->tokens);
+    if (row->rule.len) {
+        printf("\n  stage      %.*s\n  rule       %.*s", STR_ARG(row->stage), STR_ARG(row->rule));
+        if (!isnan(row->value))
+            printf("\n  value      %g", (double)row->value);
+        if (!isnan(row->threshold))
+            printf("\n  threshold  %g", (double)row->threshold);
+        if (row->also.len && !str_eq(row->also, row->rule))
+            printf("\n  all rules  %.*s", STR_ARG(row->also));
+    }
+    if (row->dup_of.len) {
+        printf("\n  copy of    ");
+        clean(row->dup_of);
+    }
+    if (row->cluster_size)
+        printf("\n  cluster    %u pages alike", row->cluster_size);
+    printf("\n  language   %.*s\n  record     %u at byte %llu of %.*s\n  bytes      %u raw, %u of "
+           "text\n  id         %016llx\n",
+           STR_ARG(row->lang), row->record, (unsigned long long)row->offset, STR_ARG(source),
+           row->raw_bytes, row->text_bytes, (unsigned long long)row->id);
+    printf("  signals\n");
+    for (int i = 0; i < schema->signal_count; i++)
+        if (!isnan(row->signal[i]))
+            printf("    %-36s %.6g %s\n", schema->signal[i].name, (double)row->signal[i],
+                   schema->signal[i].unit ? schema->signal[i].unit : "");
+}
+
+static int print_row_json(const struct ledger_row *row, struct str source,
+                          const struct schema *schema)
+{
+    struct buf out = {0};
+    struct json_writer w;
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    const struct {
+        const char *key;
+        struct str value;
+    } text[] = {{"url", row->url},       {"source", source},      {"verdict", row->verdict},
+                {"stage", row->stage},   {"rule", row->rule},     {"also", row->also},
+                {"dup_of", row->dup_of}, {"domain", row->domain}, {"lang", row->lang}};
+    for (size_t i = 0; i < COUNT_OF(text); i++) {
+        json_key(&w, text[i].key);
+        json_put_str(&w, text[i].value);
+    }
+    const struct {
+        const char *key;
+        double value;
+    } number[] = {{"value", (double)row->value}, {"threshold", (double)row->threshold},
+                  {"record", row->record},       {"offset", (double)row->offset},
+                  {"raw_bytes", row->raw_bytes}, {"text_bytes", row->text_bytes},
+                  {"tokens", row->tokens},       {"cluster_size", row->cluster_size}};
+    for (size_t i = 0; i < COUNT_OF(number); i++) {
+        json_key(&w, number[i].key);
+        json_put_num(&w, number[i].value);
+    }
+    json_key(&w, "signals");
+    json_open(&w, '{');
+    for (int i = 0; i < schema->signal_count; i++) {
+        json_key(&w, schema->signal[i].name);
+        json_put_num(&w, (double)row->signal[i]);
+    }
+    json_close(&w, '}');
+    json_close(&w, '}');
+    printf("%s\n", buf_cstr(&out));
+    buf_free(&out);
+    return 0;
+}
+
+static int why_row(void *arg, const struct ledger_row *row, struct str source,
+                   const struct schema *schema)
+{
+    struct why *w = arg;
+    if (w->glob ? !str_glob(w->pattern, row->url) : !str_is(row->url, w->pattern))
+        return 0;
+    if (w->flags->json)
+        print_row_json(row, source, schema);
+    else
+        print_row(row, source, schema);
+    return ++w->found >= w->flags->limit;
+}
+
+static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
+{
+    struct why w = {.flags = conf};
+    UNUSED(a);
+    if (argc != 1 || !w.flags->run || !w.flags->run[0])
+        return err_set(
+            ERR_USAGE,
+            "why: name a run and one URL or pattern: sluice why --run=DIR 'https://example.com/*'");
+    w.pattern = argv[0];
+    w.glob = strpbrk(argv[0], "*?") != NULL;
+    TRY(ledger_walk(w.flags->run, why_row, &w));
+    if (w.found == 0 && w.glob && !strchr(argv[0], '*')) {
+        w.glob = false; /* a URL may hold a plain question mark */
+        TRY(ledger_walk(w.flags->run, why_row, &w));
+    }
+    if (w.found == 0)
+        return err_set(
+            ERR_USAGE,
+            "why: no record of %s matches %s: it was not in the input (patterns take * and ?)",
+            w.flags->run, argv[0]);
+    return 0;
+}
+
+const struct command command_why = {
+    .name = "why",
+    .group = "looking",
+    .usage = "why --run=DIR URL-OR-PATTERN [--json] [--limit=N]",
+    .help = "why a page was kept or dropped: stage, rule, value, threshold and all its signals",
+    .text = "Reads RUN/ledger/*.parquet, which DuckDB, pandas and Spark open too. Patterns take * "
+            "and ?.",
+    .opts = why_flag_opts,
+    .conf_size = sizeof(struct why_flags),
+    .run = command_why_main,
+};

@@ -1,0 +1,187 @@
+/* learn - the training and evaluation tasks of a run: from the store to a model and its figures. */
+#include "command/run.h"
+#include "core/err.h"
+#include "core/json.h"
+#include "eval/eval.h"
+#include "train/train.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { EVAL_JSON_MAX = 16 << 20 };
+
+/* Weights by the recipe, or by tokens when it names none; domains without tokens are left out, said
+ * once. */
+static int mixture_resolve(const struct mixture_conf *conf, const struct store *s,
+                           const char *phase, struct mixture *out)
+{
+    const struct store_meta *meta = store_meta(s);
+    memset(out, 0, sizeof *out);
+    if (conf->count == 0) {
+        for (uint32_t d = 0; d < meta->domain_count; d++)
+            if (meta->domain[d].tokens) {
+                out->part[out->count].domain = d;
+                out->part[out->count].weight = (double)meta->domain[d].tokens;
+                out->part[out->count++].epochs_max = conf->epochs_max;
+            }
+    }
+    for (int i = 0; i < conf->count; i++) {
+        int domain = store_domain(s, conf->part[i].domain);
+        if (domain < 0 || meta->domain[domain].tokens == 0) {
+            if (conf->part[i].weight > 0)
+                log_warn("mixture.%s: domain %s holds no tokens; its weight goes to the others",
+                         phase, conf->part[i].domain);
+            continue;
+        }
+        if (conf->part[i].weight <= 0)
+            continue;
+        out->part[out->count].domain = (uint32_t)domain;
+        out->part[out->count].weight = conf->part[i].weight;
+        out->part[out->count++].epochs_max = conf->epochs_max;
+    }
+    double sum = 0;
+    for (int i = 0; i < out->count; i++)
+        sum += out->part[i].weight;
+    if (!(sum > 0))
+        return err_set(ERR_GATE, "mixture.%s: no domain with tokens and a weight: see store.json",
+                       phase);
+    for (int i = 0; i < out->count; i++)
+        out->part[i].weight /= sum;
+    return 0;
+}
+
+int task_train(struct run *r, uint32_t unit, struct manifest *m)
+{
+    char store_dir[IO_PATH_MAX], tokenizer_dir[IO_PATH_MAX], heldout_dir[IO_PATH_MAX],
+        out_dir[IO_PATH_MAX], path[IO_PATH_MAX];
+    struct train_run train_run = {.train = r->recipe->train,
+                                  .model = r->recipe->model,
+                                  .threads = r->threads,
+                                  .recipe_hash = r->recipe->hash};
+    struct store *store;
+    struct io_info info;
+    UNUSED(unit);
+    TRY(io_path(store_dir, "%s/store", r->dir));
+    TRY(io_path(tokenizer_dir, "%s/tokenizer", r->dir));
+    TRY(io_path(heldout_dir, "%s/heldout", r->dir));
+    TRY(io_path(out_dir, "%s/train", r->dir));
+    TRY(store_open(&store, store_dir));
+    train_run.model.vocab = store_meta(store)->vocab_size;
+    int rc = mixture_resolve(&r->recipe->stable, store, "stable", &train_run.stable);
+    if (rc >= 0)
+        rc = mixture_resolve(r->recipe->anneal.count ? &r->recipe->anneal : &r->recipe->stable,
+                             store, "anneal", &train_run.anneal);
+    store_close(store);
+    TRY(rc);
+    train_run.store_dir = store_dir;
+    train_run.tokenizer_dir = tokenizer_dir;
+    train_run.heldout_dir = heldout_dir;
+    train_run.out_dir = out_dir;
+    TRY(train(&train_run));
+    TRY(io_path(path, "%s/model/model.safetensors", out_dir));
+    TRY(io_hash_file(path, &info));
+    TRY(run_output(r, m, "train/model/model.safetensors", &info));
+    TRY(io_path(path, "%s/train.jsonl", out_dir));
+    TRY(io_hash_file(path, &info));
+    return run_output(r, m, "train/train.jsonl", &info);
+}
+
+/* ---- eval.json: the trainer's own figures joined with the baselines ---- */
+static double domain_value(const struct json *table, const char *domain)
+{
+    return table ? json_num(table, domain, NAN) : NAN;
+}
+
+static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
+                    const struct json *trained, const char *domain, struct json_writer *w)
+{
+    char path[IO_PATH_MAX];
+    struct bpb_row unigram = {0}, xz = {0};
+    TRY(io_path(path, "%s/heldout/%s.jsonl.zst", r->dir, domain));
+    TRY(eval_unigram(t, path, counts, &unigram));
+    if (unigram.documents == 0)
+        return 0;
+    TRY(eval_xz(path, &xz));
+    json_open(w, '{');
+    json_key(w, "domain");
+    json_put_str(w, str_of(domain));
+    json_key(w, "documents");
+    json_put_u64(w, unigram.documents);
+    json_key(w, "bytes");
+    json_put_u64(w, unigram.bytes);
+    json_key(w, "tokens");
+    json_put_u64(w, unigram.tokens);
+    json_key(w, "before_anneal_bits_per_byte");
+    json_put_num(w, domain_value(json_get(trained, "before_anneal"), domain));
+    json_key(w, "bits_per_byte");
+    json_put_num(w, domain_value(json_get(trained, "after_anneal"), domain));
+    json_key(w, "unigram");
+    json_put_num(w, unigram.unigram_bits_per_byte);
+    json_key(w, "xz");
+    json_put_num(w, xz.xz_bits_per_byte);
+    json_close(w, '}');
+    return 0;
+}
+
+static int eval_rows(struct run *r, const struct json *trained, struct json_writer *w)
+{
+    char path[IO_PATH_MAX];
+    struct tokenizer *t = NULL;
+    struct store *store = NULL;
+    uint64_t *counts = NULL;
+    int rc;
+    TRY_OUT(io_path(path, "%s/tokenizer", r->dir));
+    TRY_OUT(tokenizer_open(&t, path));
+    TRY_OUT(io_path(path, "%s/store", r->dir));
+    TRY_OUT(store_open(&store, path));
+    counts = calloc(tokenizer_vocab(t), sizeof *counts);
+    if (!counts) {
+        rc = err_set(ERR_LIMIT, "eval: no memory");
+        goto out;
+    }
+    TRY_OUT(store_unigram(store, counts));
+    json_key(w, "rows");
+    json_open(w, '[');
+    for (int i = 0; i < r->recipe->domain_count; i++)
+        TRY_OUT(eval_row(r, t, counts, trained, r->recipe->domain[i].name, w));
+    json_close(w, ']');
+out:
+    free(counts);
+    if (store)
+        store_close(store);
+    if (t)
+        tokenizer_close(t);
+    return rc;
+}
+
+int task_eval(struct run *r, uint32_t unit, struct manifest *m)
+{
+    char path[IO_PATH_MAX], *text = NULL;
+    size_t len;
+    struct json *trained;
+    struct buf out = {0};
+    struct json_writer w;
+    struct io_info info;
+    int rc;
+    UNUSED(unit);
+    TRY(io_path(path, "%s/train/eval.json", r->dir));
+    TRY_OUT(io_read_file(path, EVAL_JSON_MAX, &text, &len));
+    TRY_OUT(json_parse(&r->arena, (struct str){text, len}, &trained));
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    TRY_OUT(eval_rows(r, trained, &w));
+    json_key(&w, "loss_before_anneal");
+    json_put_num(&w, json_num(trained, "loss_before_anneal", NAN));
+    json_key(&w, "loss_after_anneal");
+    json_put_num(&w, json_num(trained, "loss_after_anneal", NAN));
+    json_close(&w, '}');
+    buf_char(&out, '\n');
+    TRY_OUT(io_path(path, "%s/eval.json", r->dir));
+    TRY_OUT(io_write_file(path, buf_view(&out)));
+    TRY_OUT(io_hash_file(path, &info));
+    rc = run_output(r, m, "eval.json", &info);
+out:
+    buf_free(&out);
+    free(text);
+    return rc;
+}

@@ -1,0 +1,320 @@
+/* rundir - a run's folder: created once for one recipe and one list of inputs, reopened ever after.
+ */
+#include "command/run.h"
+#include "core/err.h"
+#include "core/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { RUN_JSON_MAX = 64 << 20, RUN_ARENA = 1 << 30 };
+static int lock_fd = -1; /* one run a process */
+
+static int run_lock(const char *dir)
+{
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/lock", dir));
+    lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (lock_fd < 0)
+        return err_sys("run: open %s", path);
+    if (flock(lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK)
+            return err_sys("run: lock %s", path);
+        return err_set(ERR_AGAIN,
+                       "run: %s is in use by another sluice: wait for it, or choose another --run",
+                       dir);
+    }
+    return 0;
+}
+
+/* ---- inputs.json ---- */
+static int inputs_write(struct run *r)
+{
+    char path[IO_PATH_MAX];
+    struct buf text = {0};
+    struct json_writer w;
+    json_begin(&w, &text);
+    json_open(&w, '[');
+    for (uint32_t i = 0; i < r->input_count; i++) {
+        json_open(&w, '{');
+        json_key(&w, "name");
+        json_put_str(&w, str_of(r->input[i].name));
+        json_key(&w, "path");
+        json_put_str(&w, str_of(r->input[i].path));
+        json_key(&w, "bytes");
+        json_put_u64(&w, r->input[i].bytes);
+        json_close(&w, '}');
+    }
+    json_close(&w, ']');
+    buf_char(&text, '\n');
+    int rc = io_path(path, "%s/inputs.json", r->dir);
+    if (rc >= 0)
+        rc = text.failed ? err_set(ERR_LIMIT, "inputs: no memory")
+                         : io_write_file(path, buf_view(&text));
+    buf_free(&text);
+    return rc;
+}
+
+static int inputs_read(struct run *r, const char *path)
+{
+    char *text;
+    size_t len;
+    struct json *root;
+    TRY(io_read_file(path, RUN_JSON_MAX, &text, &len));
+    int rc = json_parse(&r->arena, (struct str){text, len}, &root);
+    if (rc >= 0 && root->type != JSON_ARRAY)
+        rc = err_set(ERR_FORMAT, "not a list");
+    if (rc >= 0)
+        r->input = arena_array_zero(&r->arena, struct input_file, root->count ? root->count : 1);
+    for (const struct json *v = rc >= 0 && r->input ? root->child : NULL; v; v = v->next) {
+        struct input_file *f = &r->input[r->input_count++];
+        f->name = arena_strdup(&r->arena, json_str(v, "name", STR("")));
+        f->path = arena_strdup(&r->arena, json_str(v, "path", STR("")));
+        if (json_get(v, "bytes"))
+            json_u64(json_get(v, "bytes"), &f->bytes);
+    }
+    free(text);
+    return rc < 0 ? err_in(rc, "%s", path) : 0;
+}
+
+static int inputs_check(const struct run *r)
+{
+    for (uint32_t i = 0; i < r->input_count; i++) {
+        uint64_t bytes;
+        TRY(io_size(r->input[i].path, &bytes));
+        if (bytes != r->input[i].bytes)
+            return err_set(ERR_USAGE,
+                           "%s: %llu bytes now, %llu when the run began: a run keeps its inputs; "
+                           "start another --run",
+                           r->input[i].path, (unsigned long long)bytes,
+                           (unsigned long long)r->input[i].bytes);
+    }
+    return 0;
+}
+
+static int inputs_add(struct run *r, const char *path, const char *strip, uint32_t max)
+{
+    char full[IO_PATH_MAX];
+    if (r->input_count == max)
+        return err_set(ERR_LIMIT, "inputs: more than %u files", max);
+    struct input_file *f = &r->input[r->input_count++];
+    size_t strip_len = strip ? strlen(strip) : 0;
+    const char *name = strip && strncmp(path, strip, strip_len) == 0 ? path + strip_len : path;
+    while (strip && *name == '/')
+        name++;
+    if (!realpath(path, full))
+        return err_sys("input %s", path);
+    f->name = arena_strdup(&r->arena, str_of(name));
+    f->path = arena_strdup(&r->arena, str_of(full));
+    return f->name && f->path ? io_size(full, &f->bytes) : ERR_LIMIT;
+}
+
+static int inputs_find(struct run *r)
+{
+    const struct source_conf *source = &r->recipe->source;
+    const char **path;
+    size_t count, total = 0;
+    if (source->crawl.crawl && source->crawl.crawl[0]) {
+        TRY(crawl_files(&source->crawl, &r->arena, &path, &count));
+        r->input = arena_array_zero(&r->arena, struct input_file, count ? count : 1);
+        for (size_t i = 0; r->input && i < count; i++)
+            TRY(inputs_add(r, path[i], source->crawl.cache, (uint32_t)count));
+    } else {
+        enum { INPUTS_MAX = 1 << 20 };
+        r->input = arena_array_zero(&r->arena, struct input_file, INPUTS_MAX);
+        for (size_t i = 0; r->input && i < source->path.count; i++) {
+            TRY(io_glob(source->path.item[i], &r->arena, &path, &count));
+            for (size_t k = 0; k < count; k++, total++)
+                TRY(inputs_add(r, path[k], NULL, INPUTS_MAX));
+        }
+    }
+    if (!r->input)
+        return ERR_LIMIT;
+    if (r->input_count == 0)
+        return err_set(ERR_USAGE, "inputs: no file: check [source]");
+    return inputs_write(r);
+}
+
+/* ---- run.json ---- */
+static int run_json_write(struct run *r, const char *command_line)
+{
+    char path[IO_PATH_MAX], when[32];
+    struct buf text = {0};
+    struct json_writer w;
+    time_t now = time(NULL);
+    struct tm utc;
+    strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_begin(&w, &text);
+    json_open(&w, '{');
+    json_key(&w, "name");
+    json_put_str(&w, str_of(r->recipe->run.name));
+    json_key(&w, "version");
+    json_put_str(&w, STR(SLUICE_VERSION));
+    json_key(&w, "command");
+    json_put_str(&w, str_of(command_line));
+    json_key(&w, "created");
+    json_put_str(&w, str_of(when));
+    json_key(&w, "recipe_hash");
+    json_put_str(&w, str_of(r->recipe->hash));
+    json_key(&w, "recipe");
+    json_put_str(&w, buf_view(&r->recipe->resolved));
+    json_key(&w, "inputs");
+    json_put_u64(&w, r->input_count);
+    json_key(&w, "shards");
+    json_put_u64(&w, r->shards);
+    json_key(&w, "stages");
+    json_open(&w, '[');
+    for (int i = 0; i < r->recipe->stage_count; i++)
+        json_put_str(&w, str_of(r->recipe->stage[i].type->name));
+    json_close(&w, ']');
+    json_close(&w, '}');
+    buf_char(&text, '\n');
+    int rc = io_path(path, "%s/run.json", r->dir);
+    if (rc >= 0)
+        rc = text.failed ? err_set(ERR_LIMIT, "run: no memory")
+                         : io_write_file(path, buf_view(&text));
+    buf_free(&text);
+    return rc;
+}
+
+/* What an earlier run.json says: 1 read, 0 there is none. */
+static int run_json_read(struct run *r, char hash[33], struct str *resolved, uint32_t *shards)
+{
+    char path[IO_PATH_MAX], *text;
+    size_t len;
+    struct json *root;
+    TRY(io_path(path, "%s/run.json", r->dir));
+    if (!io_exists(path))
+        return 0;
+    TRY(io_read_file(path, RUN_JSON_MAX, &text, &len));
+    int rc = json_parse(&r->arena, (struct str){text, len}, &root);
+    free(text);
+    if (rc < 0)
+        return err_in(rc, "%s", path);
+    struct str found = json_str(root, "recipe_hash", STR(""));
+    snprintf(hash, 33, "%.*s", STR_ARG(found));
+    *resolved = json_str(root, "recipe", STR(""));
+    *shards = (uint32_t)json_num(root, "shards", 1);
+    return 1;
+}
+
+/* The first line in which two resolved recipes differ, for the message. */
+static void first_difference(struct str a, struct str b, struct str *line_a, struct str *line_b)
+{
+    while (a.ptr || b.ptr) {
+        struct str rest_a, rest_b;
+        *line_a = str_cut(a, '\n', &rest_a);
+        *line_b = str_cut(b, '\n', &rest_b);
+        if (!str_eq(*line_a, *line_b))
+            return;
+        a = rest_a;
+        b = rest_b;
+    }
+}
+
+/* Fixed costs plus what circulates; the sorts and the tokenizer get what is left. */
+static int memory_check(struct run *r)
+{
+    enum { PER_THREAD = 24 << 20 };
+    struct pipe_conf conf = {.threads = r->threads};
+    uint64_t need = pipe_memory(&conf) + (uint64_t)r->threads * PER_THREAD;
+    if (need > r->recipe->run.memory)
+        return err_set(ERR_LIMIT,
+                       "run: %d threads with %d batches need %llu MiB, --memory is %llu MiB: raise "
+                       "it or lower --threads",
+                       r->threads, r->threads + 2, (unsigned long long)(need >> 20),
+                       (unsigned long long)(r->recipe->run.memory >> 20));
+    if (r->recipe->dedup.memory > r->recipe->run.memory / 2)
+        r->recipe->dedup.memory = r->recipe->run.memory / 2;
+    return 0;
+}
+
+static int run_begin(struct run *r, struct recipe *recipe, const char *dir)
+{
+    memset(r, 0, sizeof *r);
+    r->recipe = recipe;
+    r->shards = (uint32_t)recipe->run.shards;
+    r->threads =
+        recipe->run.threads ? (int)recipe->run.threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+    if (r->threads < 1)
+        r->threads = 1;
+    if (r->threads > POOL_THREADS_MAX)
+        r->threads = POOL_THREADS_MAX;
+    TRY(arena_open(&r->arena, RUN_ARENA));
+    TRY(io_path(r->dir, "%s", dir));
+    return memory_check(r);
+}
+
+int run_create(struct run *r, struct recipe *recipe, const char *dir, const char *command_line)
+{
+    char path[IO_PATH_MAX], hash[33];
+    struct str old = {0}, line_old = {0}, line_new = {0};
+    uint32_t shards;
+    TRY(run_begin(r, recipe, dir));
+    TRY(io_mkdirs(dir));
+    TRY(run_lock(dir));
+    TRY(io_sweep_temps(dir));
+    int found = run_json_read(r, hash, &old, &shards);
+    TRY(found);
+    if (found && strcmp(hash, recipe->hash) != 0) {
+        first_difference(old, buf_view(&recipe->resolved), &line_old, &line_new);
+        return err_set(ERR_USAGE,
+                       "run: %s holds a run of another recipe (there `%.*s`, here `%.*s`): choose "
+                       "another --run, "
+                       "or delete that folder",
+                       dir, STR_ARG(line_old), STR_ARG(line_new));
+    }
+    TRY(io_path(path, "%s/inputs.json", dir));
+    if (io_exists(path)) {
+        TRY(inputs_read(r, path));
+        TRY(inputs_check(r));
+    } else {
+        TRY(inputs_find(r));
+    }
+    TRY(io_path(path, "%s/recipe.toml", dir));
+    TRY(io_write_file(path, buf_view(&recipe->resolved)));
+    if (!found || shards != r->shards)
+        TRY(run_json_write(r, command_line));
+    TRY(io_path(path, "%s/metrics.jsonl", dir));
+    return metrics_open(path);
+}
+
+int run_open(struct run *r, struct recipe *recipe, const char *dir)
+{
+    char path[IO_PATH_MAX], hash[33];
+    struct str old;
+    TRY(io_path(path, "%s/run.json", dir));
+    if (!io_exists(path))
+        return err_set(ERR_USAGE, "%s: no run.json there: name a folder that `sluice run` made",
+                       dir);
+    TRY(io_path(path, "%s/recipe.toml", dir));
+    TRY(recipe_load(recipe, path, NULL, 0));
+    TRY(run_begin(r, recipe, dir));
+    TRY(run_json_read(r, hash, &old, &r->shards));
+    if (strcmp(hash, recipe->hash) != 0)
+        return err_set(
+            ERR_FORMAT,
+            "%s: recipe.toml was changed since the run began (hash %s, was %s): restore it", dir,
+            recipe->hash, hash);
+    TRY(io_path(path, "%s/inputs.json", dir));
+    return inputs_read(r, path);
+}
+
+void run_close(struct run *r)
+{
+    metrics_close();
+    arena_close(&r->arena);
+    if (lock_fd >= 0)
+        close(lock_fd);
+    lock_fd = -1;
+}
+
+int run_output(struct run *r, struct manifest *m, const char *relative, const struct io_info *info)
+{
+    UNUSED(r);
+    return manifest_add_output(m, relative, info);
+}

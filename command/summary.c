@@ -1,0 +1,292 @@
+/* summary - gathers the counts of the manifests, the store and the evaluation, and prints them. */
+#include "command/summary.h"
+
+#include "core/err.h"
+#include "core/json.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+enum { RULES_SHOWN = 12 };
+
+static double weight_of(const struct mixture_conf *m, const struct store_meta *meta,
+                        uint32_t domain)
+{
+    double sum = 0, own = 0;
+    if (m->count == 0) {
+        for (uint32_t i = 0; i < meta->domain_count; i++)
+            sum += (double)meta->domain[i].tokens;
+        return sum > 0 ? (double)meta->domain[domain].tokens / sum : 0;
+    }
+    for (int i = 0; i < m->count; i++) {
+        bool there = false;
+        for (uint32_t d = 0; d < meta->domain_count; d++)
+            there |=
+                strcmp(meta->domain[d].name, m->part[i].domain) == 0 && meta->domain[d].tokens > 0;
+        sum += there ? m->part[i].weight : 0;
+        if (strcmp(m->part[i].domain, meta->domain[domain].name) == 0 &&
+            meta->domain[domain].tokens)
+            own = m->part[i].weight;
+    }
+    return sum > 0 ? own / sum : 0;
+}
+
+static void store_rows(struct run *r, const struct store_meta *meta, struct json_writer *w)
+{
+    const struct recipe *recipe = r->recipe;
+    const struct mixture_conf *anneal = recipe->anneal.count ? &recipe->anneal : &recipe->stable;
+    double row_tokens = (double)(recipe->train.batch * recipe->train.sequence);
+    double stable_tokens = row_tokens * (double)(recipe->train.steps - recipe->train.anneal_steps);
+    double anneal_tokens = row_tokens * (double)recipe->train.anneal_steps;
+    for (uint32_t d = 0; d < meta->domain_count; d++) {
+        double have = meta->domain[d].tokens ? (double)meta->domain[d].tokens : 1;
+        double stable_weight = weight_of(&recipe->stable, meta, d),
+               anneal_weight = weight_of(anneal, meta, d);
+        json_open(w, '{');
+        json_key(w, "name");
+        json_put_str(w, str_of(meta->domain[d].name));
+        json_key(w, "documents");
+        json_put_u64(w, meta->domain[d].documents);
+        json_key(w, "tokens");
+        json_put_u64(w, meta->domain[d].tokens);
+        json_key(w, "bytes");
+        json_put_u64(w, meta->domain[d].bytes);
+        json_key(w, "stable_weight");
+        json_put_num(w, stable_weight);
+        json_key(w, "anneal_weight");
+        json_put_num(w, anneal_weight);
+        json_key(w, "stable_epochs");
+        json_put_num(w, recipe->has_train ? stable_tokens * stable_weight / have : 0);
+        json_key(w, "anneal_epochs");
+        json_put_num(w, recipe->has_train ? anneal_tokens * anneal_weight / have : 0);
+        json_close(w, '}');
+    }
+}
+
+int summary_store_json(struct run *r)
+{
+    char path[IO_PATH_MAX];
+    struct store *store;
+    struct buf out = {0};
+    struct json_writer w;
+    uint64_t tokens = 0;
+    TRY(io_path(path, "%s/store", r->dir));
+    TRY(store_open(&store, path));
+    const struct store_meta *meta = store_meta(store);
+    for (uint32_t d = 0; d < meta->domain_count; d++)
+        tokens += meta->domain[d].tokens;
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_key(&w, "tokens");
+    json_put_u64(&w, tokens);
+    json_key(&w, "vocab");
+    json_put_u64(&w, meta->vocab_size);
+    json_key(&w, "domains");
+    json_open(&w, '[');
+    store_rows(r, meta, &w);
+    json_close(&w, ']');
+    json_close(&w, '}');
+    buf_char(&out, '\n');
+    store_close(store);
+    int rc = io_path(path, "%s/store.json", r->dir);
+    if (rc >= 0)
+        rc = io_write_file(path, buf_view(&out));
+    buf_free(&out);
+    return rc;
+}
+
+/* ---- the screen ---- */
+struct drop {
+    const char *rule;
+    uint64_t count;
+};
+struct totals {
+    uint64_t in, kept, heldout, duplicates, tokens, damaged;
+    struct drop drop[RULES_MAX];
+    int drop_count;
+};
+
+static int by_count(const void *a, const void *b)
+{
+    const struct drop *x = a, *y = b;
+    if (x->count != y->count)
+        return x->count > y->count ? -1 : 1;
+    return strcmp(x->rule, y->rule);
+}
+
+static int totals_read(struct run *r, struct totals *t)
+{
+    memset(t, 0, sizeof *t);
+    TRY(recipe_open_stages(r->recipe, r->dir, r->recipe->stage_count));
+    TRY(run_count(r, "pass1", "in", &t->in));
+    TRY(run_count(r, "pass1", "warc_damaged", &t->damaged));
+    TRY(run_count(r, "pass2", "kept", &t->kept));
+    TRY(run_count(r, "pass2", "heldout", &t->heldout));
+    TRY(run_count(r, "pass2", "duplicates", &t->duplicates));
+    TRY(run_count(r, "pass2", "tokens", &t->tokens));
+    const struct schema *s = &r->recipe->schema;
+    for (int i = 1; i < s->rule_count; i++) {
+        uint64_t count;
+        TRY(run_count(r, "pass1", s->rule[i].name, &count));
+        if (count)
+            t->drop[t->drop_count++] = (struct drop){s->rule[i].name, count};
+    }
+    if (t->duplicates)
+        t->drop[t->drop_count++] = (struct drop){"dedup (a copy of a kept page)", t->duplicates};
+    qsort(t->drop, (size_t)t->drop_count, sizeof t->drop[0], by_count);
+    return 0;
+}
+
+static int read_json(struct run *r, const char *name, struct json **out)
+{
+    char path[IO_PATH_MAX], *text;
+    size_t len;
+    *out = NULL;
+    TRY(io_path(path, "%s/%s", r->dir, name));
+    if (!io_exists(path))
+        return 0;
+    TRY(io_read_file(path, 64 << 20, &text, &len));
+    int rc = json_parse(&r->arena, (struct str){text, len}, out);
+    free(text);
+    return rc < 0 ? err_in(rc, "%s", path) : 0;
+}
+
+static double percent(uint64_t part, uint64_t all)
+{
+    return all ? 100.0 * (double)part / (double)all : 0;
+}
+
+static void print_eval(const struct json *eval)
+{
+    const struct json *rows = json_get(eval, "rows");
+    printf("\n  loss %.3f before the anneal, %.3f after it\n",
+           json_num(eval, "loss_before_anneal", NAN), json_num(eval, "loss_after_anneal", NAN));
+    printf("\n  held-out bits per byte (less is better)\n  %-16s %10s %14s %14s %10s %8s\n",
+           "domain", "bytes", "before anneal", "after anneal", "unigram", "xz -9");
+    for (const struct json *v = rows ? rows->child : NULL; v; v = v->next)
+        printf("  %-16.*s %10.0f %14.3f %14.3f %10.3f %8.3f\n",
+               STR_ARG(json_str(v, "domain", STR("?"))), json_num(v, "bytes", 0),
+               json_num(v, "before_anneal_bits_per_byte", NAN), json_num(v, "bits_per_byte", NAN),
+               json_num(v, "unigram", NAN), json_num(v, "xz", NAN));
+}
+
+static void print_domains(const struct json *store)
+{
+    const struct json *rows = json_get(store, "domains");
+    printf("\n  %-16s %10s %12s %8s %8s\n", "domain", "documents", "tokens", "stable", "anneal");
+    for (const struct json *v = rows ? rows->child : NULL; v; v = v->next)
+        printf("  %-16.*s %10.0f %12.0f %7.1f%% %7.1f%%\n", STR_ARG(json_str(v, "name", STR("?"))),
+               json_num(v, "documents", 0), json_num(v, "tokens", 0),
+               100 * json_num(v, "stable_weight", 0), 100 * json_num(v, "anneal_weight", 0));
+}
+
+static void print_text(struct run *r, const struct totals *t, const struct json *store,
+                       const struct json *eval)
+{
+    printf("\n  %s: %llu pages in, %llu kept (%.1f %%), %llu held out, %llu tokens\n",
+           r->recipe->run.name, (unsigned long long)t->in, (unsigned long long)t->kept,
+           percent(t->kept, t->in), (unsigned long long)t->heldout, (unsigned long long)t->tokens);
+    if (t->damaged)
+        printf("  %llu damaged places in the archives were stepped over\n",
+               (unsigned long long)t->damaged);
+    printf("\n  why pages were dropped\n");
+    for (int i = 0; i < t->drop_count && i < RULES_SHOWN; i++)
+        printf("  %8llu  %5.1f %%  %s\n", (unsigned long long)t->drop[i].count,
+               percent(t->drop[i].count, t->in), t->drop[i].rule);
+    if (t->drop_count > RULES_SHOWN)
+        printf("  and %d rules more: see the report\n", t->drop_count - RULES_SHOWN);
+    if (r->recipe->has_dedup && t->duplicates == 0)
+        printf("  note: dedup removed 0 of %llu\n", (unsigned long long)t->kept);
+    if (store)
+        print_domains(store);
+    if (eval)
+        print_eval(eval);
+    printf("\n  report: %s/report.html\n", r->dir);
+}
+
+static void json_copy(struct json_writer *w, const struct json *v)
+{
+    /* Depth is bounded by the parser (JSON_DEPTH_MAX), so recursion is too. */
+    switch (v->type) {
+    case JSON_NULL: json_put_null(w); break;
+    case JSON_BOOL: json_put_bool(w, v->boolean); break;
+    case JSON_NUMBER: json_put_num(w, v->number); break;
+    case JSON_STRING: json_put_str(w, v->string); break;
+    case JSON_ARRAY:
+    case JSON_OBJECT:
+        json_open(w, v->type == JSON_ARRAY ? '[' : '{');
+        for (const struct json *c = v->child; c; c = c->next) {
+            if (v->type == JSON_OBJECT) {
+                char key[256];
+                snprintf(key, sizeof key, "%.*s", STR_ARG(c->key));
+                json_key(w, key);
+            }
+            json_copy(w, c);
+        }
+        json_close(w, v->type == JSON_ARRAY ? ']' : '}');
+        break;
+    }
+}
+
+static int print_json(struct run *r, const struct totals *t, const struct json *store,
+                      const struct json *eval)
+{
+    struct buf out = {0};
+    struct json_writer w;
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_key(&w, "run");
+    json_put_str(&w, str_of(r->dir));
+    json_key(&w, "recipe_hash");
+    json_put_str(&w, str_of(r->recipe->hash));
+    const struct {
+        const char *name;
+        uint64_t value;
+    } count[] = {{"in", t->in},           {"kept", t->kept},
+                 {"heldout", t->heldout}, {"duplicates", t->duplicates},
+                 {"tokens", t->tokens},   {"damaged", t->damaged}};
+    for (size_t i = 0; i < COUNT_OF(count); i++) {
+        json_key(&w, count[i].name);
+        json_put_u64(&w, count[i].value);
+    }
+    json_key(&w, "dropped");
+    json_open(&w, '{');
+    for (int i = 0; i < t->drop_count; i++) {
+        json_key(&w, t->drop[i].rule[0] == 'd' && t->drop[i].rule[5] == ' ' ? "dedup"
+                                                                            : t->drop[i].rule);
+        json_put_u64(&w, t->drop[i].count);
+    }
+    json_close(&w, '}');
+    if (store) {
+        json_key(&w, "store");
+        json_copy(&w, store);
+    }
+    if (eval) {
+        json_key(&w, "eval");
+        json_copy(&w, eval);
+    }
+    json_close(&w, '}');
+    buf_char(&out, '\n');
+    int rc = out.failed ? err_set(ERR_LIMIT, "summary: no memory") : 0;
+    if (rc == 0 && fwrite(out.ptr, 1, out.len, stdout) != out.len)
+        rc = err_sys("summary: standard output");
+    buf_free(&out);
+    return rc;
+}
+
+int summary_print(struct run *r, bool json)
+{
+    struct totals *t = malloc(sizeof *t);
+    struct json *store, *eval;
+    int rc = t ? totals_read(r, t) : err_set(ERR_LIMIT, "summary: no memory");
+    if (rc >= 0)
+        rc = read_json(r, "store.json", &store);
+    if (rc >= 0)
+        rc = read_json(r, "eval.json", &eval);
+    if (rc >= 0 && json)
+        rc = print_json(r, t, store, eval);
+    else if (rc >= 0)
+        print_text(r, t, store, eval);
+    free(t);
+    return rc < 0 ? rc : 0;
+}

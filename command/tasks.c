@@ -1,0 +1,189 @@
+/* tasks - the list of tasks in order, and the part all share: skip what is done, run, write the
+ * manifest. */
+#include "command/run.h"
+#include "core/err.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+static uint32_t per_input(const struct run *r) { return r->input_count; }
+static uint32_t once(const struct run *r)
+{
+    UNUSED(r);
+    return 1;
+}
+static uint32_t if_quality(const struct run *r) { return r->recipe->has_quality; }
+static uint32_t if_dedup(const struct run *r) { return r->recipe->has_dedup; }
+static uint32_t per_band(const struct run *r)
+{
+    return r->recipe->has_dedup ? (uint32_t)dedup_band_count(&r->recipe->dedup) : 0;
+}
+static uint32_t if_train(const struct run *r) { return r->recipe->has_train; }
+
+const struct task tasks[] = {
+    {"quality", "train the quality classifier on a sample of the input", false, if_quality,
+     task_quality},
+    {"pass1", "read, extract, measure, judge and sign every record", false, per_input, task_pass1},
+    {"band", "find candidate duplicates of one band", true, per_band, task_band},
+    {"clusters", "join duplicates into clusters and choose who stays", false, if_dedup,
+     task_clusters},
+    {"tokenizer", "train the tokenizer on the kept text", false, once, task_tokenizer},
+    {"pass2", "tokenize what stays; write corpus and ledger", true, per_input, task_pass2},
+    {"store", "gather the tokens into the store", false, once, task_store},
+    {"train", "train the model, with its anneal phase", false, if_train, task_train},
+    {"eval", "score held-out text against its baselines", false, if_train, task_eval},
+    {NULL, NULL, false, NULL, NULL},
+};
+
+const struct task *task_find(const char *name)
+{
+    for (const struct task *t = tasks; t->name; t++)
+        if (strcmp(t->name, name) == 0)
+            return t;
+    return NULL;
+}
+
+static int manifest_path(const struct run *r, const struct task *t, uint32_t unit, char *out)
+{
+    return io_path(out, "%s/done/%s/%05u.json", r->dir, t->name, unit);
+}
+
+static int unit_done(const struct run *r, const struct task *t, uint32_t unit)
+{
+    char path[IO_PATH_MAX];
+    struct manifest *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(ERR_LIMIT, "task %s: no memory", t->name);
+    int rc = manifest_path(r, t, unit, path);
+    if (rc >= 0)
+        rc = manifest_check(m, r->dir, path, r->recipe->hash, false);
+    manifest_free(m);
+    free(m);
+    return rc;
+}
+
+static int unit_run(struct run *r, const struct task *t, uint32_t unit)
+{
+    char path[IO_PATH_MAX];
+    uint64_t start = clock_ns();
+    struct manifest *m = calloc(1, sizeof *m);
+    if (!m)
+        return err_set(ERR_LIMIT, "task %s: no memory", t->name);
+    snprintf(m->task, sizeof m->task, "%s", t->name);
+    snprintf(m->recipe_hash, sizeof m->recipe_hash, "%s", r->recipe->hash);
+    m->shard = unit;
+    m->shard_count = t->units(r);
+    int rc = manifest_path(r, t, unit, path);
+    if (rc >= 0)
+        rc = t->exec(r, unit, m);
+    if (rc >= 0)
+        rc = manifest_write(m, r->dir, path);
+    if (rc >= 0) {
+        char name[64];
+        snprintf(name, sizeof name, "task.%s", t->name);
+        metric(name, (double)(clock_ns() - start) * 1e-9, "s");
+    }
+    manifest_free(m);
+    free(m);
+    return rc < 0 ? err_in(rc, "task %s", t->name) : 0;
+}
+
+struct side_by_side {
+    struct run *run;
+    const struct task *task;
+    const uint32_t *unit;
+    struct progress *progress;
+    pthread_mutex_t lock;
+    int rc;
+    char error[2048];
+};
+
+static void run_index(void *arg, int index, int thread)
+{
+    struct side_by_side *s = arg;
+    UNUSED(thread);
+    pthread_mutex_lock(&s->lock);
+    bool go = s->rc >= 0;
+    pthread_mutex_unlock(&s->lock);
+    if (!go)
+        return;
+    int rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
+                       : unit_run(s->run, s->task, s->unit[index]);
+    pthread_mutex_lock(&s->lock);
+    if (rc < 0 && s->rc >= 0) {
+        s->rc = rc;
+        err_copy_to(s->error, sizeof s->error);
+    }
+    pthread_mutex_unlock(&s->lock);
+    progress_add(s->progress, 1, 0, 0);
+}
+
+static int run_parallel(struct run *r, const struct task *t, const uint32_t *unit, uint32_t count)
+{
+    struct progress progress;
+    struct side_by_side s = {.run = r, .task = t, .unit = unit, .progress = &progress};
+    struct pool *pool;
+    TRY(recipe_open_stages(r->recipe, r->dir, r->recipe->stage_count));
+    TRY(pool_open(&pool, r->threads));
+    pthread_mutex_init(&s.lock, NULL);
+    progress_begin(&progress, t->name, "units", count);
+    pool_each(pool, (int)count, run_index, &s);
+    progress_end(&progress);
+    pthread_mutex_destroy(&s.lock);
+    pool_close(pool);
+    return s.rc < 0 ? err_set(s.rc, "%s", s.error) : 0;
+}
+
+int task_run(struct run *r, const struct task *t, uint32_t shard_index, uint32_t shard_count)
+{
+    uint32_t units = t->units(r), pending = 0;
+    uint32_t *unit = calloc(units ? units : 1, sizeof *unit);
+    int rc = unit ? 0 : err_set(ERR_LIMIT, "task %s: no memory", t->name);
+    for (uint32_t i = 0; i < units && rc >= 0; i++) {
+        if (i % shard_count != shard_index)
+            continue;
+        rc = unit_done(r, t, i);
+        if (rc == 0)
+            unit[pending++] = i;
+    }
+    if (rc >= 0 && t->parallel && pending)
+        rc = run_parallel(r, t, unit, pending);
+    else
+        for (uint32_t i = 0; i < pending && rc >= 0; i++)
+            rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
+                           : unit_run(r, t, unit[i]);
+    free(unit);
+    return rc < 0 ? rc : 0;
+}
+
+int task_done(struct run *r, const struct task *t, uint32_t *done, uint32_t *units)
+{
+    *units = t->units(r);
+    *done = 0;
+    for (uint32_t i = 0; i < *units; i++) {
+        int rc = unit_done(r, t, i);
+        TRY(rc);
+        *done += rc > 0;
+    }
+    return *done == *units;
+}
+
+int run_count(const struct run *r, const char *task, const char *name, uint64_t *out)
+{
+    const struct task *t = task_find(task);
+    struct manifest *m = calloc(1, sizeof *m);
+    char path[IO_PATH_MAX];
+    int rc = m ? 0 : err_set(ERR_LIMIT, "run: no memory");
+    *out = 0;
+    for (uint32_t i = 0; rc >= 0 && i < t->units(r); i++) {
+        memset(m, 0, sizeof *m);
+        rc = manifest_path(r, t, i, path);
+        if (rc >= 0)
+            rc = manifest_check(m, r->dir, path, r->recipe->hash, false);
+        if (rc > 0)
+            *out += manifest_get_count(m, name);
+        manifest_free(m);
+    }
+    free(m);
+    return rc < 0 ? rc : 0;
+}
