@@ -55,11 +55,12 @@ struct op {
     double (*flops)(const struct node *n);                   /* forward; backward is counted twice that */
     const struct op_case *cases; int case_count;
 };
-enum { TAPE_NODES_MAX = 8192 };
+enum { TAPE_NODES_MAX = 8192, TAPE_TENSORS_MAX = 65536 };
 struct tape {
     struct dev_arena *arena;                                 /* activations and their gradients; reset per step */
     struct stream *stream;
-    struct node *node; int node_count;
+    struct node *node; int node_count;                       /* without train only the last node is kept */
+    struct tensor *tensor; int tensor_count;                 /* what tape_tensor hands out */
     bool train;                                              /* false: no gradients, nothing kept for backward */
     uint8_t compute;                                         /* DT_F32 or DT_BF16: type of activations */
 };
@@ -70,6 +71,8 @@ void tape_close(struct tape *t);
 struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int64_t *dim, bool with_grad);
 /* Records and runs one op. NULL on error (text in err). */
 struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *const *in, int in_count, const float *f, const int32_t *i);
+/* The node of the last tape_apply: for its aux. NULL on an empty tape. */
+static inline struct node *tape_last(const struct tape *t) { return t->node_count ? &t->node[t->node_count - 1] : NULL; }
 /* Seeds loss->grad (one F32) with `seed` and walks back. */
 int tape_backward(struct tape *t, struct tensor *loss, float seed);
 
