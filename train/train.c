@@ -1,0 +1,432 @@
+/* train - a run from its store to a saved model: phases, evaluation, checkpoints, logs.
+ *
+ * Step s (from 0) belongs to the stable phase or, in the last anneal_steps, to the anneal; the phase decides the
+ * loader's mixture, the schedule the learning rate. Before step s the loop does, in this order: stop if asked to,
+ * evaluate if s is due (every eval_steps, where the anneal begins, at the end), switch the phase. After it: log row,
+ * then a checkpoint if due. A checkpoint of step s therefore never holds what is measured at s; a resumed run
+ * measures it again and gets the same numbers, which is why its train.jsonl equals an uninterrupted one. */
+#include "train/trainer.h"
+
+#include "core/err.h"
+#include "core/json.h"
+#include "core/log.h"
+#include "core/pipe.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum { VOCAB_ROUND = 64, EVAL_BATCH = 8, SPEED_EVERY_MS = 1000 };
+static const char heldout_suffix[] = ".jsonl.zst";
+
+struct session {
+    const struct train_run *run;
+    struct trainer tr;
+    struct store *store;
+    const struct store_meta *meta;
+    struct tokenizer *tok;
+    struct arena arena;                                  /* names and paths */
+    const char *name[STORE_DOMAINS_MAX];
+    const char **heldout; size_t heldout_count;
+    struct bpb_row row[STORE_DOMAINS_MAX]; uint32_t row_count;   /* of the last evaluation */
+    struct train_log log;
+    int speed_fd;
+    struct progress progress;
+    uint64_t speed_ns, speed_tokens;                     /* when the last speed row was made, tokens since */
+    uint64_t saved_step;                                 /* of the last checkpoint; UINT64_MAX: none */
+    char recipe_hash[33], checkpoints[IO_PATH_MAX];
+};
+
+/* ---- opening ---- */
+
+/* Every part of a mixture must name a domain that holds a sequence. */
+static int mixture_check(const struct mixture *m, const struct store_meta *meta, const char *phase)
+{
+    double sum = 0;
+    if (m->count < 1 || m->count > STORE_DOMAINS_MAX)
+        return err_set(ERR_USAGE, "train: the %s mixture is empty: give at least one domain a weight", phase);
+    for (int i = 0; i < m->count; i++) {
+        if (m->part[i].domain >= meta->domain_count)
+            return err_set(ERR_USAGE, "train: the %s mixture names domain %u, the store has %u", phase,
+                           m->part[i].domain, meta->domain_count);
+        if (!(m->part[i].weight >= 0))
+            return err_set(ERR_USAGE, "train: weight %g of domain %s in the %s mixture must be 0 or more",
+                           m->part[i].weight, meta->domain[m->part[i].domain].name, phase);
+        sum += m->part[i].weight;
+    }
+    return sum > 0 ? 0 : err_set(ERR_USAGE, "train: all weights of the %s mixture are 0", phase);
+}
+
+static const struct mixture *phase_mixture(const struct session *s, uint32_t phase)
+{
+    return phase == 1 && s->run->anneal.count ? &s->run->anneal : &s->run->stable;
+}
+
+static int open_heldout(struct session *s)
+{
+    const struct train_run *run = s->run;
+    char pattern[IO_PATH_MAX];
+    if (!run->heldout_dir)
+        return 0;
+    if (!s->tok)
+        return err_set(ERR_USAGE, "train: held-out text in %s needs a tokenizer to be read",
+                       run->heldout_dir);
+    TRY(io_path(pattern, "%s/*%s", run->heldout_dir, heldout_suffix));
+    int rc = io_glob(pattern, &s->arena, &s->heldout, &s->heldout_count);
+    if (rc == ERR_USAGE) {
+        log_warn("train: no held-out text matches %s: bits per byte are not measured", pattern);
+        err_clear();
+        s->heldout_count = 0;
+        return 0;
+    }
+    if (s->heldout_count > STORE_DOMAINS_MAX)
+        return err_set(ERR_USAGE, "train: %zu held-out files in %s, at most %d", s->heldout_count,
+                       run->heldout_dir, STORE_DOMAINS_MAX);
+    return rc;
+}
+
+static int open_inputs(struct session *s)
+{
+    const struct train_run *run = s->run;
+    TRY(arena_open(&s->arena, 64 << 20));
+    TRY(store_open(&s->store, run->store_dir));
+    s->meta = store_meta(s->store);
+    for (uint32_t i = 0; i < s->meta->domain_count; i++)
+        s->name[i] = s->meta->domain[i].name;
+    TRY(mixture_check(&run->stable, s->meta, "stable"));
+    if (run->anneal.count)
+        TRY(mixture_check(&run->anneal, s->meta, "anneal"));
+    if (run->tokenizer_dir) {
+        TRY(tokenizer_open(&s->tok, run->tokenizer_dir));
+        struct hash128 have = tokenizer_hash(s->tok), want = s->meta->tokenizer_hash;
+        if (have.low != want.low || have.high != want.high)
+            return err_set(ERR_USAGE, "train: store %s was made with another tokenizer than %s: "
+                           "tokenize again", run->store_dir, run->tokenizer_dir);
+    }
+    return open_heldout(s);
+}
+
+static int open_trainer(struct session *s)
+{
+    struct model_conf model = s->run->model;
+    if (model.vocab == 0)
+        model.vocab = ((int64_t)s->meta->vocab_size + VOCAB_ROUND - 1) / VOCAB_ROUND * VOCAB_ROUND;
+    if (model.vocab < (int64_t)s->meta->vocab_size)
+        return err_set(ERR_USAGE, "train: model.vocab %lld, the store's tokens go up to %u: raise it or "
+                       "set 0", (long long)model.vocab, s->meta->vocab_size);
+    TRY(trainer_open(&s->tr, &s->run->train, &model, s->run->threads));
+    s->tr.model.eot = s->meta->eot;
+    return loader_open(&s->tr.loader, s->store, (uint32_t)s->tr.conf.sequence,
+                       (uint64_t)s->tr.conf.seed);
+}
+
+static int open_logs(struct session *s)
+{
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/train.jsonl", s->run->out_dir));
+    TRY(train_log_open(&s->log, path, &s->tr.state));
+    TRY(io_path(path, "%s/speed.jsonl", s->run->out_dir));
+    s->speed_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
+    return s->speed_fd < 0 ? err_sys("train: open %s", path) : 0;
+}
+
+/* Puts loader, weights and counters where the newest whole checkpoint left them, or at the start. */
+static int resume(struct session *s)
+{
+    struct train_state *state = &s->tr.state;
+    int rc = checkpoint_load(&s->tr, s->checkpoints, s->recipe_hash);
+    if (rc < 0)
+        return rc;
+    s->saved_step = rc == 1 ? state->step : UINT64_MAX;
+    if (rc == 1 && state->step > (uint64_t)s->tr.conf.steps)
+        return err_set(ERR_USAGE, "train: the checkpoint in %s is at step %llu, steps is %lld: raise "
+                       "steps or use another folder", s->checkpoints, (unsigned long long)state->step,
+                       (long long)s->tr.conf.steps);
+    if (rc == 0)
+        state->phase = train_is_anneal(&s->tr.conf, 0);
+    TRY(loader_phase(s->tr.loader, state->phase, phase_mixture(s, state->phase)));
+    if (rc == 1) {
+        TRY(loader_set_state(s->tr.loader, &state->loader));
+        log_info("train: resumes behind step %llu of %lld", (unsigned long long)state->step,
+                 (long long)s->tr.conf.steps);
+    }
+    return 0;
+}
+
+static void session_close(struct session *s)
+{
+    if (s->speed_fd >= 0)
+        close(s->speed_fd);
+    train_log_close(&s->log);
+    if (s->tr.loader)
+        loader_close(s->tr.loader);
+    s->tr.loader = NULL;
+    trainer_close(&s->tr);
+    if (s->tok)
+        tokenizer_close(s->tok);
+    if (s->store)
+        store_close(s->store);
+    arena_close(&s->arena);
+}
+
+static int session_open(struct session *s, const struct train_run *run)
+{
+    memset(s, 0, sizeof *s);
+    s->run = run;
+    s->log.fd = s->speed_fd = -1;
+    snprintf(s->recipe_hash, sizeof s->recipe_hash, "%s", run->recipe_hash ? run->recipe_hash : "");
+    TRY(io_path(s->checkpoints, "%s/checkpoints", run->out_dir));
+    TRY(io_mkdirs(s->checkpoints));
+    TRY(open_inputs(s));
+    TRY(open_trainer(s));
+    TRY(resume(s));
+    return open_logs(s);
+}
+
+/* ---- evaluation ---- */
+
+static double recent_mean(const struct train_state *state)
+{
+    uint64_t count = state->recent_count < LOSS_WINDOW ? state->recent_count : LOSS_WINDOW;
+    double sum = 0;
+    for (uint64_t i = 0; i < count; i++)
+        sum += state->recent[i];
+    return count ? sum / (double)count : NAN;
+}
+
+static int64_t anneal_start(const struct train_conf *c) { return c->steps - c->anneal_steps; }
+
+static bool eval_due(const struct session *s, int64_t step)
+{
+    const struct train_conf *c = &s->tr.conf;
+    if (s->heldout_count == 0 || step == 0)
+        return false;
+    return step == c->steps || (c->anneal_steps && step == anneal_start(c)) ||
+           (c->eval_steps && step % c->eval_steps == 0);
+}
+
+static int log_eval(struct session *s)
+{
+    struct buf out = {0};
+    struct json_writer w;
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_key(&w, "step");
+    json_put_u64(&w, s->tr.state.step);
+    json_key(&w, "eval");
+    json_open(&w, '{');
+    for (uint32_t i = 0; i < s->row_count; i++) {
+        json_key(&w, s->row[i].domain);
+        json_put_num(&w, s->row[i].bits_per_byte);
+        log_info("train: step %llu: %s %.4f bits per byte over %llu documents",
+                 (unsigned long long)s->tr.state.step, s->row[i].domain, s->row[i].bits_per_byte,
+                 (unsigned long long)s->row[i].documents);
+    }
+    json_close(&w, '}');
+    json_close(&w, '}');
+    int rc = out.failed ? err_set(ERR_LIMIT, "train: no memory for a log row")
+                        : train_log_row(&s->log, buf_view(&out));
+    buf_free(&out);
+    return rc;
+}
+
+static int evaluate(struct session *s)
+{
+    struct train_state *state = &s->tr.state;
+    struct bpb_conf conf = {.batch = EVAL_BATCH, .documents_max = s->tr.conf.eval_documents};
+    for (size_t i = 0; i < s->heldout_count; i++)
+        TRY(eval_bpb(&s->tr.model, s->tok, s->heldout[i], &conf, &s->row[i]));
+    s->row_count = (uint32_t)s->heldout_count;
+    if (s->tr.conf.anneal_steps && (int64_t)state->step == anneal_start(&s->tr.conf)) {
+        state->before_count = s->row_count;
+        for (uint32_t i = 0; i < s->row_count; i++) {
+            memcpy(state->before[i].domain, s->row[i].domain, sizeof state->before[i].domain);
+            state->before[i].bits_per_byte = s->row[i].bits_per_byte;
+        }
+    }
+    return log_eval(s);
+}
+
+static double before_of(const struct train_state *state, const char *domain)
+{
+    for (uint32_t i = 0; i < state->before_count; i++)
+        if (strcmp(state->before[i].domain, domain) == 0)
+            return state->before[i].bits_per_byte;
+    return NAN;
+}
+
+static void put_num(struct json_writer *w, const char *key, double value)
+{
+    json_key(w, key);
+    json_put_num(w, value);
+}
+
+static int write_eval_json(struct session *s)
+{
+    const struct train_state *state = &s->tr.state;
+    struct buf out = {0};
+    struct json_writer w;
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/eval.json", s->run->out_dir));
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_key(&w, "step");
+    json_put_u64(&w, state->step);
+    json_key(&w, "anneal_start");
+    json_put_i64(&w, anneal_start(&s->tr.conf));
+    put_num(&w, "loss_before", state->loss_before);
+    put_num(&w, "loss_after", recent_mean(state));
+    json_key(&w, "skipped");
+    json_put_u64(&w, state->skipped);
+    json_key(&w, "domains");
+    json_open(&w, '{');
+    for (uint32_t i = 0; i < s->row_count; i++) {
+        const struct bpb_row *row = &s->row[i];
+        json_key(&w, row->domain);
+        json_open(&w, '{');
+        put_num(&w, "before", before_of(state, row->domain));
+        put_num(&w, "after", row->bits_per_byte);
+        json_key(&w, "documents");
+        json_put_u64(&w, row->documents);
+        json_key(&w, "bytes");
+        json_put_u64(&w, row->bytes);
+        json_key(&w, "tokens");
+        json_put_u64(&w, row->tokens);
+        json_close(&w, '}');
+    }
+    json_close(&w, '}');
+    json_close(&w, '}');
+    buf_char(&out, '\n');
+    int rc = out.failed ? err_set(ERR_LIMIT, "train: no memory for eval.json")
+                        : io_write_file(path, buf_view(&out));
+    buf_free(&out);
+    return rc;
+}
+
+/* ---- the loop ---- */
+
+static int save(struct session *s)
+{
+    struct train_state *state = &s->tr.state;
+    if (s->saved_step == state->step)
+        return 0;
+    TRY(train_log_sync(&s->log));
+    state->log_bytes = s->log.bytes;
+    state->log_chain = s->log.chain;
+    TRY(checkpoint_save(&s->tr, s->checkpoints, s->recipe_hash));
+    s->saved_step = state->step;
+    return 0;
+}
+
+static int enter_phase(struct session *s)
+{
+    struct train_state *state = &s->tr.state;
+    uint32_t phase = train_is_anneal(&s->tr.conf, (int64_t)state->step);
+    if (phase == state->phase)
+        return 0;
+    state->loss_before = recent_mean(state);
+    state->phase = phase;
+    state->recent_count = 0;
+    memset(state->recent, 0, sizeof state->recent);
+    return loader_phase(s->tr.loader, phase, phase_mixture(s, phase));
+}
+
+/* A row of speed.jsonl about once a second. MFU = tokens/s * flops per token / peak, where flops per token are those of
+ * the architecture (6 per weight of a matrix and 6 T C a layer, causal attention counted half: see model/llama.c). */
+static void note_speed(struct session *s, const struct step_report *report)
+{
+    const struct train_conf *c = &s->tr.conf;
+    uint64_t now = clock_ns();
+    s->speed_tokens += (uint64_t)(c->batch * c->sequence);
+    double seconds = (double)(now - s->speed_ns) * 1e-9;
+    if (seconds * 1000 < SPEED_EVERY_MS && s->tr.state.step != (uint64_t)c->steps)
+        return;
+    double rate = (double)s->speed_tokens / seconds;
+    double flops = rate * s->tr.model.type->flops_per_token(&s->tr.model.conf, c->sequence);
+    char mfu[48] = "";
+    if (c->peak_tflops > 0)
+        snprintf(mfu, sizeof mfu, ",\"mfu\":%.4f", flops / (c->peak_tflops * 1e12));
+    char row[256];
+    int length = snprintf(row, sizeof row, "{\"step\":%llu,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
+                          "\"gflops\":%.2f%s}\n", (unsigned long long)s->tr.state.step, seconds, rate,
+                          flops * 1e-9, mfu);
+    if (write(s->speed_fd, row, (size_t)length) != length)
+        log_debug("train: a row of speed.jsonl was not written");
+    progress_note(&s->progress, "loss %.4f  lr %.2e  %.0f tok/s  %.1f GFLOP/s", report->loss, report->lr,
+                  rate, flops * 1e-9);
+    s->speed_ns = now;
+    s->speed_tokens = 0;
+}
+
+static int stop(struct session *s)
+{
+    TRY(save(s));
+    return err_set(ERR_STOP, "train: stopped behind step %llu, which is saved: the same command goes on",
+                   (unsigned long long)s->tr.state.step);
+}
+
+static int loop(struct session *s)
+{
+    const struct train_conf *c = &s->tr.conf;
+    struct train_state *state = &s->tr.state;
+    struct step_report report;
+    s->speed_ns = clock_ns();
+    while ((int64_t)state->step < c->steps) {
+        if (pipe_stop)
+            return stop(s);
+        if (eval_due(s, (int64_t)state->step)) {
+            int rc = evaluate(s);
+            if (rc == ERR_STOP)
+                return stop(s);
+            TRY(rc);
+            s->speed_ns = clock_ns();
+        }
+        TRY(enter_phase(s));
+        TRY(trainer_step(&s->tr, &report));
+        TRY(train_log_step(&s->log, &s->tr, &report, s->name));
+        progress_add(&s->progress, 1, 0, 0);
+        note_speed(s, &report);
+        if ((int64_t)state->step % c->checkpoint_steps == 0 || (int64_t)state->step == c->steps)
+            TRY(save(s));
+    }
+    return 0;
+}
+
+/* The last evaluation, the model for others, and eval.json, which says that all is there. */
+static int finish(struct session *s)
+{
+    char dir[IO_PATH_MAX], tokenizer[IO_PATH_MAX];
+    if (eval_due(s, s->tr.conf.steps)) {
+        int rc = evaluate(s);
+        if (rc == ERR_STOP)
+            return stop(s);
+        TRY(rc);
+    }
+    TRY(train_log_sync(&s->log));
+    TRY(io_path(dir, "%s/model", s->run->out_dir));
+    if (s->run->tokenizer_dir)
+        TRY(io_path(tokenizer, "%s/tokenizer.json", s->run->tokenizer_dir));
+    TRY(model_save(&s->tr.model, dir, s->run->tokenizer_dir ? tokenizer : NULL));
+    return write_eval_json(s);
+}
+
+int train(const struct train_run *run)
+{
+    struct session *s = calloc(1, sizeof *s);
+    int rc;
+    if (!s)
+        return err_set(ERR_LIMIT, "train: no memory");
+    TRY_OUT(session_open(s, run));
+    progress_begin(&s->progress, "train", "steps", (uint64_t)s->tr.conf.steps);
+    progress_add(&s->progress, s->tr.state.step, 0, 0);
+    rc = loop(s);
+    progress_end(&s->progress);
+    if (rc >= 0)
+        rc = finish(s);
+out:
+    session_close(s);
+    free(s);
+    return rc;
+}

@@ -1,0 +1,252 @@
+/* trainer - one training step: batch in, gradients by micro batches, a clipped AdamW update. */
+#include "train/trainer.h"
+
+#include "core/err.h"
+#include "core/log.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+
+enum { ARENA_SLACK = 4 << 20 };
+
+/* ---- opening ---- */
+
+static const struct objective *objective_find(const char *name)
+{
+#define OBJECTIVE(row) if (strcmp(name, #row) == 0) return &objective_##row;
+#include "train/objectives.def"
+#undef OBJECTIVE
+    return NULL;
+}
+
+static int device_pick(const char *name, enum device *out)
+{
+    bool there = cuda_available();
+    *out = strcmp(name, "cpu") == 0 || (strcmp(name, "auto") == 0 && !there) ? DEV_CPU : DEV_CUDA;
+    if (*out == DEV_CUDA && !there)
+        return err_set(ERR_GPU, "train: device cuda: %s: use --device=cpu or auto", cuda_describe());
+    return 0;
+}
+
+static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
+
+/* Says what the run will take before any of it is taken. */
+static int plan_memory(const struct trainer *tr, const struct model_conf *model, enum device device,
+                       uint64_t *activation_bytes)
+{
+    struct model_plan plan;
+    struct model_conf c = *model;
+    TRY(model_conf_check(&c));
+    TRY(model_plan(&c, device, true, &plan));
+    bool half = strcmp(c.dtype, "bf16") == 0 || (strcmp(c.dtype, "auto") == 0 && device == DEV_CUDA);
+    const struct model_type *type = model_find(c.arch);
+    uint64_t acts = type->activation_bytes(&c, tr->conf.micro_batch, tr->conf.sequence, true,
+                                           half ? 2 : 4);
+    *activation_bytes = acts + acts / 16 + ARENA_SLACK;
+    uint64_t total = plan.total_bytes + *activation_bytes;
+    log_info("train: %s of %.2f M parameters in %s on %s: weights %.1f MiB, gradients %.1f, AdamW %.1f, "
+             "activations %.1f, together %.1f MiB", c.arch, (double)plan.parameters / 1e6,
+             half ? "bf16" : "f32", device == DEV_CUDA ? cuda_describe() : "the CPU",
+             mib(plan.weight_bytes), mib(plan.gradient_bytes), mib(plan.optimizer_bytes),
+             mib(*activation_bytes), mib(total));
+    if (tr->conf.memory && total > tr->conf.memory)
+        return err_set(ERR_LIMIT, "train: the plan needs %.1f MiB, memory is %.1f MiB: raise it, or lower "
+                       "micro_batch (%lld), sequence or the model's size", mib(total),
+                       mib(tr->conf.memory), (long long)tr->conf.micro_batch);
+    return 0;
+}
+
+static int open_batch(struct trainer *tr)
+{
+    size_t rows = (size_t)tr->conf.batch, tokens = rows * (size_t)tr->conf.sequence;
+    struct train_batch *b = &tr->batch;
+    b->rows = (uint32_t)rows;
+    b->inputs = calloc(tokens, sizeof *b->inputs);
+    b->targets = calloc(tokens, sizeof *b->targets);
+    b->doc_start = calloc(tokens, sizeof *b->doc_start);
+    b->domain = calloc(rows, sizeof *b->domain);
+    tr->row_loss = calloc((size_t)(tr->conf.micro_batch * tr->conf.sequence), sizeof *tr->row_loss);
+    if (!b->inputs || !b->targets || !b->doc_start || !b->domain || !tr->row_loss)
+        return err_set(ERR_LIMIT, "train: no memory for a batch of %zu tokens: lower batch", tokens);
+    return 0;
+}
+
+int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct model_conf *model,
+                 int threads)
+{
+    enum device device = DEV_CPU;
+    uint64_t activation_bytes = 0;
+    int rc;
+    memset(tr, 0, sizeof *tr);
+    tr->conf = *conf;
+    tr->state.loss_before = NAN;
+    TRY_OUT(train_conf_check(&tr->conf, model));
+    tr->schedule = schedule_find(tr->conf.schedule);
+    tr->objective = objective_find(tr->conf.objective);
+    if (!tr->objective) {
+        rc = err_set(ERR_USAGE, "train: objective \"%s\" is unknown: use pretrain", tr->conf.objective);
+        goto out;
+    }
+    TRY_OUT(device_pick(tr->conf.device, &device));
+    TRY_OUT(plan_memory(tr, model, device, &activation_bytes));
+    TRY_OUT(device_open(&tr->stream, device, threads));
+    TRY_OUT(model_open(&tr->model, model, tr->stream, true));
+    TRY_OUT(dev_arena_open(&tr->activations, tr->stream, activation_bytes));
+    TRY_OUT(tape_open(&tr->tape, &tr->activations, true, model_dtype(&tr->model)));
+    rc = open_batch(tr);
+out:
+    if (rc < 0)
+        trainer_close(tr);
+    return rc;
+}
+
+void trainer_close(struct trainer *tr)
+{
+    free(tr->row_loss);
+    free(tr->batch.domain);
+    free(tr->batch.doc_start);
+    free(tr->batch.targets);
+    free(tr->batch.inputs);
+    if (tr->tape.arena)
+        tape_close(&tr->tape);
+    if (tr->activations.base)
+        dev_arena_close(&tr->activations);
+    model_close(&tr->model);
+    if (tr->stream)
+        device_close(tr->stream);
+    memset(tr, 0, sizeof *tr);
+}
+
+/* ---- a step ---- */
+
+static uint64_t count_targets(const int32_t *targets, uint64_t count)
+{
+    uint64_t counted = 0;
+    for (uint64_t i = 0; i < count; i++)
+        counted += targets[i] >= 0;
+    return counted;
+}
+
+/* Rows [first, first + rows) of the step's batch. */
+static struct train_batch batch_slice(const struct trainer *tr, uint32_t first, uint32_t rows)
+{
+    size_t at = (size_t)first * (size_t)tr->conf.sequence;
+    const struct train_batch *b = &tr->batch;
+    return (struct train_batch){b->inputs + at, b->targets + at, b->doc_start + at, b->domain + first,
+                                rows};
+}
+
+/* Adds the losses of a micro batch to the report, summed in double in row order; they lie in the cross entropy's aux. */
+static int add_losses(struct trainer *tr, const struct train_batch *b, struct tensor *loss,
+                      uint64_t counted, struct step_report *out)
+{
+    const struct node *last = tape_last(&tr->tape);
+    uint64_t T = (uint64_t)tr->conf.sequence, N = b->rows * T;
+    if (!last || last->op != &op_cross_entropy || last->out != loss) {
+        float mean;
+        TRY(dev_download(tr->stream, &mean, loss->data, sizeof mean));
+        out->loss += (double)mean * (double)counted;
+        return 0;
+    }
+    TRY(dev_download(tr->stream, tr->row_loss, last->aux[0]->data, N * sizeof(float)));
+    for (uint64_t i = 0; i < N; i++) {
+        if (b->targets[i] < 0)
+            continue;
+        uint32_t domain = b->domain[i / T];
+        assert(domain < STORE_DOMAINS_MAX);
+        out->loss += (double)tr->row_loss[i];
+        out->domain_loss[domain] += (double)tr->row_loss[i];
+        out->domain_tokens[domain]++;
+    }
+    return 0;
+}
+
+/* Gradients of the mean over all targets of the step: a micro batch weighs as many as it has. */
+static int accumulate(struct trainer *tr, struct step_report *out)
+{
+    uint64_t T = (uint64_t)tr->conf.sequence;
+    uint32_t micro = (uint32_t)tr->conf.micro_batch;
+    TRY(dev_zero(tr->stream, tr->model.grad_data, tr->model.grad_bytes));
+    for (uint32_t first = 0; first < tr->batch.rows; first += micro) {
+        struct train_batch part = batch_slice(tr, first, micro);
+        uint64_t counted = count_targets(part.targets, micro * T);
+        if (counted == 0)
+            continue;
+        tape_reset(&tr->tape);
+        struct tensor *loss = tr->objective->loss(tr, &tr->tape, &part);
+        if (!loss)
+            return err_in(ERR_LIMIT, "train: step %llu", (unsigned long long)tr->state.step + 1);
+        TRY(add_losses(tr, &part, loss, counted, out));
+        TRY(tape_backward(&tr->tape, loss, (float)((double)counted / (double)out->tokens)));
+    }
+    out->loss /= (double)out->tokens;
+    for (int i = 0; i < STORE_DOMAINS_MAX; i++)
+        if (out->domain_tokens[i])
+            out->domain_loss[i] /= (double)out->domain_tokens[i];
+    return 0;
+}
+
+static int update(struct trainer *tr, const struct step_report *report)
+{
+    const struct train_conf *c = &tr->conf;
+    bool clipped = c->clip > 0 && report->grad_norm > c->clip;
+    struct adamw conf = {
+        .lr = (float)report->lr,
+        .beta1 = (float)c->beta1,
+        .beta2 = (float)c->beta2,
+        .eps = (float)c->eps,
+        .grad_scale = clipped ? (float)(c->clip / report->grad_norm) : 1,
+        .step = (int64_t)++tr->state.updates,
+    };
+    for (int i = 0; i < tr->model.param_count; i++) {
+        struct param *p = &tr->model.param[i];
+        conf.weight_decay = p->decay ? (float)c->weight_decay : 0;
+        TRY(adamw_step(tr->stream, &conf, &p->w, p->master, p->m, p->v));
+    }
+    return 0;
+}
+
+/* A skipped step leaves weights, moments and AdamW's t as they were: one bad batch costs one step. */
+static int skip(struct trainer *tr, const struct step_report *report)
+{
+    struct train_state *s = &tr->state;
+    s->skipped++;
+    if (++s->skipped_row >= SKIPPED_MAX)
+        return err_set(ERR_FORMAT, "train: loss %g, gradient norm %g at step %llu, the %llu-th in a row "
+                       "that is not finite: lower lr (%g) or look at the data of these steps",
+                       report->loss, report->grad_norm, (unsigned long long)s->step + 1,
+                       (unsigned long long)s->skipped_row, tr->conf.lr);
+    if (s->skipped <= SKIPPED_WARNINGS)
+        log_warn("train: step %llu skipped: loss %g, gradient norm %g", (unsigned long long)s->step + 1,
+                 report->loss, report->grad_norm);
+    return 0;
+}
+
+int trainer_step(struct trainer *tr, struct step_report *out)
+{
+    struct train_state *s = &tr->state;
+    memset(out, 0, sizeof *out);
+    TRY(tr->objective->fill(tr, &tr->batch));
+    out->tokens = count_targets(tr->batch.targets, tr->batch.rows * (uint64_t)tr->conf.sequence);
+    if (out->tokens == 0)
+        return err_set(ERR_FORMAT, "train: the batch of step %llu has no token to predict",
+                       (unsigned long long)s->step + 1);
+    TRY(accumulate(tr, out));
+    double sum = 0;
+    for (int i = 0; i < tr->model.param_count; i++)
+        TRY(grad_norm2(tr->stream, tr->model.param[i].w.grad, &sum));
+    out->grad_norm = sqrt(sum);
+    out->lr = tr->conf.lr * tr->schedule->lr_frac((int64_t)s->step, &tr->conf);
+    out->skipped = !isfinite(out->loss) || !isfinite(out->grad_norm);
+    if (out->skipped) {
+        TRY(skip(tr, out));
+    } else {
+        s->skipped_row = 0;
+        s->recent[s->recent_count++ % LOSS_WINDOW] = out->loss;
+        TRY(update(tr, out));
+    }
+    s->tokens += out->tokens;
+    s->step++;
+    return 0;
+}
