@@ -58,7 +58,7 @@ static int count_elements(const struct conf_node *array, const char *key, const 
 }
 
 /* The element called value in one array, or in any array of table when array is NULL. `name` goes
- * before `use`: names are given to tell elements of one use apart. 0 and *found NULL: there is none. */
+ * before `use`: names are given to tell elements of one use apart. *found NULL: there is none. */
 static int find_element(const struct conf_node *array, const struct conf_node *table,
                         const char *value, struct conf_node **found)
 {

@@ -13,7 +13,7 @@ struct opt {
     const char *name;          /* recipe key; the flag is --name */
     size_t offset;             /* in the owner's conf struct */
     const char *preset;        /* default as text; NULL: empty string or list */
-    double min, max;           /* inclusive range of numbers */
+    double min, max;           /* inclusive range of numbers; both 0: any */
     const char *unit;          /* "words", "bytes"; for ENUM the choices "a|b|c" */
     const char *help;          /* one line */
     const char *source;        /* "arXiv:2112.11446 table A1" or NULL */
@@ -22,15 +22,19 @@ struct opt {
     { kind, #field, offsetof(type_, field), preset, min, max, unit, help, source }
 #define OPT_LAST { OPT_END, 0, 0, 0, 0, 0, 0, 0, 0 }
 
+/* Fills every field from its preset; a preset that its own row refuses is an error. */
 int opt_defaults(const struct opt *rows, void *conf, struct arena *a);
 /* Reads a recipe table (NULL is fine). Every key must be a row, or stand in `also` (NULL-ended, may be
  * NULL); an unknown key is ERR_USAGE naming file:line and the nearest row. */
 int opt_from_recipe(const struct opt *rows, void *conf, const struct conf_node *table,
                     const char *const *also, struct arena *a);
-/* Takes --name=value, --name value and (bool) --name / --no-name out of argv; the rest stays in order.
- * Unknown --flags are ERR_USAGE naming the nearest; "--" ends flags. */
+/* Takes --name=value, --name value and (bool) --name / --no-name out of argv, which starts with the
+ * first argument (no program name); the rest stays in order. - and _ are the same in names. A list flag
+ * replaces the preset, given again it adds; commas inside brackets or quotes do not split. Unknown
+ * --flags are ERR_USAGE naming the nearest; "--" ends flags and is taken out. */
 int opt_from_args(const struct opt *rows, void *conf, int *argc, char **argv, struct arena *a);
-/* Sets one row from text, with range check; where is for the message. */
+/* Sets one row from text, with range check; where is for the message. Integers may be 1e9 or 1_000_000,
+ * sizes 4096, 512k, 64M, 1.5G (powers of 1024), bools true/yes/on/1 and false/no/off/0. */
 int opt_set(const struct opt *row, void *conf, const char *text, const char *where, struct arena *a);
 void opt_print_help(const struct opt *rows, FILE *to);
 /* The resolved values as TOML lines, one row each, in row order. */
