@@ -68,8 +68,9 @@ bool io_is_temp(const char *name, uint64_t *pid);
 int io_hash_file(const char *path, struct io_info *info);
 
 /* ---- manifests: what a task finished ---- */
-/* One JSON file a task: {"task","shard","recipe","outputs":[{"path","bytes","xxh3"}],"counts":{...}}.
- * It is written last; its presence with outputs of the right size means the task is done. */
+/* One JSON file a task: {"task","shard","shards","recipe","outputs":[{"path","bytes","xxh3"}],
+ * "counts":{...},"seal"}; seal is the XXH3-128 of the text before it. It is written last; its presence
+ * with outputs of the right size means the task is done. Zero-initialise, manifest_free at the end. */
 enum { MANIFEST_OUTPUTS_MAX = 4096, MANIFEST_COUNTS_MAX = 64 };
 struct manifest_count { char name[48]; uint64_t value; };
 struct manifest {
@@ -83,10 +84,13 @@ struct manifest {
 int manifest_add_output(struct manifest *m, const char *relative_path, const struct io_info *info);
 int manifest_add_count(struct manifest *m, const char *name, uint64_t value); /* adds to an old one */
 uint64_t manifest_get_count(const struct manifest *m, const char *name);      /* 0 when absent */
+/* Writes path (run_dir is only where the outputs lie); an output that is not there with the size it was
+ * given is ERR_IO. */
 int manifest_write(const struct manifest *m, const char *run_dir, const char *path);
 /* 1 when path holds a manifest of this recipe hash and every output exists with its size (and, with
- * verify, its hash); 0 when there is none or an output is missing or short (then it must be redone);
- * ERR_USAGE when it was written by another recipe. */
+ * verify, its hash): *m then is its contents, to be freed. 0, with *m empty, when there is none, it is
+ * damaged or edited, or an output is missing or other (then the task must be redone); ERR_USAGE when it
+ * was written by another recipe. */
 int manifest_check(struct manifest *m, const char *run_dir, const char *path, const char *recipe_hash,
                    bool verify);
 void manifest_free(struct manifest *m);

@@ -379,8 +379,9 @@ int opt_from_recipe(const struct opt *rows, void *conf, const struct conf_node *
         if (other && *other)
             continue;
         const char *near = nearest(rows, also, node->key);
-        return err_set(ERR_USAGE, "%s: unknown key '%s': %s%s%s", conf_where(node, where), node->key,
-                       near ? "did you mean '" : "remove it", near ? near : "", near ? "'?" : "");
+        return err_set(ERR_USAGE, "%s: unknown key '%s': %s%s%s", conf_where(node, where),
+                       node->key, near ? "did you mean '" : "remove it", near ? near : "",
+                       near ? "'?" : "");
     }
     return 0;
 }
