@@ -1,0 +1,67 @@
+/* exact - equal texts: XXH3-128 of the whole text with its white space normalised. */
+#include "dedup/sketch.h"
+
+#include "core/err.h"
+#include "core/unicode.h"
+
+/* Runs of white space become one space, none at either end: line ends, indentation and the no-break
+ * spaces that templates scatter do not make a new text. Letters are left alone: case is content.
+ * Returns the bytes written; a run of white space of one byte or more becomes one byte, so `to`
+ * never needs more than text.len. */
+static size_t text_normalise(struct str text, char *to)
+{
+    const char *at = text.ptr, *end = text.ptr + text.len;
+    size_t used = 0;
+    bool gap = false;
+    while (at < end) {
+        uint32_t cp = (unsigned char)*at;
+        int len = cp < 0x80 ? 1 : utf8_decode(at, end, &cp);
+        bool space = cp < 0x80 ? cp == ' ' || (cp >= 9 && cp <= 13) : uc_is_space(cp);
+        if (!space) {
+            if (gap && used)
+                to[used++] = ' ';
+            for (int i = 0; i < len; i++)
+                to[used++] = at[i];
+        }
+        gap = space;
+        at += len;
+    }
+    return used;
+}
+
+static int exact_sign(const void *conf, void *local, struct batch *b, struct doc *d)
+{
+    UNUSED(conf);
+    UNUSED(local);
+    d->sketch = NULL;
+    d->sketch_bytes = 0;
+    struct hash128 *slot = arena_array(&b->arena, struct hash128, 1);
+    size_t mark = arena_mark(&b->arena);
+    char *normal = arena_push(&b->arena, d->text.len + 1, 1);
+    if (!slot || !normal)
+        return err_in(ERR_LIMIT, "dedup: text of %zu bytes", d->text.len);
+    size_t len = text_normalise(d->text, normal);
+    *slot = hash128(normal, len);
+    arena_reset(&b->arena, mark);
+    if (len == 0)
+        return 0;
+    d->sketch = slot;
+    d->sketch_bytes = sizeof *slot;
+    return 0;
+}
+
+static uint32_t exact_bytes(const void *conf)
+{
+    return ((const struct dedup_conf *)conf)->exact ? sizeof(struct hash128) : 0;
+}
+
+const struct dedup_method dedup_exact = {
+    .name = "exact",
+    .help = "texts that are equal but for white space (XXH3-128)",
+    .source = "Dolma 3: exact copies first, -67% of the documents of 104 dumps",
+    .opts = dedup_opts,
+    .conf_size = sizeof(struct dedup_conf),
+    .sign = exact_sign,
+    .sketch_bytes = exact_bytes,
+    .bands = 1,
+};
