@@ -13,7 +13,7 @@ enum {
     OUT_STEP = 64 << 10,
     ZSTD_WINDOW_LOG = 23,  /* 8 MiB: RFC 9659's limit for HTTP */
 };
-enum outcome { UNDONE, NOT_CODED /* not in this encoding: the bytes stay as they are */, TOO_LARGE };
+enum outcome { UNDONE, NOT_CODED /* not in this encoding: the bytes stay */, TOO_LARGE };
 
 /* Bytes growing at the arena's end: nothing else is pushed between two steps. */
 struct growth { struct arena *arena; unsigned char *at; size_t len, room, max; };
@@ -63,8 +63,7 @@ static enum go step_inflate(struct decoder *d, unsigned char *to, size_t room, s
         if (rc < 0)
             return GO_BAD;
         if (s->block_state == ISAL_BLOCK_FINISH) {
-            bool again = s->crc_flag == ISAL_GZIP && d->in.len > 2 && memcmp(d->in.ptr, "\x1f\x8b\x08", 3) == 0;
-            if (!again)
+            if (s->crc_flag != ISAL_GZIP || !str_starts(d->in, "\x1f\x8b\x08"))
                 return GO_END;
             isal_inflate_reset(s);
         } else if (s->avail_out == 0) {
@@ -79,7 +78,8 @@ static enum go step_brotli(struct decoder *d, unsigned char *to, size_t room, si
 {
     const uint8_t *next = (const uint8_t *)d->in.ptr;
     size_t avail = d->in.len, left = room;
-    BrotliDecoderResult rc = BrotliDecoderDecompressStream(d->state, &avail, &next, &left, &to, NULL);
+    BrotliDecoderResult rc =
+        BrotliDecoderDecompressStream(d->state, &avail, &next, &left, &to, NULL);
     d->in = str_slice(d->in, d->in.len - avail, d->in.len);
     *made = room - left;
     switch (rc) {
@@ -139,8 +139,8 @@ static int decode(struct arena *a, size_t mark, struct decoder *d, size_t body_m
 
 enum coding { CODING_NONE, CODING_GZIP, CODING_ZLIB, CODING_DEFLATE, CODING_BROTLI, CODING_ZSTD };
 
-static int undo_inflate(struct arena *a, uint32_t flag, struct str in, size_t body_max, struct str *out,
-                        enum outcome *outcome, bool *partial)
+static int undo_inflate(struct arena *a, uint32_t flag, struct str in, size_t body_max,
+                        struct str *out, enum outcome *outcome, bool *partial)
 {
     size_t mark = arena_mark(a);
     struct decoder d = {step_inflate, in, arena_push(a, sizeof(struct inflate_state), 64)};
@@ -208,8 +208,8 @@ static bool chunk_size(struct str body, size_t *at, uint64_t *size)
     return true;
 }
 
-/* Undoes chunked coding. A first size that is none: the header lied, the body stays. A later one: what
- * is left is taken as it stands, since the bytes before were right. */
+/* Undoes chunked coding. A first size that is none: the header lied, the body stays. A later one:
+ * what is left is taken as it stands, since the bytes before were right. */
 static int undo_chunks(struct arena *a, struct str body, struct str *out, bool *partial)
 {
     size_t at = 0, len = 0;
@@ -344,11 +344,12 @@ static bool is_zlib(struct str s)
     if (s.len < 2)
         return false;
     unsigned first = (unsigned char)s.ptr[0], second = (unsigned char)s.ptr[1];
-    return (first & 0x0f) == 8 && first >> 4 <= 7 && (first * 256 + second) % 31 == 0 && !(second & 0x20);
+    return (first & 0x0f) == 8 && first >> 4 <= 7 && (first * 256 + second) % 31 == 0
+           && !(second & 0x20);
 }
 
-/* What the bytes and the header's word together say. Bytes win: Common Crawl, proxies and other crawlers
- * undo encodings and leave the word, or send them without it. */
+/* What the bytes and the header's word together say. Bytes win: Common Crawl, proxies and other
+ * crawlers undo encodings and leave the word, or send them without it. */
 static enum coding coding_of(struct str word, struct str body, bool text_type)
 {
     bool named = word.len > 0;
@@ -361,8 +362,8 @@ static enum coding coding_of(struct str word, struct str body, bool text_type)
     return str_eq_nocase(word, STR("br")) ? CODING_BROTLI : CODING_NONE;
 }
 
-static int undo_layer(struct arena *a, enum coding coding, size_t body_max, struct http_response *http,
-                      enum outcome *outcome)
+static int undo_layer(struct arena *a, enum coding coding, size_t body_max,
+                      struct http_response *http, enum outcome *outcome)
 {
     struct str in = http->body, *out = &http->body;
     bool *partial = &http->partial;
@@ -378,11 +379,13 @@ static int undo_layer(struct arena *a, enum coding coding, size_t body_max, stru
     return 0;
 }
 
-static int undo_codings(struct arena *a, struct str header, size_t body_max, struct http_response *http)
+static int undo_codings(struct arena *a, struct str header, size_t body_max,
+                        struct http_response *http)
 {
     struct str words = field_of(header, "Content-Encoding");
     const struct str type = http->content_type;
-    bool text_type = type.len == 0 || str_starts(type, "text/") || str_is(type, "application/xhtml+xml");
+    bool text_type = type.len == 0 || str_starts(type, "text/")
+                     || str_is(type, "application/xhtml+xml");
     for (int layer = 0; layer < LAYERS_MAX && !http->too_large; layer++) {
         size_t comma = words.len; /* the last word was applied last */
         while (comma > 0 && words.ptr[comma - 1] != ',')
@@ -410,7 +413,8 @@ int http_parse(struct arena *a, struct str block, size_t body_max, struct http_r
     }
     if (!header.len)
         return 0;
-    struct str type = field_of(header, "Content-Type"), coding = field_of(header, "Transfer-Encoding");
+    struct str type = field_of(header, "Content-Type");
+    struct str coding = field_of(header, "Transfer-Encoding");
     out->charset = charset_of(type);
     TRY(lower_type(a, type, &out->content_type));
     struct str last, word;

@@ -1,4 +1,4 @@
-/* members - decodes stored files with ISA-L and zstd and finds the next good member behind damage. */
+/* members - decodes stored files with ISA-L and zstd and finds the next member behind damage. */
 #include "crawl/members.h"
 
 #include "core/err.h"
@@ -14,10 +14,10 @@
 #include <unistd.h>
 #include <zstd.h>
 
-/* Behind damage the search for the next member starts just behind the damaged member's own header, not
- * where decoding failed: corrupt data may have swallowed whole good members. So bytes are walked twice;
- * `again` counts them, and once they exceed the file's size plus this the search starts at the point of
- * failure instead, or a file made of overlapping members would cost quadratic time. */
+/* Behind damage the search for the next member starts at the damaged member's own start, not where
+ * decoding failed: corrupt data may have swallowed whole good members. So bytes are walked twice;
+ * `again` counts them, and once they exceed the file's size plus this the search starts at the point
+ * of failure instead, or a file of overlapping members would cost quadratic time. */
 enum { AGAIN_SLACK = 1 << 20 };
 enum {
     TRIAL_IN = 1024,      /* stored bytes a candidate gzip member gets to show "WARC/" */
@@ -100,7 +100,10 @@ static int input_need(struct members *m, size_t want)
 static size_t input_left(const struct members *m) { return m->in_len - m->in_pos; }
 
 /* ---- members ---- */
-static bool is_gzip(const unsigned char *at) { return at[0] == 0x1f && at[1] == 0x8b && at[2] == 8 && !(at[3] & 0xe0); }
+static bool is_gzip(const unsigned char *at)
+{
+    return at[0] == 0x1f && at[1] == 0x8b && at[2] == 8 && !(at[3] & 0xe0);
+}
 
 static bool is_zstd(const unsigned char *at)
 {
@@ -256,7 +259,8 @@ static int find_member(struct members *m, uint64_t from)
             return 0;
         }
         const unsigned char *at = m->in + m->in_pos;
-        const unsigned char *hit = memchr(at, m->format == MEMBERS_GZIP ? 0x1f : 0x28, input_left(m) - 3);
+        int first = m->format == MEMBERS_GZIP ? 0x1f : 0x28;
+        const unsigned char *hit = memchr(at, first, input_left(m) - 3);
         if (!hit) {
             m->in_pos = m->in_len - 3;
             continue;
@@ -295,8 +299,6 @@ int members_step(struct members *m)
 }
 
 /* ---- opening ---- */
-static bool name_ends(const char *path, const char *suffix) { return str_ends(str_of(path), suffix); }
-
 static const char *unread_format(const unsigned char *head, size_t len)
 {
     static const struct { const char *magic; size_t len; const char *name; } known[] = {
@@ -310,7 +312,7 @@ static const char *unread_format(const unsigned char *head, size_t len)
 }
 
 /* A .gz whose first bytes are damaged is still a .gz: its first member is lost, not the file. */
-static enum members_format tell_format(const struct members *m, const unsigned char *head, size_t len)
+static enum members_format tell_format(const char *path, const unsigned char *head, size_t len)
 {
     if (len >= 4 && is_gzip(head))
         return MEMBERS_GZIP;
@@ -319,9 +321,9 @@ static enum members_format tell_format(const struct members *m, const unsigned c
     bool binary = false;
     for (size_t i = 0; i < len; i++)
         binary |= head[i] >= 0x7f || (head[i] < 0x20 && !strchr("\t\n\r", head[i])) || head[i] == 0;
-    if (binary && name_ends(m->path, ".gz"))
+    if (binary && str_ends(str_of(path), ".gz"))
         return MEMBERS_GZIP;
-    return binary && name_ends(m->path, ".zst") ? MEMBERS_ZSTD : MEMBERS_PLAIN;
+    return binary && str_ends(str_of(path), ".zst") ? MEMBERS_ZSTD : MEMBERS_PLAIN;
 }
 
 static int decoder_open(struct members *m)
@@ -332,9 +334,9 @@ static int decoder_open(struct members *m)
         return (int)got;
     const char *unread = unread_format(head, (size_t)got);
     if (unread)
-        return err_set(ERR_FORMAT, "crawl: %s is %s, which is not read: give it as .warc, .warc.gz or "
-                       ".warc.zst", m->path, unread);
-    m->format = tell_format(m, head, (size_t)got);
+        return err_set(ERR_FORMAT, "crawl: %s is %s, which is not read: give it as .warc, .warc.gz "
+                       "or .warc.zst", m->path, unread);
+    m->format = tell_format(m->path, head, (size_t)got);
     if (m->format == MEMBERS_GZIP) {
         m->gz = malloc(sizeof *m->gz);
         if (m->gz)
@@ -374,8 +376,8 @@ int members_open(struct members **out, const char *path, size_t buffer_bytes)
     else if (S_ISDIR(st.st_mode))
         rc = err_set(ERR_USAGE, "crawl: %s is a folder: give its files (%s/*.warc.gz)", path, path);
     else if (!S_ISREG(st.st_mode))
-        rc = err_set(ERR_USAGE, "crawl: %s is no regular file: inputs are read by offset, so store it "
-                     "as a file first", path);
+        rc = err_set(ERR_USAGE, "crawl: %s is no regular file: inputs are read by offset, so store "
+                     "it as a file first", path);
     if (rc == 0) {
         m->size = (uint64_t)st.st_size;
         posix_fadvise(m->fd, 0, 0, POSIX_FADV_SEQUENTIAL);

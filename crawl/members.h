@@ -1,29 +1,29 @@
-/* members - a stored file as decoded bytes, gzip member by member, walking around what is damaged. */
+/* members - a stored file as decoded bytes, member by member, walking around what is damaged. */
 #ifndef SLUICE_CRAWL_MEMBERS_H
 #define SLUICE_CRAWL_MEMBERS_H
 #include "core/base.h"
 
-/* Inside crawl/ only. A plain file is one member; a gzip file one a gzip member; a zstd file one a frame.
+/* Inside crawl/ only. A plain file is one member, a gzip file has its members, a zstd file frames.
  * Reading stops at the end of every member, and the caller steps over that edge, so it always knows
  * where in the stored file the bytes it holds came from. */
 struct members;
 enum members_format { MEMBERS_PLAIN, MEMBERS_GZIP, MEMBERS_ZSTD };
 enum members_edge {
     MEMBERS_INSIDE,   /* bytes may follow */
-    MEMBERS_NEXT,     /* the member ended whole (length and checksum right) and another one follows */
+    MEMBERS_NEXT,     /* the member ended whole (length and checksum right), another follows */
     MEMBERS_GARBAGE,  /* it ended whole; behind it stand bytes that are no member */
     MEMBERS_DAMAGED,  /* it is cut or corrupt: what was handed out of it is not to be trusted */
     MEMBERS_END,      /* it ended whole and so does the file */
 };
-/* Opens a regular file and steps into its first member. buffer_bytes (at least 1) is read at a time.
- * ERR_USAGE for what is missing or no file; ERR_FORMAT naming a format that is not read (bzip2, xz, lz4,
- * zip, Parquet). */
+/* Opens a regular file and steps into its first member. buffer_bytes (>= 1) are read at a time.
+ * ERR_USAGE for what is missing or no file; ERR_FORMAT naming a format that is not read (bzip2, xz,
+ * lz4, zip, Parquet). */
 int members_open(struct members **out, const char *path, size_t buffer_bytes);
 /* Up to len bytes of this member; 0 at its edge. Negative: the machine failed. */
 int64_t members_read(struct members *m, void *to, size_t len);
 enum members_edge members_edge(const struct members *m);
-/* Steps over an edge: into the next member, or, behind damage, to the next gzip header whose data start
- * with "WARC/" (zstd: the next frame header). The edge is then INSIDE, GARBAGE, or END. */
+/* Steps over an edge: into the next member, or, behind damage, to the next gzip header whose data
+ * start with "WARC/" (zstd: the next frame header). The edge is then INSIDE, or END. */
 int members_step(struct members *m);
 /* Looks at stored bytes [at, at + len) without moving: how many there are. */
 int64_t members_peek(const struct members *m, uint64_t at, void *to, size_t len);

@@ -16,7 +16,10 @@ enum {
     JSON_SLACK = 1 << 20,
     SCRATCH_KEEP = 1 << 20,
 };
-enum rule { RULE_STATUS, RULE_TOO_LARGE, RULE_TRUNCATED, RULE_EMPTY, RULE_NOT_TEXT, RULE_BAD_JSON, RULE_COUNT };
+enum rule {
+    RULE_STATUS, RULE_TOO_LARGE, RULE_TRUNCATED, RULE_EMPTY, RULE_NOT_TEXT, RULE_BAD_JSON,
+    RULE_COUNT,
+};
 static const struct { const char *name; double threshold; int sense; } rules[RULE_COUNT] = {
     [RULE_STATUS] = {"source.status", 200, 0},
     [RULE_TOO_LARGE] = {"source.too_large", 0, 1},
@@ -34,7 +37,7 @@ struct input {
     uint64_t name_hash;
     int rule[RULE_COUNT], raw_bytes;
     struct warc_reader *warc;
-    struct warc_stats stats;      /* of what is no WARC; `skipped` beyond the reader's own for WARC */
+    struct warc_stats stats;      /* of what is no WARC; for WARC only more `skipped` */
     /* JSON lines and text */
     struct members *members;
     struct arena scratch;
@@ -51,7 +54,8 @@ int source_rules(struct schema *schema)
     for (int i = 0; i < RULE_COUNT; i++) {
         bool of_bytes = i == RULE_TOO_LARGE || i == RULE_EMPTY;
         int signal = of_bytes ? schema_find_signal(schema, raw_bytes_signal) : -1;
-        TRY(schema_rule(schema, "source", rules[i].name, signal, rules[i].threshold, rules[i].sense));
+        TRY(schema_rule(schema, "source", rules[i].name, signal, rules[i].threshold,
+                        rules[i].sense));
     }
     return 0;
 }
@@ -93,12 +97,13 @@ static int keep_str(struct arena *a, struct str *to, struct str from)
     return to->ptr ? 0 : err_in(ERR_LIMIT, "crawl: a batch of documents");
 }
 
-/* Adds the document; what its body was decoded into above `mark` is given back when it is dropped. */
+/* Adds the document; what its body was decoded into above `mark` is given back if it is dropped. */
 static int add_doc(struct input *in, struct batch *b, const struct found *f, size_t mark)
 {
     struct doc *d = batch_add(b);
     if (!d)
-        return err_set(ERR_LIMIT, "crawl: the batch was full before document %u of %s", in->record, in->name);
+        return err_set(ERR_LIMIT, "crawl: the batch was full before document %u of %s", in->record,
+                       in->name);
     d->item = in->item;
     d->record = in->record++;
     d->offset = f->offset;
@@ -130,10 +135,11 @@ static bool starts_with(struct str s, const char *bytes, size_t len)
 static bool binary_magic(struct str body)
 {
     static const struct { const char *bytes; size_t len; } magic[] = {
-        {"%PDF-", 5}, {"\x89PNG", 4}, {"GIF8", 4}, {"\xff\xd8\xff", 3}, {"PK\x03\x04", 4}, {"\x1f\x8b\x08", 3},
-        {"RIFF", 4}, {"OggS", 4}, {"ID3", 3}, {"\x7f" "ELF", 4}, {"BZh", 3}, {"7z\xbc\xaf", 4}, {"Rar!", 4},
-        {"\xd0\xcf\x11\xe0", 4}, {"wOFF", 4}, {"wOF2", 4}, {"\x28\xb5\x2f\xfd", 4}, {"\xfd" "7zXZ", 5},
-        {"\x00\x00\x01\x00", 4}, {"FLV\x01", 4}, {"CWS", 3}, {"FWS", 3}, {"%!PS-", 5},
+        {"%PDF-", 5}, {"\x89PNG", 4}, {"GIF8", 4}, {"\xff\xd8\xff", 3}, {"PK\x03\x04", 4},
+        {"\x1f\x8b\x08", 3}, {"RIFF", 4}, {"OggS", 4}, {"ID3", 3}, {"\x7f" "ELF", 4}, {"BZh", 3},
+        {"7z\xbc\xaf", 4}, {"Rar!", 4}, {"\xd0\xcf\x11\xe0", 4}, {"wOFF", 4}, {"wOF2", 4},
+        {"\x28\xb5\x2f\xfd", 4}, {"\xfd" "7zXZ", 5}, {"\x00\x00\x01\x00", 4}, {"FLV\x01", 4},
+        {"CWS", 3}, {"FWS", 3}, {"%!PS-", 5},
     };
     for (size_t i = 0; i < COUNT_OF(magic); i++)
         if (starts_with(body, magic[i].bytes, magic[i].len))
@@ -175,8 +181,8 @@ static bool has_html_tag(struct str head)
 static bool looks_html(struct str body)
 {
     static const char *const open[] = {
-        "<!doctype html", "<html", "<head", "<script", "<iframe", "<h1", "<div", "<font", "<table", "<a",
-        "<style", "<title", "<b", "<body", "<br", "<p", "<!--", "<meta", "<link",
+        "<!doctype html", "<html", "<head", "<script", "<iframe", "<h1", "<div", "<font", "<table",
+        "<a", "<style", "<title", "<b", "<body", "<br", "<p", "<!--", "<meta", "<link",
     };
     struct str head = str_slice(body, 0, SNIFF_BYTES);
     if (starts_with(head, "\xef\xbb\xbf", 3))
@@ -185,7 +191,9 @@ static bool looks_html(struct str body)
         head = str_slice(head, 1, head.len);
     for (size_t i = 0; i < COUNT_OF(open); i++) {
         size_t len = strlen(open[i]);
-        if (str_starts_nocase(head, open[i]) && (i == 0 || (head.len > len && memchr(" \t\r\n\f>/-", head.ptr[len], 8))))
+        if (!str_starts_nocase(head, open[i]) || head.len == len)
+            continue;
+        if (open[i][1] == '!' || memchr(" \t\r\n\f>/", head.ptr[len], 7))
             return true;
     }
     return str_starts(head, "<?xml") && has_html_tag(head);
@@ -198,9 +206,12 @@ static bool type_is(struct str type, const char *name)
 }
 
 /* The crawler's own identification goes before the server's word; the bytes can veto both. */
-static enum doc_kind kind_of(struct str identified, struct str declared, struct str charset, struct str body)
+static enum doc_kind kind_of(struct str identified, struct str declared, struct str charset,
+                             struct str body)
 {
-    static const char *const html[] = {"text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml"};
+    static const char *const html[] = {
+        "text/html", "application/xhtml+xml", "application/vnd.wap.xhtml+xml",
+    };
     static const char *const text[] = {"text/plain", "text/markdown", "text/x-web-markdown"};
     static const char *const vague[] = {
         "", "application/octet-stream", "binary/octet-stream", "application/xml", "text/xml",
@@ -222,7 +233,8 @@ static enum doc_kind kind_of(struct str identified, struct str declared, struct 
 }
 
 /* ---- WARC ---- */
-static int take_http(struct input *in, struct batch *b, const struct warc_record *rec, struct found *f)
+static int take_http(struct input *in, struct batch *b, const struct warc_record *rec,
+                     struct found *f)
 {
     struct http_response http;
     TRY(http_parse(&b->arena, rec->body, in->record_max, &http));
@@ -239,7 +251,8 @@ static int take_http(struct input *in, struct batch *b, const struct warc_record
 /* True for responses of other protocols that carry no page. */
 static bool is_lookup(const struct warc_record *rec)
 {
-    return str_starts_nocase(rec->target_uri, "dns:") || str_starts_nocase(rec->target_uri, "whois:")
+    return str_starts_nocase(rec->target_uri, "dns:")
+           || str_starts_nocase(rec->target_uri, "whois:")
            || type_is(rec->content_type, "text/dns");
 }
 
@@ -247,7 +260,8 @@ static int take_record(struct input *in, struct batch *b, const struct warc_reco
 {
     struct found f = {
         .url = rec->target_uri, .date = rec->date, .offset = rec->offset, .body = rec->body,
-        .bytes = rec->cut ? rec->content_length : rec->body.len, .status = 200, .too_large = rec->cut,
+        .bytes = rec->cut ? rec->content_length : rec->body.len, .status = 200,
+        .too_large = rec->cut,
         .truncated = rec->damaged || rec->truncated.len > 0 || rec->segment.len > 0,
     };
     bool response = str_eq_nocase(rec->type, STR("response"));
@@ -292,8 +306,8 @@ static int more_bytes(struct input *in)
             return 0;
         enum members_edge edge = members_edge(in->members);
         if (edge == MEMBERS_DAMAGED)
-            return err_set(ERR_FORMAT, "crawl: %s is cut or damaged in the gzip or zstd member at byte %llu:"
-                           " fetch or write it again", in->name,
+            return err_set(ERR_FORMAT, "crawl: %s is cut or damaged in the gzip or zstd member at "
+                           "byte %llu: fetch or write it again", in->name,
                            (unsigned long long)members_start(in->members));
         if (edge == MEMBERS_GARBAGE)
             log_warn("%s: what stands behind byte %llu is ignored", in->name,
@@ -304,8 +318,8 @@ static int more_bytes(struct input *in)
     return 0;
 }
 
-/* The next line, without its line end; *cut when it was longer than the buffer and its rest is skipped.
- * 1 a line, 0 the end. */
+/* The next line, without its line end; *cut when it was longer than the buffer and its rest is
+ * skipped. 1 a line, 0 the end. */
 static int next_text_line(struct input *in, struct str *line, uint64_t *bytes, bool *cut)
 {
     size_t seen = in->line_at;
@@ -401,7 +415,8 @@ static int next_text(struct input *in, struct batch *b)
         TRY(more_bytes(in));
         total += in->line_len - before;
     }
-    struct found f = {.status = 200, .url = str_of(in->name), .bytes = total, .too_large = total > in->record_max};
+    struct found f = {.status = 200, .url = str_of(in->name), .bytes = total};
+    f.too_large = total > in->record_max;
     f.body = (struct str){in->line, f.too_large ? 0 : (size_t)total};
     f.kind = looks_html(f.body) ? DOC_HTML : DOC_TEXT;
     in->stats.records++;
@@ -432,7 +447,8 @@ static int open_lines(struct input *in, bool json, struct str head)
     in->line_cap = need;
     in->line = malloc(need);
     if (!in->line)
-        return err_set(ERR_LIMIT, "crawl: no memory for lines of %zu bytes: lower record_max", need);
+        return err_set(ERR_LIMIT, "crawl: no memory for a line of %zu bytes: lower record_max",
+                       need);
     memcpy(in->line, head.ptr, head.len);
     in->line_len = head.len;
     in->next = json ? next_json : next_text;
@@ -462,20 +478,24 @@ static int open_by_content(struct input *in, const char *path)
     }
     if (rc < 0)
         return rc;
-    bool json = starts_json(head) || (!head.len && str_find(str_of(in->name), STR(".jsonl")) != SIZE_MAX);
+    bool named_json = str_find(str_of(in->name), STR(".jsonl")) != SIZE_MAX;
+    bool json = starts_json(head) || (!head.len && named_json);
     if (!json && !head.len)
-        return err_set(ERR_FORMAT, "crawl: %s is empty: check that it was written or downloaded whole", path);
+        return err_set(ERR_FORMAT, "crawl: %s is empty: check that it was written or downloaded "
+                       "whole", path);
     if (!json && (binary_magic(head) || (!wide_text(head, STR("")) && mostly_control(head))))
-        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give web archives, "
-                       ".jsonl or .txt", path);
+        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give web "
+                       "archives, .jsonl or .txt", path);
     return open_lines(in, json, head);
 }
 
-int source_open(struct input **out, const char *path, uint32_t item, size_t record_max, const struct schema *schema)
+int source_open(struct input **out, const char *path, uint32_t item, size_t record_max,
+                const struct schema *schema)
 {
     *out = NULL;
     if (record_max == 0 || record_max > BATCH_ARENA_MAX / 4)
-        return err_set(ERR_USAGE, "crawl: record_max is %zu bytes: give 1 to %d", record_max, BATCH_ARENA_MAX / 4);
+        return err_set(ERR_USAGE, "crawl: record_max is %zu bytes: give 1 to %d", record_max,
+                       BATCH_ARENA_MAX / 4);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     struct input *in = calloc(1, sizeof *in + strlen(name) + 1);
     if (!in)
@@ -491,7 +511,8 @@ int source_open(struct input **out, const char *path, uint32_t item, size_t reco
         rc = in->rule[i] < 0 ? -1 : rc;
     }
     if (rc < 0)
-        rc = err_set(ERR_USAGE, "crawl: the schema lacks the source's rules: call source_rules first");
+        rc = err_set(ERR_USAGE, "crawl: the schema lacks the source's rules: call source_rules "
+                     "first");
     else
         rc = open_by_content(in, path);
     if (rc < 0) {

@@ -15,6 +15,7 @@ static size_t scheme_length(struct str url)
     return n < url.len && url.ptr[n] == ':' ? n : 0;
 }
 
+static bool is_mark(char c) { return c == '?' || c == '#'; }
 static bool is_slash(char c) { return c == '/' || c == '\\'; /* browsers read both alike */ }
 
 /* "user:pass@host:port" into host and port; a host in brackets is an IPv6 address. */
@@ -25,7 +26,8 @@ static void split_authority(struct str authority, struct url_parts *out)
             authority = str_slice(authority, i, authority.len);
             break;
         }
-    size_t close = authority.len && authority.ptr[0] == '[' ? str_find_char(authority, ']') : SIZE_MAX;
+    bool bracket = authority.len && authority.ptr[0] == '[';
+    size_t close = bracket ? str_find_char(authority, ']') : SIZE_MAX;
     size_t colon = authority.len;
     for (size_t i = close == SIZE_MAX ? 0 : close; i < authority.len; i++)
         if (authority.ptr[i] == ':') {
@@ -46,7 +48,7 @@ bool url_split(struct str url, struct url_parts *out)
     out->scheme = str_slice(url, 0, n);
     struct str rest = str_slice(url, n + 3, url.len);
     size_t end = 0;
-    while (end < rest.len && !is_slash(rest.ptr[end]) && rest.ptr[end] != '?' && rest.ptr[end] != '#')
+    while (end < rest.len && !is_slash(rest.ptr[end]) && !is_mark(rest.ptr[end]))
         end++;
     split_authority(str_slice(rest, 0, end), out);
     rest = str_slice(rest, end, rest.len);

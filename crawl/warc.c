@@ -8,19 +8,19 @@
 #include <assert.h>
 #include <stdlib.h>
 
-/* How it works. Decoded bytes flow into one window; a record's header and body are handed out where they
- * lie, so nothing is copied but what is left over when the window is shifted.
+/* How it works. Decoded bytes flow into one window; a record's header and body are handed out where
+ * they lie, so nothing is copied but what is left over when the window is shifted.
  *
  *      0       start             pos                  wall           len       cap
  *      | spent | header | body.. | bytes not looked at | next record | (room)  |
  *
- * A wall is a place no record reaches across: the end of the file, damage, or a gzip member that begins
- * with "WARC/" (then the record before it is over, whatever its Content-Length says). The bytes up to
- * the wall are an island; records are parsed inside it. In a plain file the whole file is one island, so
- * there a length is believed only when a record or the end really follows: one pread tells, before the
- * body is read. In a gzip member of many records that cannot be asked in advance: when nothing follows,
- * the reader walks back to the first "WARC/" line inside the body it holds. What it walks twice is
- * bounded by what it decoded, so time stays linear. */
+ * A wall is a place no record reaches across: the end of the file, damage, or a gzip member that
+ * begins with "WARC/" (then the record before it is over, whatever its Content-Length says). The
+ * bytes up to the wall are an island; records are parsed inside it. In a plain file the whole file
+ * is one island, so there a length is believed only when a record or the end really follows: one
+ * pread tells, before the body is read. In a gzip member of many records that cannot be asked in
+ * advance: when nothing follows, the reader walks back to the first "WARC/" line inside the body it
+ * holds. What it walks twice is bounded by what it decoded, so time stays linear. */
 enum {
     CHUNK = 256 << 10,        /* bytes decoded at a time */
     HEADER_MAX = 1 << 20,     /* bytes of one WARC header block */
@@ -38,7 +38,7 @@ struct warc_reader {
     size_t cap, start, pos, len, wall;   /* see the drawing */
     enum wall wall_kind;
     uint64_t base;                       /* decoded position of win[pos] is base + pos */
-    uint64_t member_at[2], member_offset[2]; /* decoded position and stored offset of the last two */
+    uint64_t member_at[2], member_offset[2]; /* decoded position, stored offset of the last two */
     uint64_t last_offset, lost, again;
     bool ended, told_shared;
     struct warc_stats stats;
@@ -69,8 +69,8 @@ static int window_room(struct warc_reader *r)
         return 0;
     char *grown = realloc(r->win, cap);
     if (!grown)
-        return err_set(ERR_LIMIT, "crawl: %s: no memory for a window of %zu bytes: lower record_max",
-                       members_path(r->members), cap);
+        return err_set(ERR_LIMIT, "crawl: %s: no memory for a window of %zu bytes: lower "
+                       "record_max", members_path(r->members), cap);
     r->win = grown;
     r->cap = cap;
     return 0;
@@ -233,8 +233,8 @@ static int record_begin(struct warc_reader *r)
             continue;
         }
         if (r->stats.records == 0 && left >= 9 && memcmp(at, "filedesc:", 9) == 0)
-            return err_set(ERR_FORMAT, "crawl: %s is an ARC file, the format before WARC, which is not "
-                           "read: convert it (warcio recompress)", members_path(r->members));
+            return err_set(ERR_FORMAT, "crawl: %s is an ARC file, the format before WARC, which is "
+                           "not read: convert it (warcio recompress)", members_path(r->members));
         TRY(skip_junk(r));
         count_damage(r);
     }
@@ -329,7 +329,7 @@ struct body {
     uint64_t total;      /* bytes walked over, held or not */
 };
 
-/* Walks over up to n bytes of the body; those beyond body_max are dropped. It stops short at a wall. */
+/* Walks over up to n bytes of the body, dropping those beyond body_max; stops short at a wall. */
 static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
 {
     while (n) {
@@ -453,7 +453,7 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
         if (b->total == *length) {
             uint64_t end = r->base + r->pos;
             TRY(stream_follows(r, &follows));
-            /* A checksum that failed concerns this record when the failed member holds part of it. */
+            /* A failed checksum concerns this record when the failed member holds part of it. */
             size_t left = left_of(r);
             *damaged = r->wall_kind == WALL_DAMAGE && left <= NEWLINES_MAX && end > r->member_at[1]
                        && str_trim((struct str){r->win + r->pos, left}).len == 0;
@@ -492,8 +492,8 @@ static uint64_t record_offset(struct warc_reader *r)
     uint64_t offset = at >= r->member_at[1] ? r->member_offset[1] : r->member_offset[0];
     if (r->stats.records && offset == r->last_offset && !r->told_shared) {
         r->told_shared = true;
-        log_warn("%s: one compressed member holds several records: it is read through, but no record "
-                 "can be read alone by its offset; recompress it record by record",
+        log_warn("%s: one compressed member holds several records: it is read through, but no "
+                 "record can be read alone by its offset; recompress it record by record",
                  members_path(r->members));
     }
     r->last_offset = offset;
@@ -522,8 +522,8 @@ static int file_end(struct warc_reader *r)
     count_bytes(r);
     const char *path = members_path(r->members);
     if (s->records == 0)
-        return err_set(ERR_FORMAT, "crawl: %s holds no WARC record in its %llu bytes: check that it is a "
-                       "web archive and was downloaded whole", path,
+        return err_set(ERR_FORMAT, "crawl: %s holds no WARC record in its %llu bytes: check that "
+                       "it is a web archive and was downloaded whole", path,
                        (unsigned long long)members_size(r->members));
     if (s->damaged)
         log_warn("%s: damaged in %llu places, %llu bytes lost; %llu records were read", path,
@@ -571,7 +571,8 @@ int warc_next(struct warc_reader *r, struct warc_record *rec)
     }
 }
 
-int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max, size_t buffer_bytes)
+int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
+                     size_t buffer_bytes)
 {
     *out = NULL;
     struct warc_reader *r = calloc(1, sizeof *r);
