@@ -99,3 +99,96 @@ unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
 
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(MAIN:%=$(BUILD)/%.d)
+
+# ---- what people type ----
+SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
+deps:
+	@bash .ci/deps $(DEBS) $(DEMO_DEBS)
+
+demo:
+	@bash recipes/demo.sh
+
+test: deps
+	@$(MAKE) --no-print-directory all $(BUILD)/unit
+	@BUILD=$(BUILD) bash tests/run.sh
+
+# The long tier: more kills, more seeds, the oracles of other programs, and everything under sanitizers.
+check: test asan tsan
+	@bash tests/cli/kill.sh 200 7
+	@bash tests/cli/kill.sh 200 8
+	@bash tests/oracle/run.sh
+
+asan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 CUDA=0 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(BUILD)-asan/unit
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=tests/lsan.supp UBSAN_OPTIONS=print_stacktrace=1 $(BUILD)-asan/unit
+tsan:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT=-O1 CUDA=0 SAN=-fsanitize=thread $(BUILD)-tsan/unit
+	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(BUILD)-tsan/unit 'core_pool*' 'core_queue*' 'core_pipe*' 'kernels_threads*' 'train_threads*' 'tokenize_threads*' 'classify_threads*'
+
+# ---- fuzzing: libFuzzer where clang is, and a replay of the corpus with any compiler ----
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
+FUZZ_NAMES := $(FUZZ_SRC:tests/fuzz/%.c=%)
+FUZZ_SECONDS ?= 60
+$(BUILD)/%-replay: $(OBJ) $(BUILD)/tests/fuzz/%.c.o $(BUILD)/tests/fuzz/replay.c.o
+	$(call say,LINK,$@)
+	$(Q)$(CC) $(SAN) -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
+fuzz-replay:
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 CUDA=0 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(FUZZ_NAMES:%=$(BUILD)-asan/%-replay)
+	@for f in $(FUZZ_NAMES); do $(BUILD)-asan/$$f-replay tests/fuzz/corpus/$$f || exit 1; done
+$(BUILD)/%-fuzz: $(OBJ) $(BUILD)/tests/fuzz/%.c.o
+	$(Q)$(CC) $(SAN) -fsanitize=fuzzer -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
+fuzz:
+	@command -v clang >/dev/null || command -v clang-14 >/dev/null || { echo "fuzz: clang with libclang-rt is missing: sudo apt-get install clang libclang-rt-14-dev"; exit 1; }
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(shell command -v clang || command -v clang-14) WARN=-Wall CUDA=0 OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ_NAMES:%=$(BUILD)-fuzz/%-fuzz)
+	@for f in $(FUZZ_NAMES); do mkdir -p $(BUILD)-fuzz/corpus/$$f; $(BUILD)-fuzz/$$f-fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 $(BUILD)-fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+
+bench: all
+	@bash tests/bench/run.sh
+
+# ---- a GPU machine with nothing but the CUDA toolkit and libc ----
+GPU_SRC := $(wildcard kernels/*.c) $(wildcard tests/gpu/*.c) core/err.c core/arena.c core/str.c $(GPU_EXTRA)
+GPU_CU := $(wildcard kernels/*.cu)
+GPU_OBJ := $(GPU_SRC:%=$(BUILD)-gpu/%.o) $(GPU_CU:%=$(BUILD)-gpu/%.o)
+GPU_CFLAGS := -std=c11 -I. -D_GNU_SOURCE -DHAVE_CUDA=1 -DHAVE_MPI=0 -DHAVE_OPENBLAS=0 -g -O2 $(WARN) -pthread
+$(BUILD)-gpu/%.c.o: %.c
+	@mkdir -p $(@D)
+	$(call say,CC,$<)
+	$(Q)$(CC) $(GPU_CFLAGS) -c $< -o $@
+$(BUILD)-gpu/%.cu.o: %.cu
+	@mkdir -p $(@D)
+	$(call say,NVCC,$<)
+	$(Q)$(NVCC) $(NVFLAGS) -c $< -o $@
+$(BUILD)-gpu/gpu-test: $(GPU_OBJ)
+	$(call say,LINK,$@)
+	$(Q)$(CC) -pthread $^ -o $@ -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lstdc++ -lm
+gpu-build: $(BUILD)-gpu/gpu-test
+gpu-test: $(BUILD)-gpu/gpu-test
+	@$(BUILD)-gpu/gpu-test
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sluice/recipes $(DESTDIR)$(PREFIX)/share/doc/sluice
+	install -m 755 sluice $(DESTDIR)$(PREFIX)/bin/sluice
+	install -m 644 recipes/*.toml $(DESTDIR)$(PREFIX)/share/sluice/recipes/
+	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/sluice/
+uninstall:
+	rm -f $(DESTDIR)$(PREFIX)/bin/sluice
+	rm -rf $(DESTDIR)$(PREFIX)/share/sluice $(DESTDIR)$(PREFIX)/share/doc/sluice
+
+clean:
+	rm -rf $(BUILD) $(BUILD)-asan $(BUILD)-tsan $(BUILD)-fuzz $(BUILD)-gpu sluice
+
+SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || echo 0)
+dist:
+	git ls-files -z | tar --null -T - --sort=name --mtime=@$(SOURCE_DATE_EPOCH) --owner=0 --group=0 --numeric-owner \
+	    --transform='s|^|sluice-0.1.0/|' -czf sluice-0.1.0.tar.gz
+	sha256sum sluice-0.1.0.tar.gz
+
+help:
+	@echo 'make            build ./sluice (CUDA=auto|0|1, MPI=auto|0|1, V=1 shows commands)'
+	@echo 'make deps       install what is missing (Debian packages) and fetch lid.176.ftz'
+	@echo 'make demo       a small real web, to a trained model and a report, in minutes'
+	@echo 'make test       all tests (under 5 minutes); make check adds sanitizers, more kills, oracles'
+	@echo 'make asan tsan  unit tests under sanitizers        make fuzz        fuzz every parser (FUZZ_SECONDS=60)'
+	@echo 'make bench      figures for docs/SPEED.md           make gpu-test    op cases and 50 training steps on a GPU'
+	@echo 'make install uninstall clean dist   (PREFIX=$(PREFIX), DESTDIR=)'
+.PHONY: fuzz-replay gpu-build

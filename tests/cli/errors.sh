@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Bad input: one clear error that names file, place and remedy, the documented exit code, nothing that looks finished.
+. "$(dirname "$0")/common.sh"
+python3 "$here/tests/tools/make_warc.py" "$work/in" 1 20 5
+warc=$work/in/part-00000.warc.gz
+expect() { # NAME CODE PATTERN COMMAND...
+    local name=$1 code=$2 pattern=$3 rc; shift 3
+    (cd "$work" && "$@") > "$work/out" 2> "$work/err"; rc=$?
+    if [ $rc != "$code" ]; then bad "$name" "exit $rc, want $code: $(tail -n 1 "$work/err")"
+    elif [ "$(grep -c 'sluice: error:' "$work/err")" != 1 ]; then bad "$name" "not one error: $(tail -n 2 "$work/err")"
+    elif ! grep 'sluice: error:' "$work/err" | grep -Eq "$pattern"; then bad "$name" "$(grep error: "$work/err")"
+    else ok "$name"; fi
+}
+small=$here/tests/cli/small.toml
+expect no_command 2 'no command' "$sluice"
+expect unknown_command 2 'did you mean "sluice run"' "$sluice" rnu
+expect unknown_flag 2 'threads' "$sluice" run "$small" --thraeds=2
+expect unknown_recipe_key 2 'min_words' "$sluice" run "$small" --set source.path="$warc" --set gopher_quality.min_wrods=3
+expect unknown_stage 2 'extract' "$sluice" run <(printf '[source]\npath="x"\n[[stage]]\nuse="extrcat"\n') --run=r
+expect unknown_section 2 'tokenizer' "$sluice" run "$small" --set source.path="$warc" --set tokeniser.vocab_size=500
+expect out_of_range 2 'vocab_size' "$sluice" run "$small" --set source.path="$warc" --set tokenizer.vocab_size=3
+expect recipe_missing 2 'nowhere.toml' "$sluice" run nowhere.toml
+expect recipe_is_a_folder 2 'director' "$sluice" run in
+expect source_missing 2 'nothing.warc.gz' "$sluice" run "$small" --set source.path=nothing.warc.gz --run=m
+expect bad_toml 2 ':2' "$sluice" run <(printf '[source]\npath = \n') --run=r
+expect why_without_run 2 'run' "$sluice" why http://a/
+expect status_of_nothing 2 'run.json' "$sluice" status --run=nowhere
+expect bad_shard 2 'I/N' "$sluice" task pass1 --run=nowhere --shard=5/5
+expect port_closed 1 '127.0.0.1:9' "$sluice" crawl --crawl=CC-MAIN-2026-48 --base=http://127.0.0.1:9/ --retries=1
+expect memory_too_small 1 'memory' "$sluice" run "$small" --set source.path="$warc" --memory=16M --threads=8 --run=mem
+expect model_unknown 2 'lid176' "$sluice" model get nothing
+expect generate_without_model 2 'model' "$sluice" generate --prompt=x
+if model_here; then
+    printf 'this is no archive at all' > "$work/text.warc.gz"
+    head -c 3000 /dev/urandom > "$work/noise.warc.gz"
+    expect not_an_archive 3 'noise.warc.gz' "$sluice" run "$small" --set source.path=noise.warc.gz --run=noise
+    [ ! -e "$work/noise/store" ] && ok nothing_looks_finished || bad nothing_looks_finished
+    head -c $(($(stat -c %s "$warc") * 2 / 3)) "$warc" > "$work/cut.warc.gz"
+    (cd "$work" && "$sluice" run "$here/recipes/warc.toml" --set source.path=cut.warc.gz --set train.steps=0 --run=cut --dry-run) > "$work/out" 2>&1 && ok dry_run_prints_the_recipe || bad dry_run_prints_the_recipe "$(tail -n 1 "$work/out")"
+    expect no_permission 1 'ermission|read-only|not permitted|director' env "$sluice" run "$small" --set source.path="$warc" --run=/proc/sluice
+    SLUICE_MODELS=$work/none expect no_language_model 2 'model get lid176' env SLUICE_MODELS="$work/none" "$sluice" run "$small" --set source.path="$warc" --run=nomodel
+    if [ "$(id -u)" = 0 ] && mkdir -p "$work/tiny" && mount -t tmpfs -o size=300k tmpfs "$work/tiny" 2>/dev/null; then
+        expect full_disk 75 'free space|No space' "$sluice" run "$small" --set source.path="$warc" --run=tiny/r
+        umount "$work/tiny"
+    else skip full_disk "no tmpfs can be mounted here"; fi
+    (cd "$work" && "$sluice" run "$small" --set source.path="$warc" --set heldout.share=0.2 --run=first) > "$work/first.log" 2>&1
+    expect another_recipe 2 'another recipe' "$sluice" run "$small" --set source.path="$warc" --set tokenizer.vocab_size=600 --run=first
+else
+    skip errors_with_runs "lid.176.ftz is not in the cache (make deps)"
+fi
+for command in run task status why report crawl generate model; do
+    check "help_of_$command" bash -c "'$sluice' $command --help | grep -q 'usage: sluice $command'"
+done
+check version bash -c "'$sluice' --version | grep -q features:"
+finish
