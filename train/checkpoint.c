@@ -1,11 +1,12 @@
 /* checkpoint - a folder of weights, moments and state that appears whole or not at all.
  *
- *   DIR/step-000120/   weights.safetensors  m.safetensors  v.safetensors   fp32, named and laid out as the model's
- *                      state.json           step, counters, loader position, what the logs held
+ *   DIR/step-000120/   weights.safetensors  m.safetensors  v.safetensors   fp32, named and laid out
+ * as the model's state.json           step, counters, loader position, what the logs held
  *                      manifest.json        recipe, size and XXH3-128 of each file
  *
- * The files are written into step-000120.tmp-PID, each synced; the folder is renamed, its parent synced, and only then
- * older folders go. A kill at any moment leaves the last whole checkpoint; rubbish of dead runs is swept at the start. */
+ * The files are written into step-000120.tmp-PID, each synced; the folder is renamed, its parent
+ * synced, and only then older folders go. A kill at any moment leaves the last whole checkpoint;
+ * rubbish of dead runs is swept at the start. */
 #include "train/trainer.h"
 
 #include "core/err.h"
@@ -113,7 +114,8 @@ static bool get_loader(const struct json *loader, struct loader_state *out)
     out->phase = (uint32_t)phase;
     const struct json *taken = json_get(loader, "taken");
     int count = 0;
-    for (const struct json *v = taken ? taken->child : NULL; v && count < STORE_DOMAINS_MAX; v = v->next)
+    for (const struct json *v = taken ? taken->child : NULL; v && count < STORE_DOMAINS_MAX;
+         v = v->next)
         if (!json_u64(v, &out->taken[count++]))
             return false;
     return count == STORE_DOMAINS_MAX;
@@ -122,19 +124,21 @@ static bool get_loader(const struct json *loader, struct loader_state *out)
 static bool state_parse(const struct json *root, struct train_state *s)
 {
     uint64_t format, phase;
-    if (root->type != JSON_OBJECT || !get_u64(root, "format", &format) || format != FORMAT_VERSION ||
-        !get_u64(root, "step", &s->step) || !get_u64(root, "updates", &s->updates) ||
-        !get_u64(root, "tokens", &s->tokens) || !get_u64(root, "skipped", &s->skipped) ||
-        !get_u64(root, "skipped_row", &s->skipped_row) || !get_u64(root, "phase", &phase) ||
-        !get_u64(root, "recent_count", &s->recent_count) || phase > 1 ||
-        !get_u64(root, "log_bytes", &s->log_bytes) || !get_u64(root, "log_chain", &s->log_chain) ||
+    if (root->type != JSON_OBJECT || !get_u64(root, "format", &format) ||
+        format != FORMAT_VERSION || !get_u64(root, "step", &s->step) ||
+        !get_u64(root, "updates", &s->updates) || !get_u64(root, "tokens", &s->tokens) ||
+        !get_u64(root, "skipped", &s->skipped) || !get_u64(root, "skipped_row", &s->skipped_row) ||
+        !get_u64(root, "phase", &phase) || !get_u64(root, "recent_count", &s->recent_count) ||
+        phase > 1 || !get_u64(root, "log_bytes", &s->log_bytes) ||
+        !get_u64(root, "log_chain", &s->log_chain) ||
         !get_loader(json_get(root, "loader"), &s->loader))
         return false;
     s->phase = (uint32_t)phase;
     s->loss_before = json_num(root, "loss_before", NAN);
     const struct json *recent = json_get(root, "recent"), *before = json_get(root, "before");
     int count = 0;
-    for (const struct json *v = recent ? recent->child : NULL; v && count < LOSS_WINDOW; v = v->next)
+    for (const struct json *v = recent ? recent->child : NULL; v && count < LOSS_WINDOW;
+         v = v->next)
         s->recent[count++] = v->type == JSON_NUMBER ? v->number : NAN;
     for (const struct json *v = before ? before->child : NULL; v; v = v->next) {
         if (s->before_count == STORE_DOMAINS_MAX || v->key.len >= sizeof s->before[0].domain)
@@ -157,7 +161,8 @@ static int state_read(const char *path, struct train_state *s)
     TRY_OUT(arena_open(&a, bytes * 64 + (1 << 20)));
     TRY_OUT(json_parse(&a, (struct str){text, bytes}, &root));
     if (!state_parse(root, s))
-        rc = err_set(ERR_FORMAT, "checkpoint: %s is not a state of format %d", path, FORMAT_VERSION);
+        rc = err_set(ERR_FORMAT, "checkpoint: %s is not a state of format %d", path,
+                     FORMAT_VERSION);
 out:
     arena_close(&a);
     free(text);
@@ -191,7 +196,10 @@ static int tensors_write(struct trainer *tr, int file, const char *path, struct 
             rc = ERR_LIMIT;
         else if (!on_host)
             rc = dev_download(tr->stream, host, from, bytes);
-        tensor[i] = (struct safetensor){.name = p->name, .dtype = DT_F32, .rank = p->w.rank, .data = host};
+        tensor[i] = (struct safetensor){.name = p->name,
+                                        .dtype = DT_F32,
+                                        .rank = p->w.rank,
+                                        .data = host};
         memcpy(tensor[i].dim, p->w.dim, sizeof tensor[i].dim);
     }
     if (rc == 0)
@@ -214,14 +222,15 @@ static int tensors_read(struct trainer *tr, int file, const char *path)
         const struct safetensor *t = safetensors_find(tensor, count, p->name);
         if (!t || t->dtype != DT_F32 || memcmp(t->dim, p->w.dim, sizeof t->dim) != 0 ||
             count != tr->model.param_count) {
-            rc = err_set(ERR_USAGE, "checkpoint: %s: %s is %s: made with another model", path, p->name,
-                         t ? "of another shape" : "missing");
+            rc = err_set(ERR_USAGE, "checkpoint: %s: %s is %s: made with another model", path,
+                         p->name, t ? "of another shape" : "missing");
             goto out;
         }
         if (file == FILE_WEIGHTS)
             rc = model_put(&tr->model, i, t->data);
         else
-            rc = dev_upload(tr->stream, tensor_of(p, file), t->data, (size_t)tensor_count(&p->w) * 4);
+            rc = dev_upload(tr->stream, tensor_of(p, file), t->data,
+                            (size_t)tensor_count(&p->w) * 4);
         if (rc < 0)
             goto out;
     }
@@ -239,7 +248,8 @@ static int by_step_down(const void *a, const void *b)
     return left > right ? -1 : left < right;
 }
 
-/* Steps of the folders named step-N below dir, newest first; removes what dead or earlier writers left. */
+/* Steps of the folders named step-N below dir, newest first; removes what dead or earlier writers
+ * left. */
 static int list_steps(const char *dir, uint64_t **steps, int *count)
 {
     *count = 0;
@@ -288,7 +298,8 @@ static int sweep(const char *dir)
     return rc;
 }
 
-/* Moves a folder out of the way first, so that a kill in the middle leaves no half of it under its name. */
+/* Moves a folder out of the way first, so that a kill in the middle leaves no half of it under its
+ * name. */
 static int remove_step(const char *dir, uint64_t step)
 {
     char path[IO_PATH_MAX], gone[IO_PATH_MAX];
@@ -310,8 +321,11 @@ static int step_check(const char *dir, uint64_t step, const char *recipe_hash, b
     int rc = manifest_check(&m, folder, path, recipe_hash, verify);
     manifest_free(&m);
     if (rc == ERR_USAGE)
-        return err_in(rc, "checkpoint %s: use another output folder, or remove the checkpoints to start "
-                      "anew", folder);
+        return err_in(rc,
+                      "checkpoint %s: use another output folder, or remove the checkpoints to "
+                      "start "
+                      "anew",
+                      folder);
     return rc == 1;
 }
 
@@ -407,11 +421,13 @@ int checkpoint_load(struct trainer *tr, const char *dir, const char *recipe_hash
             rc = load_step(tr, dir, steps[i]);
             goto out;
         }
-        log_warn("checkpoint: %s/step-%06llu is damaged or not whole: passed over for the one before", dir,
-                 (unsigned long long)steps[i]);
+        log_warn("checkpoint: %s/step-%06llu is damaged or not whole: passed over for the one "
+                 "before",
+                 dir, (unsigned long long)steps[i]);
     }
     if (count > 0)
-        log_warn("checkpoint: none of the %d in %s is whole: training starts at step 0", count, dir);
+        log_warn("checkpoint: none of the %d in %s is whole: training starts at step 0", count,
+                 dir);
     rc = 0;
 out:
     free(steps);

@@ -1,4 +1,5 @@
-/* schedule - the learning rate as a function of the step alone, so that a resumed run needs no memory of it. */
+/* schedule - the learning rate as a function of the step alone, so that a resumed run needs no
+ * memory of it. */
 #include "train/train.h"
 
 #include "core/err.h"
@@ -7,39 +8,49 @@
 
 #define ROW(kind, field, preset, min, max, unit, help, source) \
     OPT_ROW(kind, struct train_conf, field, preset, min, max, unit, help, source)
-const struct opt train_opts[] = {
-    ROW(OPT_INT, steps, "500", 1, 1e12, "steps", "updates of the whole training", NULL),
-    ROW(OPT_INT, warmup_steps, "20", 0, 1e12, "steps", "the learning rate rises from 0 over these", NULL),
-    ROW(OPT_INT, anneal_steps, "100", 0, 1e12, "steps",
-        "the last so many steps read the anneal mixture; wsd lets the learning rate fall there",
-        "arXiv:2404.06395"),
-    ROW(OPT_ENUM, objective, "pretrain", 0, 0, "pretrain", "what is learnt", NULL),
-    ROW(OPT_ENUM, schedule, "wsd", 0, 0, "wsd|cosine|linear|constant",
-        "how the learning rate moves after the warm-up", "arXiv:2405.18392"),
-    ROW(OPT_ENUM, decay, "sqrt", 0, 0, "sqrt|linear", "shape of wsd's fall: 1 - sqrt or a line",
-        "arXiv:2405.18392"),
-    ROW(OPT_FLOAT, lr, "3e-3", 0, 10, NULL, "highest learning rate", NULL),
-    ROW(OPT_FLOAT, lr_end, "0", 0, 10, NULL, "learning rate at the end of the fall", NULL),
-    ROW(OPT_FLOAT, beta1, "0.9", 0, 0.9999, NULL, "AdamW: decay of the first moment", "arXiv:1711.05101"),
-    ROW(OPT_FLOAT, beta2, "0.95", 0, 0.99999, NULL, "AdamW: decay of the second moment", NULL),
-    ROW(OPT_FLOAT, eps, "1e-8", 1e-15, 1, NULL, "AdamW: added to the root of the second moment", NULL),
-    ROW(OPT_FLOAT, weight_decay, "0.1", 0, 10, NULL, "AdamW: decay of matrices, not of norms and biases", NULL),
-    ROW(OPT_FLOAT, clip, "1", 0, 1e9, NULL, "largest norm of the whole gradient; 0: not clipped", NULL),
-    ROW(OPT_INT, batch, "16", 1, 1e6, "sequences", "sequences of one step", NULL),
-    ROW(OPT_INT, micro_batch, "0", 0, 1e6, "sequences",
-        "sequences of one forward pass, less memory at the same result; 0: as batch", NULL),
-    ROW(OPT_INT, sequence, "0", 0, 1048576, "tokens", "tokens of a sequence; 0: the model's context", NULL),
-    ROW(OPT_INT, checkpoint_steps, "100", 1, 1e12, "steps", "a checkpoint every so many steps", NULL),
-    ROW(OPT_INT, keep, "2", 1, 1e6, "checkpoints", "how many of the newest to keep", NULL),
-    ROW(OPT_INT, eval_steps, "0", 0, 1e12, "steps",
-        "bits per byte every so many steps; 0: at the anneal's start and at the end only", NULL),
-    ROW(OPT_INT, eval_documents, "0", 0, 1e9, "documents", "held-out documents a domain; 0: all", NULL),
-    ROW(OPT_ENUM, device, "auto", 0, 0, "auto|cpu|cuda", "where to compute; auto: a GPU if one is there", NULL),
-    ROW(OPT_INT, seed, "1", 0, 9e15, NULL, "order of the training data follows from it", NULL),
-    ROW(OPT_SIZE, memory, "0", 0, 1e18, "bytes", "refuse a plan that needs more; 0: no limit", NULL),
-    ROW(OPT_FLOAT, peak_tflops, "0", 0, 1e6, "TFLOP/s", "what the device can do, for MFU; 0: not shown", NULL),
-    OPT_LAST
-};
+const struct opt train_opts[] =
+    {ROW(OPT_INT, steps, "500", 1, 1e12, "steps", "updates of the whole training", NULL),
+     ROW(OPT_INT, warmup_steps, "20", 0, 1e12, "steps", "the learning rate rises from 0 over these",
+         NULL),
+     ROW(OPT_INT, anneal_steps, "100", 0, 1e12, "steps",
+         "the last so many steps read the anneal mixture; wsd lets the learning rate fall there",
+         "arXiv:2404.06395"),
+     ROW(OPT_ENUM, objective, "pretrain", 0, 0, "pretrain", "what is learnt", NULL),
+     ROW(OPT_ENUM, schedule, "wsd", 0, 0, "wsd|cosine|linear|constant",
+         "how the learning rate moves after the warm-up", "arXiv:2405.18392"),
+     ROW(OPT_ENUM, decay, "sqrt", 0, 0, "sqrt|linear", "shape of wsd's fall: 1 - sqrt or a line",
+         "arXiv:2405.18392"),
+     ROW(OPT_FLOAT, lr, "3e-3", 0, 10, NULL, "highest learning rate", NULL),
+     ROW(OPT_FLOAT, lr_end, "0", 0, 10, NULL, "learning rate at the end of the fall", NULL),
+     ROW(OPT_FLOAT, beta1, "0.9", 0, 0.9999, NULL, "AdamW: decay of the first moment",
+         "arXiv:1711.05101"),
+     ROW(OPT_FLOAT, beta2, "0.95", 0, 0.99999, NULL, "AdamW: decay of the second moment", NULL),
+     ROW(OPT_FLOAT, eps, "1e-8", 1e-15, 1, NULL, "AdamW: added to the root of the second moment",
+         NULL),
+     ROW(OPT_FLOAT, weight_decay, "0.1", 0, 10, NULL,
+         "AdamW: decay of matrices, not of norms and biases", NULL),
+     ROW(OPT_FLOAT, clip, "1", 0, 1e9, NULL, "largest norm of the whole gradient; 0: not clipped",
+         NULL),
+     ROW(OPT_INT, batch, "16", 1, 1e6, "sequences", "sequences of one step", NULL),
+     ROW(OPT_INT, micro_batch, "0", 0, 1e6, "sequences",
+         "sequences of one forward pass, less memory at the same result; 0: as batch", NULL),
+     ROW(OPT_INT, sequence, "0", 0, 1048576, "tokens",
+         "tokens of a sequence; 0: the model's context", NULL),
+     ROW(OPT_INT, checkpoint_steps, "100", 1, 1e12, "steps", "a checkpoint every so many steps",
+         NULL),
+     ROW(OPT_INT, keep, "2", 1, 1e6, "checkpoints", "how many of the newest to keep", NULL),
+     ROW(OPT_INT, eval_steps, "0", 0, 1e12, "steps",
+         "bits per byte every so many steps; 0: at the anneal's start and at the end only", NULL),
+     ROW(OPT_INT, eval_documents, "0", 0, 1e9, "documents", "held-out documents a domain; 0: all",
+         NULL),
+     ROW(OPT_ENUM, device, "auto", 0, 0, "auto|cpu|cuda",
+         "where to compute; auto: a GPU if one is there", NULL),
+     ROW(OPT_INT, seed, "1", 0, 9e15, NULL, "order of the training data follows from it", NULL),
+     ROW(OPT_SIZE, memory, "0", 0, 1e18, "bytes", "refuse a plan that needs more; 0: no limit",
+         NULL),
+     ROW(OPT_FLOAT, peak_tflops, "0", 0, 1e6, "TFLOP/s",
+         "what the device can do, for MFU; 0: not shown", NULL),
+     OPT_LAST};
 
 int train_conf_check(struct train_conf *c, const struct model_conf *model)
 {
@@ -49,9 +60,11 @@ int train_conf_check(struct train_conf *c, const struct model_conf *model)
         c->sequence = model->context;
     if (c->steps < 1 || c->batch < 1 || c->micro_batch < 1 || c->sequence < 1 || c->keep < 1 ||
         c->checkpoint_steps < 1 || c->warmup_steps < 0 || c->anneal_steps < 0)
-        return err_set(ERR_USAGE, "train: steps, batch, keep and checkpoint_steps must be at least 1");
+        return err_set(ERR_USAGE, "train: steps, batch, keep and checkpoint_steps must be at least "
+                                  "1");
     if (c->batch % c->micro_batch != 0)
-        return err_set(ERR_USAGE, "train: batch %lld is not a multiple of micro_batch %lld: change one",
+        return err_set(ERR_USAGE,
+                       "train: batch %lld is not a multiple of micro_batch %lld: change one",
                        (long long)c->batch, (long long)c->micro_batch);
     if (c->sequence > model->context)
         return err_set(ERR_USAGE, "train: sequence %lld is longer than the model's context %lld: "
@@ -96,7 +109,8 @@ static double wsd(int64_t step, const struct train_conf *c)
     return down_to_end(strcmp(c->decay, "linear") == 0 ? 1 - gone : 1 - sqrt(gone), c);
 }
 
-/* Share of the steps after the warm-up that is behind us: 0 at its end, below 1 at the last step. */
+/* Share of the steps after the warm-up that is behind us: 0 at its end, below 1 at the last step.
+ */
 static double gone_after_warmup(int64_t step, const struct train_conf *c)
 {
     int64_t span = c->steps - c->warmup_steps;
@@ -112,7 +126,8 @@ static double cosine(int64_t step, const struct train_conf *c)
 
 static double linear(int64_t step, const struct train_conf *c)
 {
-    return step < c->warmup_steps ? warmup(step, c) : down_to_end(1 - gone_after_warmup(step, c), c);
+    return step < c->warmup_steps ? warmup(step, c)
+                                  : down_to_end(1 - gone_after_warmup(step, c), c);
 }
 
 const struct schedule schedules[] = {

@@ -1,10 +1,11 @@
 /* train - a run from its store to a saved model: phases, evaluation, checkpoints, logs.
  *
- * Step s (from 0) belongs to the stable phase or, in the last anneal_steps, to the anneal; the phase decides the
- * loader's mixture, the schedule the learning rate. Before step s the loop does, in this order: stop if asked to,
- * evaluate if s is due (every eval_steps, where the anneal begins, at the end), switch the phase. After it: log row,
- * then a checkpoint if due. A checkpoint of step s therefore never holds what is measured at s; a resumed run
- * measures it again and gets the same numbers, which is why its train.jsonl equals an uninterrupted one. */
+ * Step s (from 0) belongs to the stable phase or, in the last anneal_steps, to the anneal; the
+ * phase decides the loader's mixture, the schedule the learning rate. Before step s the loop does,
+ * in this order: stop if asked to, evaluate if s is due (every eval_steps, where the anneal begins,
+ * at the end), switch the phase. After it: log row, then a checkpoint if due. A checkpoint of step
+ * s therefore never holds what is measured at s; a resumed run measures it again and gets the same
+ * numbers, which is why its train.jsonl equals an uninterrupted one. */
 #include "train/trainer.h"
 
 #include "core/err.h"
@@ -18,7 +19,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { VOCAB_ROUND = 64, EVAL_BATCH = 8, SPEED_EVERY_MS = 1000 };
+enum { VOCAB_ROUND = 64, EVAL_BATCH = 8, SPEED_EVERY_MS = 1000, LINE_EVERY_MS = 30000 };
 static const char heldout_suffix[] = ".jsonl.zst";
 
 struct session {
@@ -34,8 +35,9 @@ struct session {
     struct train_log log;
     int speed_fd;
     struct progress progress;
-    uint64_t speed_ns, speed_tokens;                     /* when the last speed row was made, tokens since */
-    uint64_t saved_step;                                 /* of the last checkpoint; UINT64_MAX: none */
+    uint64_t speed_ns, speed_tokens; /* when the last speed row was made, tokens since */
+    uint64_t shown_ns;                                   /* when the progress line was drawn */
+    uint64_t saved_step; /* of the last checkpoint; UINT64_MAX: none */
     char recipe_hash[33], checkpoints[IO_PATH_MAX];
 };
 
@@ -46,13 +48,15 @@ static int mixture_check(const struct mixture *m, const struct store_meta *meta,
 {
     double sum = 0;
     if (m->count < 1 || m->count > STORE_DOMAINS_MAX)
-        return err_set(ERR_USAGE, "train: the %s mixture is empty: give at least one domain a weight", phase);
+        return err_set(ERR_USAGE,
+                       "train: the %s mixture is empty: give at least one domain a weight", phase);
     for (int i = 0; i < m->count; i++) {
         if (m->part[i].domain >= meta->domain_count)
-            return err_set(ERR_USAGE, "train: the %s mixture names domain %u, the store has %u", phase,
-                           m->part[i].domain, meta->domain_count);
+            return err_set(ERR_USAGE, "train: the %s mixture names domain %u, the store has %u",
+                           phase, m->part[i].domain, meta->domain_count);
         if (!(m->part[i].weight >= 0))
-            return err_set(ERR_USAGE, "train: weight %g of domain %s in the %s mixture must be 0 or more",
+            return err_set(ERR_USAGE,
+                           "train: weight %g of domain %s in the %s mixture must be 0 or more",
                            m->part[i].weight, meta->domain[m->part[i].domain].name, phase);
         sum += m->part[i].weight;
     }
@@ -114,8 +118,10 @@ static int open_trainer(struct session *s)
     if (model.vocab == 0)
         model.vocab = ((int64_t)s->meta->vocab_size + VOCAB_ROUND - 1) / VOCAB_ROUND * VOCAB_ROUND;
     if (model.vocab < (int64_t)s->meta->vocab_size)
-        return err_set(ERR_USAGE, "train: model.vocab %lld, the store's tokens go up to %u: raise it or "
-                       "set 0", (long long)model.vocab, s->meta->vocab_size);
+        return err_set(ERR_USAGE,
+                       "train: model.vocab %lld, the store's tokens go up to %u: raise it or "
+                       "set 0",
+                       (long long)model.vocab, s->meta->vocab_size);
     TRY(trainer_open(&s->tr, &s->run->train, &model, s->run->threads));
     s->tr.model.eot = s->meta->eot;
     return loader_open(&s->tr.loader, s->store, (uint32_t)s->tr.conf.sequence,
@@ -132,7 +138,8 @@ static int open_logs(struct session *s)
     return s->speed_fd < 0 ? err_sys("train: open %s", path) : 0;
 }
 
-/* Puts loader, weights and counters where the newest whole checkpoint left them, or at the start. */
+/* Puts loader, weights and counters where the newest whole checkpoint left them, or at the start.
+ */
 static int resume(struct session *s)
 {
     struct train_state *state = &s->tr.state;
@@ -141,8 +148,10 @@ static int resume(struct session *s)
         return rc;
     s->saved_step = rc == 1 ? state->step : UINT64_MAX;
     if (rc == 1 && state->step > (uint64_t)s->tr.conf.steps)
-        return err_set(ERR_USAGE, "train: the checkpoint in %s is at step %llu, steps is %lld: raise "
-                       "steps or use another folder", s->checkpoints, (unsigned long long)state->step,
+        return err_set(ERR_USAGE,
+                       "train: the checkpoint in %s is at step %llu, steps is %lld: raise "
+                       "steps or use another folder",
+                       s->checkpoints, (unsigned long long)state->step,
                        (long long)s->tr.conf.steps);
     if (rc == 0)
         state->phase = train_is_anneal(&s->tr.conf, 0);
@@ -333,8 +342,9 @@ static int enter_phase(struct session *s)
     return loader_phase(s->tr.loader, phase, phase_mixture(s, phase));
 }
 
-/* A row of speed.jsonl about once a second. MFU = tokens/s * flops per token / peak, where flops per token are those of
- * the architecture (6 per weight of a matrix and 6 T C a layer, causal attention counted half: see model/llama.c). */
+/* A row of speed.jsonl about once a second. MFU = tokens/s * flops per token / peak, where flops
+ * per token are those of the architecture (6 per weight of a matrix and 6 T C a layer, causal
+ * attention counted half: see model/llama.c). */
 static void note_speed(struct session *s, const struct step_report *report)
 {
     const struct train_conf *c = &s->tr.conf;
@@ -349,13 +359,17 @@ static void note_speed(struct session *s, const struct step_report *report)
     if (c->peak_tflops > 0)
         snprintf(mfu, sizeof mfu, ",\"mfu\":%.4f", flops / (c->peak_tflops * 1e12));
     char row[256];
-    int length = snprintf(row, sizeof row, "{\"step\":%llu,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
-                          "\"gflops\":%.2f%s}\n", (unsigned long long)s->tr.state.step, seconds, rate,
-                          flops * 1e-9, mfu);
+    int length = snprintf(row, sizeof row,
+                          "{\"step\":%llu,\"seconds\":%.3f,\"tokens_per_second\":%.1f,"
+                          "\"gflops\":%.2f%s}\n",
+                          (unsigned long long)s->tr.state.step, seconds, rate, flops * 1e-9, mfu);
     if (write(s->speed_fd, row, (size_t)length) != length)
         log_debug("train: a row of speed.jsonl was not written");
-    progress_note(&s->progress, "loss %.4f  lr %.2e  %.0f tok/s  %.1f GFLOP/s", report->loss, report->lr,
-                  rate, flops * 1e-9);
+    if (log_is_terminal() || now - s->shown_ns >= LINE_EVERY_MS * 1000000ull) {
+        s->shown_ns = now;
+        progress_note(&s->progress, "loss %.4f  lr %.2e  %.0f tok/s  %.1f GFLOP/s", report->loss,
+                      report->lr, rate, flops * 1e-9);
+    }
     s->speed_ns = now;
     s->speed_tokens = 0;
 }
@@ -363,7 +377,8 @@ static void note_speed(struct session *s, const struct step_report *report)
 static int stop(struct session *s)
 {
     TRY(save(s));
-    return err_set(ERR_STOP, "train: stopped behind step %llu, which is saved: the same command goes on",
+    return err_set(ERR_STOP,
+                   "train: stopped behind step %llu, which is saved: the same command goes on",
                    (unsigned long long)s->tr.state.step);
 }
 
@@ -372,7 +387,6 @@ static int loop(struct session *s)
     const struct train_conf *c = &s->tr.conf;
     struct train_state *state = &s->tr.state;
     struct step_report report;
-    s->speed_ns = clock_ns();
     while ((int64_t)state->step < c->steps) {
         if (pipe_stop)
             return stop(s);
@@ -386,7 +400,7 @@ static int loop(struct session *s)
         TRY(enter_phase(s));
         TRY(trainer_step(&s->tr, &report));
         TRY(train_log_step(&s->log, &s->tr, &report, s->name));
-        progress_add(&s->progress, 1, 0, 0);
+        atomic_fetch_add(&s->progress.done, 1);
         note_speed(s, &report);
         if ((int64_t)state->step % c->checkpoint_steps == 0 || (int64_t)state->step == c->steps)
             TRY(save(s));
@@ -412,6 +426,17 @@ static int finish(struct session *s)
     return write_eval_json(s);
 }
 
+/* Counts from where this process begins, so that its rate and ETA are true after a resume. */
+static void begin_progress(struct session *s)
+{
+    char what[64] = "train";
+    uint64_t done = s->tr.state.step;
+    if (done)
+        snprintf(what, sizeof what, "train from step %llu", (unsigned long long)done);
+    progress_begin(&s->progress, what, "steps", (uint64_t)s->tr.conf.steps - done);
+    s->speed_ns = s->shown_ns = clock_ns();
+}
+
 int train(const struct train_run *run)
 {
     struct session *s = calloc(1, sizeof *s);
@@ -419,8 +444,7 @@ int train(const struct train_run *run)
     if (!s)
         return err_set(ERR_LIMIT, "train: no memory");
     TRY_OUT(session_open(s, run));
-    progress_begin(&s->progress, "train", "steps", (uint64_t)s->tr.conf.steps);
-    progress_add(&s->progress, s->tr.state.step, 0, 0);
+    begin_progress(s);
     rc = loop(s);
     progress_end(&s->progress);
     if (rc >= 0)

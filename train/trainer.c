@@ -25,7 +25,8 @@ static int device_pick(const char *name, enum device *out)
     bool there = cuda_available();
     *out = strcmp(name, "cpu") == 0 || (strcmp(name, "auto") == 0 && !there) ? DEV_CPU : DEV_CUDA;
     if (*out == DEV_CUDA && !there)
-        return err_set(ERR_GPU, "train: device cuda: %s: use --device=cpu or auto", cuda_describe());
+        return err_set(ERR_GPU, "train: device cuda: %s: use --device=cpu or auto",
+                       cuda_describe());
     return 0;
 }
 
@@ -39,21 +40,25 @@ static int plan_memory(const struct trainer *tr, const struct model_conf *model,
     struct model_conf c = *model;
     TRY(model_conf_check(&c));
     TRY(model_plan(&c, device, true, &plan));
-    bool half = strcmp(c.dtype, "bf16") == 0 || (strcmp(c.dtype, "auto") == 0 && device == DEV_CUDA);
+    bool half = strcmp(c.dtype, "bf16") == 0 ||
+                (strcmp(c.dtype, "auto") == 0 && device == DEV_CUDA);
     const struct model_type *type = model_find(c.arch);
     uint64_t acts = type->activation_bytes(&c, tr->conf.micro_batch, tr->conf.sequence, true,
                                            half ? 2 : 4);
     *activation_bytes = acts + acts / 16 + ARENA_SLACK;
     uint64_t total = plan.total_bytes + *activation_bytes;
-    log_info("train: %s of %.2f M parameters in %s on %s: weights %.1f MiB, gradients %.1f, AdamW %.1f, "
-             "activations %.1f, together %.1f MiB", c.arch, (double)plan.parameters / 1e6,
-             half ? "bf16" : "f32", device == DEV_CUDA ? cuda_describe() : "the CPU",
-             mib(plan.weight_bytes), mib(plan.gradient_bytes), mib(plan.optimizer_bytes),
-             mib(*activation_bytes), mib(total));
+    log_info("train: %s of %.2f M parameters in %s on %s: weights %.1f MiB, gradients %.1f, AdamW "
+             "%.1f, "
+             "activations %.1f, together %.1f MiB",
+             c.arch, (double)plan.parameters / 1e6, half ? "bf16" : "f32",
+             device == DEV_CUDA ? cuda_describe() : "the CPU", mib(plan.weight_bytes),
+             mib(plan.gradient_bytes), mib(plan.optimizer_bytes), mib(*activation_bytes),
+             mib(total));
     if (tr->conf.memory && total > tr->conf.memory)
-        return err_set(ERR_LIMIT, "train: the plan needs %.1f MiB, memory is %.1f MiB: raise it, or lower "
-                       "micro_batch (%lld), sequence or the model's size", mib(total),
-                       mib(tr->conf.memory), (long long)tr->conf.micro_batch);
+        return err_set(ERR_LIMIT,
+                       "train: the plan needs %.1f MiB, memory is %.1f MiB: raise it, or lower "
+                       "micro_batch (%lld), sequence or the model's size",
+                       mib(total), mib(tr->conf.memory), (long long)tr->conf.micro_batch);
     return 0;
 }
 
@@ -68,7 +73,8 @@ static int open_batch(struct trainer *tr)
     b->domain = calloc(rows, sizeof *b->domain);
     tr->row_loss = calloc((size_t)(tr->conf.micro_batch * tr->conf.sequence), sizeof *tr->row_loss);
     if (!b->inputs || !b->targets || !b->doc_start || !b->domain || !tr->row_loss)
-        return err_set(ERR_LIMIT, "train: no memory for a batch of %zu tokens: lower batch", tokens);
+        return err_set(ERR_LIMIT, "train: no memory for a batch of %zu tokens: lower batch",
+                       tokens);
     return 0;
 }
 
@@ -85,7 +91,8 @@ int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct
     tr->schedule = schedule_find(tr->conf.schedule);
     tr->objective = objective_find(tr->conf.objective);
     if (!tr->objective) {
-        rc = err_set(ERR_USAGE, "train: objective \"%s\" is unknown: use pretrain", tr->conf.objective);
+        rc = err_set(ERR_USAGE, "train: objective \"%s\" is unknown: use pretrain",
+                     tr->conf.objective);
         goto out;
     }
     TRY_OUT(device_pick(tr->conf.device, &device));
@@ -133,11 +140,12 @@ static struct train_batch batch_slice(const struct trainer *tr, uint32_t first, 
 {
     size_t at = (size_t)first * (size_t)tr->conf.sequence;
     const struct train_batch *b = &tr->batch;
-    return (struct train_batch){b->inputs + at, b->targets + at, b->doc_start + at, b->domain + first,
-                                rows};
+    return (struct train_batch){b->inputs + at, b->targets + at, b->doc_start + at,
+                                b->domain + first, rows};
 }
 
-/* Adds the losses of a micro batch to the report, summed in double in row order; they lie in the cross entropy's aux. */
+/* Adds the losses of a micro batch to the report, summed in double in row order; they lie in the
+ * cross entropy's aux. */
 static int add_losses(struct trainer *tr, const struct train_batch *b, struct tensor *loss,
                       uint64_t counted, struct step_report *out)
 {
@@ -207,19 +215,21 @@ static int update(struct trainer *tr, const struct step_report *report)
     return 0;
 }
 
-/* A skipped step leaves weights, moments and AdamW's t as they were: one bad batch costs one step. */
+/* A skipped step leaves weights, moments and AdamW's t as they were: one bad batch costs one step.
+ */
 static int skip(struct trainer *tr, const struct step_report *report)
 {
     struct train_state *s = &tr->state;
     s->skipped++;
     if (++s->skipped_row >= SKIPPED_MAX)
-        return err_set(ERR_FORMAT, "train: loss %g, gradient norm %g at step %llu, the %llu-th in a row "
+        return err_set(ERR_FORMAT,
+                       "train: loss %g, gradient norm %g at step %llu, the %llu-th in a row "
                        "that is not finite: lower lr (%g) or look at the data of these steps",
                        report->loss, report->grad_norm, (unsigned long long)s->step + 1,
                        (unsigned long long)s->skipped_row, tr->conf.lr);
     if (s->skipped <= SKIPPED_WARNINGS)
-        log_warn("train: step %llu skipped: loss %g, gradient norm %g", (unsigned long long)s->step + 1,
-                 report->loss, report->grad_norm);
+        log_warn("train: step %llu skipped: loss %g, gradient norm %g",
+                 (unsigned long long)s->step + 1, report->loss, report->grad_norm);
     return 0;
 }
 

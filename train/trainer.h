@@ -1,23 +1,26 @@
-/* trainer - what the files of train/ share: one step of training, its state, checkpoints and logs. */
+/* trainer - what the files of train/ share: one step of training, its state, checkpoints and logs.
+ */
 #ifndef SLUICE_TRAIN_TRAINER_H
 #define SLUICE_TRAIN_TRAINER_H
 #include "train/train.h"
 
 enum { LOSS_WINDOW = 20, SKIPPED_MAX = 10, SKIPPED_WARNINGS = 5 };
 
-/* All that a step changes apart from weights and moments: it stands in a checkpoint's state.json. */
+/* All that a step changes apart from weights and moments: it stands in a checkpoint's state.json.
+ */
 struct train_state {
     uint64_t step;                       /* steps done */
     uint64_t updates;                    /* steps that changed the weights: AdamW's t */
     uint64_t tokens;                     /* targets seen */
-    uint64_t skipped, skipped_row;       /* steps skipped for NaN or Inf, and how many of them just now */
+    uint64_t skipped, skipped_row; /* steps skipped for NaN or Inf, and how many of them just now */
     uint32_t phase;                      /* 0 stable, 1 anneal */
     double recent[LOSS_WINDOW];          /* losses of the last steps of this phase, a ring */
     uint64_t recent_count;
-    double loss_before;                  /* mean of the ring when the anneal began; NaN until then */
+    double loss_before; /* mean of the ring when the anneal began; NaN until then */
     struct { char domain[48]; double bits_per_byte; } before[STORE_DOMAINS_MAX];
     uint32_t before_count;               /* held-out domains as measured when the anneal began */
-    uint64_t log_bytes, log_chain;       /* train.jsonl at this step: its length and its rows' chained hash */
+    uint64_t log_bytes,
+        log_chain; /* train.jsonl at this step: its length and its rows' chained hash */
     struct loader_state loader;
 };
 
@@ -43,18 +46,21 @@ struct trainer {
     struct train_state state;
 };
 
-/* Opens device, model and memory, after printing the plan and refusing one over conf.memory. model->vocab must be set. */
+/* Opens device, model and memory, after printing the plan and refusing one over conf.memory.
+ * model->vocab must be set. */
 int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct model_conf *model,
                  int threads);
-/* One step: fill, forward and backward by micro batches, clip, update. state.step counts it in any case. */
+/* One step: fill, forward and backward by micro batches, clip, update. state.step counts it in any
+ * case. */
 int trainer_step(struct trainer *tr, struct step_report *out);
 void trainer_close(struct trainer *tr);
 
 /* ---- train/checkpoint.c ---- */
-/* Writes DIR/step-NNNNNN as a whole (a folder that is renamed when all its files are on disk) and prunes older ones. */
+/* Writes DIR/step-NNNNNN as a whole (a folder that is renamed when all its files are on disk) and
+ * prunes older ones. */
 int checkpoint_save(struct trainer *tr, const char *dir, const char *recipe_hash);
-/* Loads the newest whole checkpoint below dir into the trainer: 1 done, 0 there is none. Damaged ones are passed over
- * with a warning; one of another recipe is ERR_USAGE. */
+/* Loads the newest whole checkpoint below dir into the trainer: 1 done, 0 there is none. Damaged
+ * ones are passed over with a warning; one of another recipe is ERR_USAGE. */
 int checkpoint_load(struct trainer *tr, const char *dir, const char *recipe_hash);
 
 /* ---- train/trainlog.c ---- */
@@ -66,6 +72,6 @@ int train_log_row(struct train_log *log, struct str row);
 int train_log_sync(struct train_log *log);
 void train_log_close(struct train_log *log);
 /* The row of a step. names[domain] are the domains' names. */
-int train_log_step(struct train_log *log, const struct trainer *tr, const struct step_report *report,
-                   const char *const *names);
+int train_log_step(struct train_log *log, const struct trainer *tr,
+                   const struct step_report *report, const char *const *names);
 #endif

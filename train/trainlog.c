@@ -1,4 +1,5 @@
-/* trainlog - train.jsonl: a row a step, and after a resume the same bytes as if nothing had stopped. */
+/* trainlog - train.jsonl: a row a step, and after a resume the same bytes as if nothing had
+ * stopped. */
 #include "train/trainer.h"
 
 #include "core/err.h"
@@ -9,11 +10,13 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-/* Every row extends a chained hash, so that a resumed run can tell whether what it finds is what the checkpoint saw. */
+/* Every row extends a chained hash, so that a resumed run can tell whether what it finds is what
+ * the checkpoint saw. */
 static uint64_t chain_next(uint64_t chain, struct str row) { return hash_str(row, chain); }
 
 /* Copies the first state->log_bytes of path to w; false when the file is shorter or differs. */
-static int copy_prefix(const char *path, const struct train_state *state, struct io_writer *w, bool *same)
+static int copy_prefix(const char *path, const struct train_state *state, struct io_writer *w,
+                       bool *same)
 {
     struct io_reader *r = NULL;
     uint64_t bytes = 0, chain = 0;
@@ -34,7 +37,8 @@ out:
     return rc;
 }
 
-/* The file becomes the rows of the steps before the checkpoint; without them the log begins at this step. */
+/* The file becomes the rows of the steps before the checkpoint; without them the log begins at this
+ * step. */
 static int rewrite(struct train_log *log, const char *path, const struct train_state *state)
 {
     struct io_writer *w = NULL;
@@ -69,7 +73,8 @@ int train_log_row(struct train_log *log, struct str row)
     struct buf line = {0};
     buf_str(&line, row);
     buf_char(&line, '\n');
-    int rc = line.failed ? err_set(ERR_LIMIT, "train: no memory for a row of %zu bytes", row.len) : 0;
+    int rc = line.failed ? err_set(ERR_LIMIT, "train: no memory for a row of %zu bytes", row.len)
+                         : 0;
     for (size_t at = 0; rc == 0 && at < line.len;) {
         ssize_t wrote = write(log->fd, line.ptr + at, line.len - at);
         if (wrote < 0 && errno != EINTR)
@@ -100,8 +105,8 @@ static void put_num(struct json_writer *w, const char *key, double value)
     json_put_num(w, value);
 }
 
-int train_log_step(struct train_log *log, const struct trainer *tr, const struct step_report *report,
-                   const char *const *names)
+int train_log_step(struct train_log *log, const struct trainer *tr,
+                   const struct step_report *report, const char *const *names)
 {
     struct buf row = {0};
     struct json_writer w;
