@@ -165,7 +165,42 @@ static int64_t read_plain(struct io_reader *r, void *to, size_t len)
     return (int64_t)take;
 }
 
-/* Between gzip members: 1 when another begins, 0 at the end. Zeros are padding (tapes, tar). */
+/* Length of the gzip header at bytes (RFC 1952, 2.3): 0 when len bytes do not hold all of it, -1 when
+ * it is damaged. ISA-L reads headers too, but loses the header's checksum where its input is cut. */
+static int64_t gzip_header(const unsigned char *bytes, size_t len)
+{
+    enum { HCRC = 2, EXTRA = 4, NAME = 8, COMMENT = 16, RESERVED = 0xE0 };
+    size_t at = 10;
+    if (len < at)
+        return 0;
+    unsigned flags = bytes[3];
+    if (bytes[2] != 8 || flags & RESERVED)
+        return -1;
+    if (flags & EXTRA) {
+        if (len < at + 2)
+            return 0;
+        at += 2 + (size_t)(bytes[at] | bytes[at + 1] << 8);
+    }
+    for (unsigned text = NAME; text <= COMMENT; text <<= 1) {
+        if (!(flags & text))
+            continue;
+        const unsigned char *end = at < len ? memchr(bytes + at, 0, len - at) : NULL;
+        if (!end)
+            return 0;
+        at = (size_t)(end - bytes) + 1;
+    }
+    if (flags & HCRC) {
+        if (len < at + 2)
+            return 0;
+        uint32_t crc = crc32_gzip_refl(0, bytes, at) & 0xFFFF;
+        if (crc != (uint32_t)(bytes[at] | bytes[at + 1] << 8))
+            return -1;
+        at += 2;
+    }
+    return at <= len ? (int64_t)at : 0;
+}
+
+/* Between gzip members: 1 when another has begun, 0 at the end. Zeros are padding (tapes, tar). */
 static int next_member(struct io_reader *r)
 {
     for (;;) {
@@ -179,20 +214,21 @@ static int next_member(struct io_reader *r)
         return 0;
     if (!starts(r, "\x1F\x8B", 2))
         return damaged(r, "what follows a gzip member is neither another nor the end,");
+    int64_t len;
+    while ((len = gzip_header(r->in + r->in_at, r->in_len - r->in_at)) == 0) {
+        if (r->in_end || r->in_len - r->in_at == IN_BYTES) {
+            r->in_at = r->in_len;
+            return damaged(r, "the gzip header is cut off");
+        }
+        TRY(refill(r));
+    }
+    if (len < 0)
+        return damaged(r, "damaged gzip header");
+    r->in_at += (size_t)len;
     isal_inflate_init(r->gzip);
-    r->gzip->crc_flag = ISAL_GZIP;
+    r->gzip->crc_flag = ISAL_GZIP_NO_HDR_VER;
     r->inside = true;
     return 1;
-}
-
-static const char *gzip_trouble(int code)
-{
-    switch (code) {
-    case ISAL_INCORRECT_CHECKSUM: return "gzip checksum or length does not match";
-    case ISAL_INVALID_WRAPPER: return "damaged gzip header";
-    case ISAL_UNSUPPORTED_METHOD: return "gzip method other than deflate";
-    default: return "damaged gzip data";
-    }
 }
 
 static int64_t read_gzip(struct io_reader *r, void *to, size_t len)
@@ -213,7 +249,9 @@ static int64_t read_gzip(struct io_reader *r, void *to, size_t len)
         size_t made = len - gzip->avail_out;
         r->in_at = r->in_len - gzip->avail_in;
         if (code < 0 || code == ISAL_NEED_DICT)
-            return damaged(r, gzip_trouble(code));
+            return damaged(r, code == ISAL_INCORRECT_CHECKSUM
+                                  ? "gzip checksum or length does not match"
+                                  : "damaged gzip data");
         if (gzip->block_state == ISAL_BLOCK_FINISH) {
             r->inside = false;
             r->any = true;
