@@ -301,6 +301,7 @@ static void make_batch(int32_t *ids, int32_t *targets, int32_t *start, int V)
         targets[n] = n % 5 == 4 ? -1 : (int32_t)(test_random(&state) % (uint64_t)V);
         start[n] = n < T ? 0 : n - T < 3 ? 0 : 3;          /* the second row holds two documents */
     }
+    ids[0] = 1, ids[T] = 2, ids[T + 3] = 3;                 /* no two documents begin alike: all can be learnt */
 }
 
 /* Logits, loss and gradients of the tape in fp32 against the double oracle and its central
@@ -526,9 +527,9 @@ TEST(model_overfits_a_tiny_batch)
         rig_open(&r, &c, true, 2);
         double first = train_steps(&r, 1, 0);
         CHECK_NUM(first, log(19), 0.1);                     /* fresh logits are nearly uniform */
-        double last = train_steps(&r, 500, 1e-2);
+        double last = train_steps(&r, 300, 1e-2);
         if (!(last < 0.1))
-            test_fail(__FILE__, __LINE__, "%s %s: loss %g after 500 steps", c.arch, c.dtype, last);
+            test_fail(__FILE__, __LINE__, "%s %s: loss %g after 300 steps", c.arch, c.dtype, last);
         rig_close(&r);
     }
 }
