@@ -2,8 +2,8 @@
  *
  *   g = grad * grad_scale       m = b1 m + (1 - b1) g       v = b2 v + (1 - b2) g^2
  *   p = p - lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + wd p)          w = round(p)
- * Source: arXiv:1711.05101, as PyTorch computes it. Moments under 1e-30 become 0: rows of an embedding
- * that are never seen would else decay into subnormals, which are many times slower.
+ * Source: arXiv:1711.05101, as PyTorch computes it. Moments under 1e-30 become 0: rows of an
+ * embedding that are never seen would else decay into subnormals, which are many times slower.
  * Bound: reads p, g, m, v and writes p, m, v: 28 bytes an element (30 with a bf16 copy). */
 #include "kernels/rows.h"
 
@@ -19,8 +19,9 @@ struct job {
     float *master, *m, *v, correct_m, correct_v;
 };
 
-KERNEL_CLONES static void adamw_row(const struct job *job, const float *restrict grad, float *restrict p, float *restrict m,
-                                    float *restrict v, int64_t count)
+KERNEL_CLONES static void adamw_row(const struct job *job, const float *restrict grad,
+                                    float *restrict p, float *restrict m, float *restrict v,
+                                    int64_t count)
 {
     float b1 = job->conf->beta1, b2 = job->conf->beta2, eps = job->conf->eps, lr = job->conf->lr;
     float keep = 1.0f - lr * job->conf->weight_decay, scale = job->conf->grad_scale;
@@ -41,18 +42,22 @@ static void step_task(void *arg, int64_t index, int thread)
 {
     UNUSED(thread);
     const struct job *job = arg;
-    int64_t start = index * CHUNK, left = tensor_count(job->w) - start, count = left < CHUNK ? left : CHUNK;
-    adamw_row(job, grad_at(job->w, start), job->master + start, job->m + start, job->v + start, count);
+    int64_t start = index * CHUNK, left = tensor_count(job->w) - start,
+            count = left < CHUNK ? left : CHUNK;
+    adamw_row(job, grad_at(job->w, start), job->master + start, job->m + start, job->v + start,
+              count);
     if (job->w->dtype == DT_BF16)
         bf16_round_row((uint16_t *)job->w->data + start, job->master + start, count);
     else if (job->w->data != job->master)
         memcpy((float *)job->w->data + start, job->master + start, (size_t)count * sizeof(float));
 }
 
-int adamw_step(struct stream *s, const struct adamw *conf, struct tensor *w, float *master, float *m, float *v)
+int adamw_step(struct stream *s, const struct adamw *conf, struct tensor *w, float *master,
+               float *m, float *v)
 {
     if (!w->grad || !tensor_is_float(w) || conf->step < 1)
-        return err_set(ERR_USAGE, "adamw: %s needs a gradient, float weights and a step from 1 (it is %lld)",
+        return err_set(ERR_USAGE,
+                       "adamw: %s needs a gradient, float weights and a step from 1 (it is %lld)",
                        w->name ? w->name : "the parameter", (long long)conf->step);
     if (s->device == DEV_CUDA) {
 #if HAVE_CUDA

@@ -17,8 +17,8 @@ static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *a = n->in[0], *b = n->in[1];
     if (!tensor_is_float(a) || !tensor_is_float(b) || memcmp(a->dim, b->dim, sizeof a->dim) != 0)
-        return op_refuse(n, "both inputs must be floats of one shape: %lld and %lld elements", (long long)tensor_count(a),
-                         (long long)tensor_count(b));
+        return op_refuse(n, "both inputs must be floats of one shape: %lld and %lld elements",
+                         (long long)tensor_count(a), (long long)tensor_count(b));
     n->out = tape_tensor(t, a->dtype, a->rank, a->dim, node_needs_grad(n));
     return n->out ? 0 : ERR_LIMIT;
 }
@@ -29,16 +29,21 @@ KERNEL_CLONES static void sum(float *y, const float *a, const float *b, int64_t 
         y[i] = a[i] + b[i];
 }
 
-struct job { const struct node *node; float *scratch; };
+struct job {
+    const struct node *node;
+    float *scratch;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
     float *scratch = job->scratch + (int64_t)thread * 3 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start, count = left < CHUNK ? left : CHUNK;
+    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
+            count = left < CHUNK ? left : CHUNK;
     float *y = floats_write(n->out, start, scratch);
-    sum(y, floats_read(n->in[0], start, count, scratch + CHUNK), floats_read(n->in[1], start, count, scratch + 2 * CHUNK), count);
+    sum(y, floats_read(n->in[0], start, count, scratch + CHUNK),
+        floats_read(n->in[1], start, count, scratch + 2 * CHUNK), count);
     floats_done(n->out, start, count, y);
 }
 
@@ -55,7 +60,8 @@ static void backward_task(void *arg, int64_t index, int thread)
 {
     UNUSED(thread);
     const struct node *n = arg;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start, count = left < CHUNK ? left : CHUNK;
+    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
+            count = left < CHUNK ? left : CHUNK;
     for (int k = 0; k < 2; k++)
         if (n->in[k]->grad)
             row_add(grad_at(n->in[k], start), grad_at(n->out, start), count);

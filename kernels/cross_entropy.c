@@ -1,11 +1,11 @@
 /* cross_entropy - softmax and negative log-likelihood of the targets, in one pass each way.
  *
- *   m = max_v z    lse = m + log(sum exp(z - m))    loss[n] = lse - z[target]   (0 where target < 0)
+ *   m = max_v z    lse = m + log(sum exp(z - m))    loss[n] = lse - z[target], 0 if target < 0
  *   y = mean of loss over the rows with target >= 0 (0 when there are none)
  *   dz[n,v] += dy / count * (exp(z - lse) - [v = target])          rows with target < 0: nothing
  *   logits (N,V), targets I32 (N) -> F32 (1); aux[0] F32 (N) = loss, aux[1] F32 (N) = lse.
- * Numerics: max subtracted before exp; row sums in float over 64 lanes, the mean in double in row order.
- * Bound: reads N V elements forward; backward reads N V and adds into N V floats. */
+ * Numerics: max subtracted before exp; row sums in float over 64 lanes, the mean in double in
+ * row order. Bound: reads N V elements forward; backward reads N V and adds into N V floats. */
 #include "kernels/rows.h"
 
 #include "core/err.h"
@@ -23,8 +23,8 @@ static int shape(struct tape *t, struct node *n)
     if (logits->rank != 2 || !tensor_is_float(logits))
         return op_refuse(n, "logits must be (N,V) of floats");
     if (targets->dtype != DT_I32 || tensor_count(targets) != logits->dim[0])
-        return op_refuse(n, "targets must be I32 (N): %lld targets, %lld rows", (long long)tensor_count(targets),
-                         (long long)logits->dim[0]);
+        return op_refuse(n, "targets must be I32 (N): %lld targets, %lld rows",
+                         (long long)tensor_count(targets), (long long)logits->dim[0]);
     int64_t one = 1;
     n->out = tape_tensor(t, DT_F32, 1, &one, node_needs_grad(n));
     n->aux[0] = tape_tensor(t, DT_F32, 1, &logits->dim[0], false);
@@ -58,13 +58,18 @@ KERNEL_CLONES static float row_exp_sum(const float *z, float max, int64_t V)
     return lanes_sum(lane);
 }
 
-KERNEL_CLONES static void row_softmax_grad(float *dz, const float *z, float lse, float scale, int64_t V)
+KERNEL_CLONES static void row_softmax_grad(float *dz, const float *z, float lse, float scale,
+                                           int64_t V)
 {
     for (int64_t i = 0; i < V; i++)
         dz[i] += exp_fast(z[i] - lse) * scale;
 }
 
-struct job { const struct node *node; float *scratch; float scale; };
+struct job {
+    const struct node *node;
+    float *scratch;
+    float scale;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {
@@ -101,9 +106,12 @@ static int forward(struct stream *s, struct node *n)
     int64_t N = n->in[0]->dim[0], V = n->in[0]->dim[1];
     for (int64_t row = 0; row < N; row++)
         if (targets[row] >= V)
-            return err_set(ERR_FORMAT, "cross_entropy: target %d at %lld, the logits have %lld columns: tokens of another tokenizer?",
+            return err_set(ERR_FORMAT,
+                           "cross_entropy: target %d at %lld, the logits have %lld columns: tokens "
+                           "of another tokenizer?",
                            targets[row], (long long)row, (long long)V);
-    struct job job = {.node = n, .scratch = stream_scratch(s, (size_t)(stream_threads(s) * V) * sizeof(float))};
+    struct job job = {
+        .node = n, .scratch = stream_scratch(s, (size_t)(stream_threads(s) * V) * sizeof(float))};
     if (!job.scratch)
         return ERR_LIMIT;
     stream_each(s, count_tasks(N, rows_per_task(V)), forward_task, &job);
@@ -137,7 +145,8 @@ static int backward(struct stream *s, struct node *n)
     int64_t counted = targets_counted(n), V = n->in[0]->dim[1];
     if (!n->in[0]->grad || !counted)
         return 0;
-    struct job job = {.node = n, .scratch = stream_scratch(s, (size_t)(stream_threads(s) * V) * sizeof(float))};
+    struct job job = {
+        .node = n, .scratch = stream_scratch(s, (size_t)(stream_threads(s) * V) * sizeof(float))};
     if (!job.scratch)
         return ERR_LIMIT;
     job.scale = *(const float *)n->out->grad->data / (float)counted;

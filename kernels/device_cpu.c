@@ -1,10 +1,11 @@
-/* device_cpu - the CPU as a device: a stream's own threads, which take fixed tasks from a shared counter.
+/* device_cpu - the CPU as a device: a stream's own threads take fixed tasks from a shared
+ * counter.
  *
- * A training step is thousands of short jobs, so starting one must cost less than a microsecond. Workers
- * spin for a while after each job before they sleep, and the caller never waits for a worker that has not
- * begun: `gate` holds the job's number, an open bit and the count of workers inside. A worker enters by
- * compare-and-swap while the bit is set; the caller works too, and once the counter has run out it clears
- * the bit and waits only for those inside. */
+ * A training step is thousands of short jobs, so starting one must cost less than a microsecond.
+ * Workers spin for a while after each job before they sleep, and the caller never waits for a
+ * worker that has not begun: `gate` holds the job's number, an open bit and the count of workers
+ * inside. A worker enters by compare-and-swap while the bit is set; the caller works too, and
+ * once the counter has run out it clears the bit and waits only for those inside. */
 #include "kernels/device.h"
 
 #include "core/err.h"
@@ -33,7 +34,11 @@ struct workers {
     pthread_mutex_t lock;
     pthread_cond_t wake;
     int threads, started;
-    struct worker { struct workers *w; int thread; pthread_t id; } worker[STREAM_THREADS_MAX];
+    struct worker {
+        struct workers *w;
+        int thread;
+        pthread_t id;
+    } worker[STREAM_THREADS_MAX];
 };
 
 static inline void spin_pause(void)
@@ -91,7 +96,8 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-void stream_each(struct stream *s, int64_t count, void (*fn)(void *arg, int64_t index, int thread), void *arg)
+void stream_each(struct stream *s, int64_t count, void (*fn)(void *arg, int64_t index, int thread),
+                 void *arg)
 {
     struct workers *w = s->workers;
     assert(s->device == DEV_CPU);
@@ -104,7 +110,8 @@ void stream_each(struct stream *s, int64_t count, void (*fn)(void *arg, int64_t 
     w->fn = fn;
     w->arg = arg;
     atomic_store_explicit(&w->next, 0, memory_order_relaxed);
-    uint64_t job = (uint64_t)(GATE_JOB(atomic_load_explicit(&w->gate, memory_order_relaxed)) + 1u) << 32;
+    uint64_t job = (uint64_t)(GATE_JOB(atomic_load_explicit(&w->gate, memory_order_relaxed)) + 1u)
+                   << 32;
     atomic_store(&w->gate, job | GATE_OPEN);
     if (atomic_load(&w->sleepers) > 0) {
         pthread_mutex_lock(&w->lock);
@@ -121,7 +128,10 @@ void stream_each(struct stream *s, int64_t count, void (*fn)(void *arg, int64_t 
     }
 }
 
-int stream_threads(const struct stream *s) { return s->device == DEV_CPU ? s->workers->threads : 1; }
+int stream_threads(const struct stream *s)
+{
+    return s->device == DEV_CPU ? s->workers->threads : 1;
+}
 
 int cpu_open(struct stream *s, int threads)
 {

@@ -1,15 +1,20 @@
-/* device_nocuda - what stands in for device_cuda.cu in builds without CUDA: there is no such device. */
+/* device_nocuda - stands in for device_cuda.cu in builds without CUDA: there is no such device. */
 #include "kernels/device.h"
 
 #include "core/err.h"
 
 #if !HAVE_CUDA
 bool cuda_available(void) { return false; }
-const char *cuda_describe(void) { return "none: this program was built without CUDA (make CUDA=1)"; }
+const char *cuda_describe(void)
+{
+    return "none: this program was built without CUDA (make CUDA=1)";
+}
 
 static int refuse(void)
 {
-    return err_set(ERR_GPU, "cuda: this program was built without CUDA: use the CPU, or build with make CUDA=1");
+    return err_set(
+        ERR_GPU,
+        "cuda: this program was built without CUDA: use the CPU, or build with make CUDA=1");
 }
 
 int cuda_open(struct stream *s)

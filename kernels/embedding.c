@@ -3,7 +3,8 @@
  *   y[n,:] = table[id[n],:]                 dtable[id[n],:] += dy[n,:]
  *   table (V,C), ids I32 (N) -> y (N,C) in the tape's compute type.
  * An id outside the table is an error on the CPU; CUDA, which cannot stop a stream, writes NaN.
- * Numerics: gradients of one row are added in the order of n. Bound: 2 N C elements of memory traffic. */
+ * Numerics: gradients of one row are added in the order of n. Bound: 2 N C elements of memory
+ * traffic. */
 #include "kernels/rows.h"
 
 #include "core/err.h"
@@ -39,7 +40,8 @@ static void forward_task(void *arg, int64_t index, int thread)
         int64_t from = ids[row] * C, to = row * C;
         if (table->dtype == y->dtype) {
             size_t bytes = dtype_bytes(y->dtype);
-            memcpy((char *)y->data + (size_t)to * bytes, (const char *)table->data + (size_t)from * bytes, (size_t)C * bytes);
+            memcpy((char *)y->data + (size_t)to * bytes,
+                   (const char *)table->data + (size_t)from * bytes, (size_t)C * bytes);
         } else if (y->dtype == DT_F32) {
             bf16_widen_row((float *)y->data + to, (const uint16_t *)table->data + from, C);
         } else {
@@ -54,13 +56,16 @@ static int forward(struct stream *s, struct node *n)
     int64_t N = n->out->dim[0], V = n->in[0]->dim[0];
     for (int64_t row = 0; row < N; row++)
         if (ids[row] < 0 || ids[row] >= V)
-            return err_set(ERR_FORMAT, "embedding: id %d at %lld, the table has %lld rows: tokens of another tokenizer?",
-                           ids[row], (long long)row, (long long)V);
+            return err_set(
+                ERR_FORMAT,
+                "embedding: id %d at %lld, the table has %lld rows: tokens of another tokenizer?",
+                ids[row], (long long)row, (long long)V);
     stream_each(s, count_tasks(N, rows_per_task(n->out->dim[1])), forward_task, n);
     return 0;
 }
 
-/* A task owns some columns of the whole table: no two tasks meet, and rows are added in the order of n. */
+/* A task owns some columns of the whole table: no two tasks meet, and rows are added in the
+ * order of n. */
 static void backward_task(void *arg, int64_t index, int thread)
 {
     UNUSED(thread);

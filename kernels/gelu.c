@@ -47,14 +47,19 @@ KERNEL_CLONES static void gelu_grad_row(float *dx, const float *x, const float *
     }
 }
 
-struct job { const struct node *node; float *scratch; bool back; };
+struct job {
+    const struct node *node;
+    float *scratch;
+    bool back;
+};
 
 static void chunk_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
     float *scratch = job->scratch + (int64_t)thread * 2 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start, count = left < CHUNK ? left : CHUNK;
+    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
+            count = left < CHUNK ? left : CHUNK;
     const float *x = floats_read(n->in[0], start, count, scratch);
     if (job->back) {
         gelu_grad_row(grad_at(n->in[0], start), x, grad_at(n->out, start), count);
@@ -67,7 +72,8 @@ static void chunk_task(void *arg, int64_t index, int thread)
 
 static int run(struct stream *s, struct node *n, bool back)
 {
-    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 2 * CHUNK * sizeof(float)), back};
+    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 2 * CHUNK * sizeof(float)),
+                      back};
     if (!job.scratch)
         return ERR_LIMIT;
     stream_each(s, count_tasks(tensor_count(n->out), CHUNK), chunk_task, &job);
@@ -75,7 +81,10 @@ static int run(struct stream *s, struct node *n, bool back)
 }
 
 static int forward(struct stream *s, struct node *n) { return run(s, n, false); }
-static int backward(struct stream *s, struct node *n) { return n->in[0]->grad ? run(s, n, true) : 0; }
+static int backward(struct stream *s, struct node *n)
+{
+    return n->in[0]->grad ? run(s, n, true) : 0;
+}
 static double flops(const struct node *n) { return 20.0 * (double)tensor_count(n->out); }
 
 static const struct op_case cases[] = {

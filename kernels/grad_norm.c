@@ -1,14 +1,18 @@
 /* grad_norm - the sum of squares of a gradient, in double and in a fixed order.
  *
- * Chunks of 64 K elements are summed over 16 double lanes each, then added in order: any number of threads
- * gives the same bits. Bound: reads 4 bytes an element. */
+ * Chunks of 64 K elements are summed over 16 double lanes each, then added in order: any number
+ * of threads gives the same bits. Bound: reads 4 bytes an element. */
 #include "kernels/rows.h"
 
 #include "core/err.h"
 
 enum { CHUNK = 65536, DOUBLE_LANES = 16 };
 
-struct job { const float *x; int64_t count; double *part; };
+struct job {
+    const float *x;
+    int64_t count;
+    double *part;
+};
 
 KERNEL_CLONES static double row_squares(const float *x, int64_t count)
 {

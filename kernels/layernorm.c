@@ -3,27 +3,31 @@
  *   m = mean(x)   r = 1 / sqrt(mean((x - m)^2) + eps)   h = (x - m) r          y = h w + b
  *   dh = dy w     dx += r (dh - mean(dh) - h mean(dh h))     dw += sum dy h     db += sum dy
  *   x (N,C), w (C), b (C) or NULL, eps = f[0] -> y (N,C); aux[0], aux[1] F32 (N) = m, r.
- * Source: arXiv:1607.06450. Numerics: variance in a second pass over x - m, not as a difference of squares.
- * Bound: 2 N C elements forward, 4 N C backward. */
+ * Source: arXiv:1607.06450. Numerics: variance in a second pass over x - m, not as a difference
+ * of squares. Bound: 2 N C elements forward, 4 N C backward. */
 #include "kernels/rows.h"
 
 #include "core/err.h"
 
 #include <math.h>
 
-struct tensor *layernorm_op(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b, float eps)
+struct tensor *layernorm_op(struct tape *t, struct tensor *x, struct tensor *w, struct tensor *b,
+                            float eps)
 {
-    return tape_apply(t, &op_layernorm, (struct tensor *[]){x, w, b}, 3, (float[OP_F_MAX]){eps}, NULL);
+    return tape_apply(t, &op_layernorm, (struct tensor *[]){x, w, b}, 3, (float[OP_F_MAX]){eps},
+                      NULL);
 }
 
 static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *x = n->in[0], *w = n->in[1], *b = n->in[2];
     if (!tensor_is_float(x) || !tensor_is_float(w) || tensor_count(w) != tensor_columns(x))
-        return op_refuse(n, "x must be (N,C) and w (C) of floats: x has %lld columns, w %lld elements",
+        return op_refuse(n,
+                         "x must be (N,C) and w (C) of floats: x has %lld columns, w %lld elements",
                          (long long)tensor_columns(x), (long long)tensor_count(w));
     if (b && (!tensor_is_float(b) || tensor_count(b) != tensor_columns(x)))
-        return op_refuse(n, "b must be (C) floats: it has %lld elements", (long long)tensor_count(b));
+        return op_refuse(n, "b must be (C) floats: it has %lld elements",
+                         (long long)tensor_count(b));
     int64_t rows = tensor_rows(x);
     n->out = tape_tensor(t, x->dtype, x->rank, x->dim, node_needs_grad(n));
     n->aux[0] = tape_tensor(t, DT_F32, 1, &rows, false);
@@ -55,8 +59,8 @@ KERNEL_CLONES static float row_variance(const float *x, float mean, int64_t C)
     return lanes_sum(lane) / (float)C;
 }
 
-KERNEL_CLONES static void normalize_row(float *y, const float *x, const float *w, const float *b, float mean, float scale,
-                                        int64_t C)
+KERNEL_CLONES static void normalize_row(float *y, const float *x, const float *w, const float *b,
+                                        float mean, float scale, int64_t C)
 {
     for (int64_t i = 0; i < C; i++)
         y[i] = (x[i] - mean) * scale * w[i];
@@ -65,7 +69,11 @@ KERNEL_CLONES static void normalize_row(float *y, const float *x, const float *w
             y[i] += b[i];
 }
 
-struct row { const float *x, *w, *dy; float mean, scale; int64_t C; };
+struct row {
+    const float *x, *w, *dy;
+    float mean, scale;
+    int64_t C;
+};
 
 KERNEL_CLONES static void grad_row(float *dx, float *dw, float *db, const struct row *r)
 {
@@ -94,13 +102,19 @@ KERNEL_CLONES static void grad_row(float *dx, float *dw, float *db, const struct
             db[i] += dy[i];
 }
 
-struct job { const struct node *node; int64_t N, C, per_task; float *scratch, *part; const float *w, *b; };
+struct job {
+    const struct node *node;
+    int64_t N, C, per_task;
+    float *scratch, *part;
+    const float *w, *b;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
-    int64_t C = job->C, until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
+    int64_t C = job->C,
+            until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
     float *scratch = job->scratch + (int64_t)thread * 2 * C;
     for (int64_t row = index * job->per_task; row < until; row++) {
         const float *x = floats_read(n->in[0], row * C, C, scratch);
@@ -118,7 +132,8 @@ static void backward_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
-    int64_t C = job->C, until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
+    int64_t C = job->C,
+            until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
     float *scratch = job->scratch + (int64_t)thread * 2 * C;
     float *dw = job->part + index * C, *db = dw + COLUMN_PARTS_MAX * C;
     memset(dw, 0, (size_t)C * sizeof(float));
@@ -140,7 +155,8 @@ static void backward_task(void *arg, int64_t index, int thread)
 static int job_open(struct job *job, struct stream *s, const struct node *n)
 {
     int64_t C = job->C, rows = 2 * stream_threads(s);
-    float *scratch = stream_scratch(s, (size_t)(C * (2 + rows + 2 * COLUMN_PARTS_MAX)) * sizeof(float));
+    float *scratch = stream_scratch(s, (size_t)(C * (2 + rows + 2 * COLUMN_PARTS_MAX)) *
+                                           sizeof(float));
     if (!scratch)
         return ERR_LIMIT;
     job->node = n;
@@ -170,7 +186,8 @@ static int backward(struct stream *s, struct node *n)
     if (n->in[1]->grad)
         column_parts_add(s, grad_at(n->in[1], 0), job.part, parts, job.C);
     if (n->in[2] && n->in[2]->grad)
-        column_parts_add(s, grad_at(n->in[2], 0), job.part + COLUMN_PARTS_MAX * job.C, parts, job.C);
+        column_parts_add(s, grad_at(n->in[2], 0), job.part + COLUMN_PARTS_MAX * job.C, parts,
+                         job.C);
     return 0;
 }
 

@@ -2,9 +2,9 @@
  *
  *   y = x w^T + b        dx += dy w        dw += dy^T x        db += column sums of dy
  *   x (N,K), w (M,K), b (M) or NULL -> y (N,M).
- * Numerics: float sums over K; with bf16 inputs products are exact and sums are float, and dy is not
- * rounded on the CPU. Every output element is summed by one task in one order: any thread count gives the
- * same bits. Bound: 2 N K M flops forward, twice that backward. */
+ * Numerics: float sums over K; with bf16 inputs dy is rounded to bf16 as it is packed, products
+ * are exact and sums float. Every output element is summed by one task in one order: any thread
+ * count gives the same bits. Bound: 2 N K M flops forward, twice that backward. */
 #include "kernels/gemm.h"
 #include "kernels/rows.h"
 
@@ -18,11 +18,13 @@ struct tensor *matmul_op(struct tape *t, struct tensor *x, struct tensor *w, str
 static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *x = n->in[0], *w = n->in[1], *bias = n->in[2];
-    if (!tensor_is_float(x) || !tensor_is_float(w) || w->rank != 2 || tensor_columns(x) != w->dim[1])
+    if (!tensor_is_float(x) || !tensor_is_float(w) || w->rank != 2 ||
+        tensor_columns(x) != w->dim[1])
         return op_refuse(n, "x must be (N,K) and w (M,K) of floats: x has %lld columns, w %lld",
                          (long long)tensor_columns(x), (long long)w->dim[w->rank - 1]);
     if (bias && (!tensor_is_float(bias) || tensor_count(bias) != w->dim[0]))
-        return op_refuse(n, "bias must have %lld floats, it has %lld", (long long)w->dim[0], (long long)tensor_count(bias));
+        return op_refuse(n, "bias must have %lld floats, it has %lld", (long long)w->dim[0],
+                         (long long)tensor_count(bias));
     int64_t dim[2] = {tensor_rows(x), w->dim[0]};
     n->out = tape_tensor(t, x->dtype, 2, dim, node_needs_grad(n));
     return n->out ? 0 : ERR_LIMIT;
@@ -93,7 +95,11 @@ static int grad_w(struct stream *s, const struct node *n)
     return gemm_run(s, &g);
 }
 
-struct bias_job { const float *dy; int64_t N, M, per_task; float *part; };
+struct bias_job {
+    const float *dy;
+    int64_t N, M, per_task;
+    float *part;
+};
 
 static void bias_task(void *arg, int64_t index, int thread)
 {
@@ -130,7 +136,10 @@ static int backward(struct stream *s, struct node *n)
     return 0;
 }
 
-static double flops(const struct node *n) { return 2.0 * (double)tensor_count(n->out) * (double)n->in[1]->dim[1]; }
+static double flops(const struct node *n)
+{
+    return 2.0 * (double)tensor_count(n->out) * (double)n->in[1]->dim[1];
+}
 
 static const struct op_case cases[] = {
     {.in = {{4, 6}, {5, 6}, {5}}, .tol = 2e-6f},

@@ -1,6 +1,6 @@
 /* position - adds a learned vector per position, as GPT-2 does.
  *
- *   y[n,:] = x[n,:] + table[n mod T,:]      dx += dy      dtable[t,:] += sum over b of dy[b T + t,:]
+ *   y[n,:] = x[n,:] + table[n mod T,:]      dx += dy      dtable[t,:] += sum_b dy[b T + t,:]
  *   x (N,C), table (Tmax,C), T = i[0] <= Tmax, N a multiple of T -> y (N,C).
  * Numerics: sums over b in order. Bound: 3 N C elements. */
 #include "kernels/rows.h"
@@ -9,23 +9,30 @@
 
 struct tensor *position_op(struct tape *t, struct tensor *x, struct tensor *table, int32_t T)
 {
-    return tape_apply(t, &op_position, (struct tensor *[]){x, table}, 2, NULL, (int32_t[OP_I_MAX]){T});
+    return tape_apply(t, &op_position, (struct tensor *[]){x, table}, 2, NULL,
+                      (int32_t[OP_I_MAX]){T});
 }
 
 static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *x = n->in[0], *table = n->in[1];
     int64_t T = n->i[0];
-    if (table->rank != 2 || !tensor_is_float(table) || !tensor_is_float(x) || tensor_columns(x) != table->dim[1])
+    if (table->rank != 2 || !tensor_is_float(table) || !tensor_is_float(x) ||
+        tensor_columns(x) != table->dim[1])
         return op_refuse(n, "x must be (N,C) and the table (Tmax,C) of floats with the same C");
     if (T < 1 || T > table->dim[0] || tensor_rows(x) % T)
-        return op_refuse(n, "T is %lld; it must divide the %lld rows and be at most the table's %lld", (long long)T,
-                         (long long)tensor_rows(x), (long long)table->dim[0]);
+        return op_refuse(n,
+                         "T is %lld; it must divide the %lld rows and be at most the table's %lld",
+                         (long long)T, (long long)tensor_rows(x), (long long)table->dim[0]);
     n->out = tape_tensor(t, x->dtype, x->rank, x->dim, node_needs_grad(n));
     return n->out ? 0 : ERR_LIMIT;
 }
 
-struct job { const struct node *node; int64_t N, C; float *scratch; };
+struct job {
+    const struct node *node;
+    int64_t N, C;
+    float *scratch;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {

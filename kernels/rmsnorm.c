@@ -20,7 +20,8 @@ static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *x = n->in[0], *w = n->in[1];
     if (!tensor_is_float(x) || !tensor_is_float(w) || tensor_count(w) != tensor_columns(x))
-        return op_refuse(n, "x must be (N,C) and w (C) of floats: x has %lld columns, w %lld elements",
+        return op_refuse(n,
+                         "x must be (N,C) and w (C) of floats: x has %lld columns, w %lld elements",
                          (long long)tensor_columns(x), (long long)tensor_count(w));
     int64_t rows = tensor_rows(x);
     n->out = tape_tensor(t, x->dtype, x->rank, x->dim, node_needs_grad(n));
@@ -28,14 +29,16 @@ static int shape(struct tape *t, struct node *n)
     return n->out && n->aux[0] ? 0 : ERR_LIMIT;
 }
 
-KERNEL_CLONES static void normalize_row(float *y, const float *x, const float *w, float scale, int64_t C)
+KERNEL_CLONES static void normalize_row(float *y, const float *x, const float *w, float scale,
+                                        int64_t C)
 {
     for (int64_t i = 0; i < C; i++)
         y[i] = x[i] * scale * w[i];
 }
 
 /* The mean of dy w x, then dx and this row's part of dw. */
-KERNEL_CLONES static void grad_row(float *dx, float *dw, const float *x, const float *w, const float *dy, float scale, int64_t C)
+KERNEL_CLONES static void grad_row(float *dx, float *dw, const float *x, const float *w,
+                                   const float *dy, float scale, int64_t C)
 {
     float lane[LANES] = {0};
     int64_t i = 0;
@@ -53,13 +56,19 @@ KERNEL_CLONES static void grad_row(float *dx, float *dw, const float *x, const f
             dw[i] += dy[i] * x[i] * scale;
 }
 
-struct job { const struct node *node; int64_t N, C, per_task; float *scratch, *part; const float *w; };
+struct job {
+    const struct node *node;
+    int64_t N, C, per_task;
+    float *scratch, *part;
+    const float *w;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
-    int64_t C = job->C, until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
+    int64_t C = job->C,
+            until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
     float *scratch = job->scratch + (int64_t)thread * 2 * C;
     for (int64_t row = index * job->per_task; row < until; row++) {
         const float *x = floats_read(n->in[0], row * C, C, scratch);
@@ -75,7 +84,8 @@ static void backward_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
-    int64_t C = job->C, until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
+    int64_t C = job->C,
+            until = (index + 1) * job->per_task < job->N ? (index + 1) * job->per_task : job->N;
     float *scratch = job->scratch + (int64_t)thread * 2 * C;
     float *dw = n->in[1]->grad ? job->part + index * C : NULL;
     if (dw)
@@ -83,7 +93,8 @@ static void backward_task(void *arg, int64_t index, int thread)
     for (int64_t row = index * job->per_task; row < until; row++) {
         const float *x = floats_read(n->in[0], row * C, C, scratch);
         float *dx = n->in[0]->grad ? grad_at(n->in[0], row * C) : NULL;
-        grad_row(dx, dw, x, job->w, grad_at(n->out, row * C), ((const float *)n->aux[0]->data)[row], C);
+        grad_row(dx, dw, x, job->w, grad_at(n->out, row * C), ((const float *)n->aux[0]->data)[row],
+                 C);
     }
 }
 

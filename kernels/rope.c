@@ -12,9 +12,11 @@
 
 enum { ROPE_POSITIONS_MAX = 1 << 24 };
 
-struct tensor *rope_op(struct tape *t, struct tensor *x, int32_t T, int32_t D, float theta, int32_t start)
+struct tensor *rope_op(struct tape *t, struct tensor *x, int32_t T, int32_t D, float theta,
+                       int32_t start)
 {
-    return tape_apply(t, &op_rope, (struct tensor *[]){x}, 1, (float[OP_F_MAX]){theta}, (int32_t[OP_I_MAX]){T, D, start});
+    return tape_apply(t, &op_rope, (struct tensor *[]){x}, 1, (float[OP_F_MAX]){theta},
+                      (int32_t[OP_I_MAX]){T, D, start});
 }
 
 static int shape(struct tape *t, struct node *n)
@@ -24,16 +26,19 @@ static int shape(struct tape *t, struct node *n)
     if (!tensor_is_float(x) || D < 2 || D % 2 || tensor_columns(x) % D)
         return op_refuse(n, "x must be (N,H*D) of floats with an even D: %lld columns, D %lld",
                          (long long)tensor_columns(x), (long long)D);
-    if (T < 1 || tensor_rows(x) % T || start < 0 || start + T > ROPE_POSITIONS_MAX || !(n->f[0] > 0))
-        return op_refuse(n, "T is %lld, start %lld, theta %g: T must divide the %lld rows, positions end at %d",
-                         (long long)T, (long long)start, (double)n->f[0], (long long)tensor_rows(x), ROPE_POSITIONS_MAX);
+    if (T < 1 || tensor_rows(x) % T || start < 0 || start + T > ROPE_POSITIONS_MAX ||
+        !(n->f[0] > 0))
+        return op_refuse(
+            n, "T is %lld, start %lld, theta %g: T must divide the %lld rows, positions end at %d",
+            (long long)T, (long long)start, (double)n->f[0], (long long)tensor_rows(x),
+            ROPE_POSITIONS_MAX);
     n->out = tape_tensor(t, x->dtype, x->rank, x->dim, node_needs_grad(n));
     return n->out ? 0 : ERR_LIMIT;
 }
 
 /* table holds pairs (cos, sin); direction -1 turns back. Adds into y: forward clears it first. */
-KERNEL_CLONES static void rotate_add(float *restrict y, const float *restrict x, const float *restrict table,
-                                     float direction, int64_t half)
+KERNEL_CLONES static void rotate_add(float *restrict y, const float *restrict x,
+                                     const float *restrict table, float direction, int64_t half)
 {
     for (int64_t j = 0; j < half; j++) {
         float cosine = table[2 * j], sine = table[2 * j + 1] * direction;
@@ -42,7 +47,12 @@ KERNEL_CLONES static void rotate_add(float *restrict y, const float *restrict x,
     }
 }
 
-struct job { const struct node *node; int64_t N, C; const float *table; float *scratch; };
+struct job {
+    const struct node *node;
+    int64_t N, C;
+    const float *table;
+    float *scratch;
+};
 
 static void forward_task(void *arg, int64_t index, int thread)
 {
@@ -81,12 +91,16 @@ static int run(struct stream *s, struct node *n, bool back)
     job.scratch = stream_scratch(s, (size_t)(stream_threads(s) * 2 * job.C) * sizeof(float));
     if (!job.table || !job.scratch)
         return ERR_LIMIT;
-    stream_each(s, count_tasks(job.N, rows_per_task(job.C)), back ? backward_task : forward_task, &job);
+    stream_each(s, count_tasks(job.N, rows_per_task(job.C)), back ? backward_task : forward_task,
+                &job);
     return 0;
 }
 
 static int forward(struct stream *s, struct node *n) { return run(s, n, false); }
-static int backward(struct stream *s, struct node *n) { return n->in[0]->grad ? run(s, n, true) : 0; }
+static int backward(struct stream *s, struct node *n)
+{
+    return n->in[0]->grad ? run(s, n, true) : 0;
+}
 static double flops(const struct node *n) { return 3.0 * (double)tensor_count(n->out); }
 
 static const struct op_case cases[] = {

@@ -37,7 +37,8 @@ KERNEL_CLONES float row_dot(const float *a, const float *b, int64_t count)
     return lanes_sum(lane);
 }
 
-KERNEL_CLONES void row_add_parts(float *to, const float *part, int64_t parts, int64_t C, int64_t from, int64_t until)
+KERNEL_CLONES void row_add_parts(float *to, const float *part, int64_t parts, int64_t C,
+                                 int64_t from, int64_t until)
 {
     for (int64_t p = 0; p < parts; p++)
         for (int64_t i = from; i < until; i++)
@@ -45,13 +46,18 @@ KERNEL_CLONES void row_add_parts(float *to, const float *part, int64_t parts, in
 }
 
 enum { PART_COLUMNS = 1024 };
-struct parts_job { float *to; const float *part; int64_t parts, C; };
+struct parts_job {
+    float *to;
+    const float *part;
+    int64_t parts, C;
+};
 
 static void parts_task(void *arg, int64_t index, int thread)
 {
     UNUSED(thread);
     const struct parts_job *job = arg;
-    int64_t from = index * PART_COLUMNS, until = from + PART_COLUMNS < job->C ? from + PART_COLUMNS : job->C;
+    int64_t from = index * PART_COLUMNS,
+            until = from + PART_COLUMNS < job->C ? from + PART_COLUMNS : job->C;
     row_add_parts(job->to, job->part, job->parts, job->C, from, until);
 }
 

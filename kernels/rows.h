@@ -4,15 +4,16 @@
 #include "kernels/device.h"
 #include <string.h>
 
-/* One function, three machine codes, chosen when the program starts. Sanitizers are not up yet when the
- * resolvers run, so their builds have only the plain one. No fast-math: sums that should vectorise are
- * written over LANES accumulators, which also makes their order, and so their bits, the same at any
- * vector width (-std=c11 fuses no multiply-add). */
+/* One function, three machine codes, chosen when the program starts. Sanitizers are not up yet
+ * when the resolvers run, so their builds have only the plain one. No fast-math: sums that
+ * should vectorise are written over LANES accumulators, which also makes their order, and so
+ * their bits, the same at any vector width (-std=c11 fuses no multiply-add). */
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__x86_64__)
 #define KERNEL_CLONES __attribute__((optimize("O3", "no-math-errno", "no-trapping-math")))
 #else
-#define KERNEL_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), \
-                                     optimize("O3", "no-math-errno", "no-trapping-math")))
+#define KERNEL_CLONES                                                            \
+    __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default"), \
+                   optimize("O3", "no-math-errno", "no-trapping-math")))
 #endif
 #define KERNEL_INLINE static inline __attribute__((always_inline))
 
@@ -39,7 +40,8 @@ KERNEL_INLINE float lanes_max(float lane[LANES])
  * reduction by ln 2 in two parts, Taylor to the 7th power on [-0.35, 0.35] (next term: 5e-9). */
 KERNEL_INLINE float exp_fast(float x)
 {
-    const float round_magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer in the low bits */
+    const float round_magic =
+        12582912.0f; /* 1.5 * 2^23: the sum holds an integer in its low bits */
     x = x < -87.0f ? -87.0f : x;
     x = x > 88.0f ? 88.0f : x;
     float shifted = x * 1.44269504f + round_magic;
@@ -81,14 +83,17 @@ KERNEL_INLINE uint16_t bf16_round(float x)
 
 void bf16_widen_row(float *to, const uint16_t *from, int64_t count);
 void bf16_round_row(uint16_t *to, const float *from, int64_t count);
-void row_add(float *to, const float *from, int64_t count);                /* to += from */
+void row_add(float *to, const float *from, int64_t count); /* to += from */
 void row_add_scaled(float *to, const float *from, float scale, int64_t count);
 float row_dot(const float *a, const float *b, int64_t count);
 /* Adds part[0..parts) (each C floats, in this order) to `to`, over columns [from, until). */
-void row_add_parts(float *to, const float *part, int64_t parts, int64_t C, int64_t from, int64_t until);
+void row_add_parts(float *to, const float *part, int64_t parts, int64_t C, int64_t from,
+                   int64_t until);
 
-/* Elements [start, start + count) of t as floats: in place for F32, widened into scratch for BF16. */
-static inline const float *floats_read(const struct tensor *t, int64_t start, int64_t count, float *scratch)
+/* Elements [start, start + count) of t as floats: in place for F32, widened into scratch for
+ * BF16. */
+static inline const float *floats_read(const struct tensor *t, int64_t start, int64_t count,
+                                       float *scratch)
 {
     if (t->dtype == DT_F32)
         return (const float *)t->data + start;
@@ -100,15 +105,19 @@ static inline float *floats_write(const struct tensor *t, int64_t start, float *
 {
     return t->dtype == DT_F32 ? (float *)t->data + start : scratch;
 }
-static inline void floats_done(const struct tensor *t, int64_t start, int64_t count, const float *from)
+static inline void floats_done(const struct tensor *t, int64_t start, int64_t count,
+                               const float *from)
 {
     if (t->dtype == DT_BF16)
         bf16_round_row((uint16_t *)t->data + start, from, count);
 }
-static inline float *grad_at(const struct tensor *t, int64_t start) { return (float *)t->grad->data + start; }
+static inline float *grad_at(const struct tensor *t, int64_t start)
+{
+    return (float *)t->grad->data + start;
+}
 
-/* Column sums of per-row terms with the same bits for any thread count: rows are cut into chunks by shape,
- * each chunk sums its rows in order into its own part, the parts are added in order. */
+/* Column sums of per-row terms with the same bits for any thread count: rows are cut into chunks
+ * by shape, each chunk sums its rows in order into its own part, the parts are added in order. */
 enum { COLUMN_PARTS_MAX = 32 };
 static inline int64_t column_chunk(int64_t rows)
 {

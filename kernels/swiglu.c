@@ -2,7 +2,8 @@
  *
  *   s = 1 / (1 + exp(-g))      y = g s u      dg += dy u s (1 + g (1 - s))      du += dy g s
  *   gate, up, y of one shape.  Source: arXiv:2002.05202.
- * Numerics: exp is clamped at 88, so s goes to 0, never to NaN. Bound: 3 elements forward, 7 backward. */
+ * Numerics: exp is clamped at 88, so s goes to 0, never to NaN. Bound: 3 elements forward, 7
+ * backward. */
 #include "kernels/rows.h"
 
 #include "core/err.h"
@@ -17,7 +18,8 @@ struct tensor *swiglu_op(struct tape *t, struct tensor *gate, struct tensor *up)
 static int shape(struct tape *t, struct node *n)
 {
     const struct tensor *gate = n->in[0], *up = n->in[1];
-    if (!tensor_is_float(gate) || !tensor_is_float(up) || memcmp(gate->dim, up->dim, sizeof up->dim) != 0)
+    if (!tensor_is_float(gate) || !tensor_is_float(up) ||
+        memcmp(gate->dim, up->dim, sizeof up->dim) != 0)
         return op_refuse(n, "gate and up must be floats of one shape: %lld and %lld elements",
                          (long long)tensor_count(gate), (long long)tensor_count(up));
     n->out = tape_tensor(t, gate->dtype, gate->rank, gate->dim, node_needs_grad(n));
@@ -30,7 +32,8 @@ KERNEL_CLONES static void swiglu_row(float *y, const float *gate, const float *u
         y[i] = gate[i] / (1.0f + exp_fast(-gate[i])) * up[i];
 }
 
-KERNEL_CLONES static void gate_grad_row(float *dgate, const float *gate, const float *up, const float *dy, int64_t count)
+KERNEL_CLONES static void gate_grad_row(float *dgate, const float *gate, const float *up,
+                                        const float *dy, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
         float sigmoid = 1.0f / (1.0f + exp_fast(-gate[i]));
@@ -44,14 +47,19 @@ KERNEL_CLONES static void up_grad_row(float *dup, const float *gate, const float
         dup[i] += dy[i] * gate[i] / (1.0f + exp_fast(-gate[i]));
 }
 
-struct job { const struct node *node; float *scratch; bool back; };
+struct job {
+    const struct node *node;
+    float *scratch;
+    bool back;
+};
 
 static void chunk_task(void *arg, int64_t index, int thread)
 {
     const struct job *job = arg;
     const struct node *n = job->node;
     float *scratch = job->scratch + (int64_t)thread * 3 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start, count = left < CHUNK ? left : CHUNK;
+    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
+            count = left < CHUNK ? left : CHUNK;
     const float *gate = floats_read(n->in[0], start, count, scratch);
     const float *up = floats_read(n->in[1], start, count, scratch + CHUNK);
     if (job->back) {
@@ -68,7 +76,8 @@ static void chunk_task(void *arg, int64_t index, int thread)
 
 static int run(struct stream *s, struct node *n, bool back)
 {
-    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 3 * CHUNK * sizeof(float)), back};
+    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 3 * CHUNK * sizeof(float)),
+                      back};
     if (!job.scratch)
         return ERR_LIMIT;
     stream_each(s, count_tasks(tensor_count(n->out), CHUNK), chunk_task, &job);

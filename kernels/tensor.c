@@ -42,7 +42,8 @@ static int block_alloc(struct stream *s, size_t bytes, void **out)
 {
     if (s->device == DEV_CUDA)
         return cuda_alloc(s, bytes, out);
-    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return err_sys("device: mapping %zu bytes", bytes);
     madvise(base, bytes, MADV_HUGEPAGE); /* fewer TLB misses; refusal does no harm */
@@ -119,7 +120,8 @@ const float *stream_rope(struct stream *s, int64_t positions, int32_t D, float t
     block_free(s, s->rope.table, rope_bytes(s));
     s->rope.table = NULL;
     void *table = NULL;
-    if (block_alloc(s, bytes, &table) < 0 || dev_upload(s, table, host, bytes) < 0 || dev_sync(s) < 0) {
+    if (block_alloc(s, bytes, &table) < 0 || dev_upload(s, table, host, bytes) < 0 ||
+        dev_sync(s) < 0) {
         block_free(s, table, bytes);
         goto fail;
     }
@@ -153,8 +155,10 @@ int dev_arena_open(struct dev_arena *a, struct stream *s, size_t size)
 void *dev_push(struct dev_arena *a, size_t bytes)
 {
     if (bytes > a->size - a->used) {
-        err_set(ERR_LIMIT, "device memory: %zu bytes asked, %zu of %zu in use: smaller batches or a larger arena",
-                bytes, a->used, a->size);
+        err_set(
+            ERR_LIMIT,
+            "device memory: %zu bytes asked, %zu of %zu in use: smaller batches or a larger arena",
+            bytes, a->used, a->size);
         return NULL;
     }
     void *at = a->base + a->used;
@@ -188,7 +192,10 @@ int dev_download(struct stream *s, void *to_host, const void *from, size_t bytes
     return 0;
 }
 
-struct zero_job { unsigned char *to; size_t bytes; };
+struct zero_job {
+    unsigned char *to;
+    size_t bytes;
+};
 
 static void zero_task(void *arg, int64_t index, int thread)
 {
@@ -213,7 +220,8 @@ int dev_sync(struct stream *s) { return s->device == DEV_CUDA ? cuda_wait(s) : 0
 int tape_open(struct tape *t, struct dev_arena *arena, bool train, enum dtype compute)
 {
     assert(compute == DT_F32 || compute == DT_BF16);
-    *t = (struct tape){.arena = arena, .stream = arena->stream, .train = train, .compute = (uint8_t)compute};
+    *t = (struct tape){
+        .arena = arena, .stream = arena->stream, .train = train, .compute = (uint8_t)compute};
     t->node = calloc(TAPE_NODES_MAX, sizeof *t->node);
     t->tensor = calloc(TAPE_TENSORS_MAX, sizeof *t->tensor);
     if (!t->node || !t->tensor) {
@@ -243,7 +251,8 @@ static struct tensor *tensor_new(struct tape *t, enum dtype dtype, int rank, con
         return NULL;
     }
     struct tensor *made = &t->tensor[t->tensor_count];
-    *made = (struct tensor){.dtype = (uint8_t)dtype, .rank = (uint8_t)rank, .device = (uint8_t)t->stream->device};
+    *made = (struct tensor){
+        .dtype = (uint8_t)dtype, .rank = (uint8_t)rank, .device = (uint8_t)t->stream->device};
     for (int k = 0; k < DIM_MAX; k++)
         made->dim[k] = k < rank ? dim[k] : 1;
     made->data = dev_push(t->arena, (size_t)tensor_count(made) * dtype_bytes(dtype));
@@ -253,7 +262,8 @@ static struct tensor *tensor_new(struct tape *t, enum dtype dtype, int rank, con
     return made;
 }
 
-struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int64_t *dim, bool with_grad)
+struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int64_t *dim,
+                           bool with_grad)
 {
     assert(rank >= 1);
     assert(rank <= DIM_MAX);
@@ -261,7 +271,8 @@ struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int
     if (!made || !with_grad || !t->train)
         return made;
     made->grad = tensor_new(t, DT_F32, rank, dim);
-    if (!made->grad || dev_zero(t->stream, made->grad->data, (size_t)tensor_count(made) * sizeof(float)) < 0)
+    if (!made->grad ||
+        dev_zero(t->stream, made->grad->data, (size_t)tensor_count(made) * sizeof(float)) < 0)
         return NULL;
     return made;
 }
@@ -290,18 +301,19 @@ static int node_run(struct tape *t, struct node *n)
     for (int k = 0; k < OP_IN_MAX; k++) {
         if (n->in[k] && n->in[k]->device != device)
             return op_refuse(n, "input %d lies on the %s, the tape runs on the %s", k,
-                             n->in[k]->device == DEV_CUDA ? "GPU" : "CPU", device == DEV_CUDA ? "GPU" : "CPU");
+                             n->in[k]->device == DEV_CUDA ? "GPU" : "CPU",
+                             device == DEV_CUDA ? "GPU" : "CPU");
     }
     if (!n->op->fwd[device] || (t->train && node_needs_grad(n) && !n->op->bwd[device]))
-        return err_set(ERR_GPU, "%s: has no %s code in this build: train with device = cpu", n->op->name,
-                       device == DEV_CUDA ? "CUDA" : "CPU");
+        return err_set(ERR_GPU, "%s: has no %s code in this build: train with device = cpu",
+                       n->op->name, device == DEV_CUDA ? "CUDA" : "CPU");
     TRY(n->op->shape(t, n));
     assert(n->out);
     return n->op->fwd[device](t->stream, n);
 }
 
-struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *const *in, int in_count, const float *f,
-                          const int32_t *i)
+struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *const *in,
+                          int in_count, const float *f, const int32_t *i)
 {
     assert(in_count <= OP_IN_MAX);
     if (!t->train)
@@ -327,7 +339,9 @@ struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *co
 int tape_backward(struct tape *t, struct tensor *loss, float seed)
 {
     if (!t->train || !loss->grad || tensor_count(loss) != 1)
-        return err_set(ERR_USAGE, "tape: backward needs a training tape and a loss of one number with a gradient");
+        return err_set(
+            ERR_USAGE,
+            "tape: backward needs a training tape and a loss of one number with a gradient");
     TRY(dev_upload(t->stream, loss->grad->data, &seed, sizeof seed));
     for (int k = t->node_count - 1; k >= 0; k--) {
         struct node *n = &t->node[k];

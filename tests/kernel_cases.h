@@ -1,4 +1,4 @@
-/* kernel_cases - runs an op's cases on a device and brings results back as floats: for unit, emulation and GPU tests. */
+/* kernel_cases - runs an op's cases on a device and brings the results back as floats. */
 #ifndef SLUICE_TESTS_KERNEL_CASES_H
 #define SLUICE_TESTS_KERNEL_CASES_H
 #include "core/err.h"
@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-
 
 /* Gradients start from this, not from 0: a backward that writes instead of adding is caught. */
 #define CASE_GRAD_START 0.25f
@@ -41,7 +39,8 @@ static inline int64_t case_count(const int64_t dim[DIM_MAX])
     return count;
 }
 
-/* Documents of random lengths: each query's entry is the first index of its document within its row of T. */
+/* Documents of random lengths: each query's entry is the first index of its document within its
+ * row of T. */
 static inline void case_doc_start(int32_t *to, int64_t count, int64_t T, uint64_t seed)
 {
     int32_t start = 0;
@@ -105,7 +104,8 @@ static inline int case_input(struct case_run *r, int k, enum dtype dtype, uint64
     int64_t count = case_count(dim);
     int fill = r->row->fill[k];
     struct tensor *t = &r->in[k];
-    *t = (struct tensor){.dtype = (uint8_t)(fill ? DT_I32 : dtype), .device = (uint8_t)stream_device(r->stream)};
+    *t = (struct tensor){.dtype = (uint8_t)(fill ? DT_I32 : dtype),
+                         .device = (uint8_t)stream_device(r->stream)};
     for (int d = 0; d < DIM_MAX; d++) {
         t->dim[d] = dim[d] ? dim[d] : 1;
         t->rank = (uint8_t)(dim[d] ? d + 1 : t->rank);
@@ -142,8 +142,8 @@ static inline int case_input(struct case_run *r, int k, enum dtype dtype, uint64
 }
 
 /* Makes the inputs of a case: floats of type dtype, gradients wanted for each of them. */
-static inline int case_open(struct case_run *r, struct stream *s, const struct op *op, const struct op_case *row,
-                            enum dtype dtype, uint64_t seed)
+static inline int case_open(struct case_run *r, struct stream *s, const struct op *op,
+                            const struct op_case *row, enum dtype dtype, uint64_t seed)
 {
     *r = (struct case_run){.stream = s, .op = op, .row = row};
     size_t bytes = 1 << 20;

@@ -1,4 +1,5 @@
-/* test_kernels - every op of ops.def on the CPU: gradients, threads, bf16, and what is not an op. */
+/* test_kernels - every op of ops.def on the CPU: gradients, threads, bf16, and what is not an op.
+ */
 #include "tests/test.h"
 
 #include "tests/kernel_cases.h"
@@ -7,7 +8,8 @@ enum { CHECK_ELEMENTS_MAX = 600 };
 
 /* ---- generic over ops[] ---- */
 
-/* The case's loss sum(y r), r normal, as a function of one input element; doubles on the outside. */
+/* The case's loss sum(y r), r normal, as a function of one input element; doubles on the outside.
+ */
 static double case_loss(struct case_run *r, uint64_t seed)
 {
     tape_reset(&r->tape);
@@ -43,15 +45,16 @@ static void check_gradients(const struct op *op, const struct op_case *row, stru
         if (!r.given[k] || !r.given[k]->grad)
             continue;
         int64_t count = tensor_count(r.given[k]);
-        float *slope = malloc((size_t)count * sizeof *slope), *grad = case_take(s, r.given[k]->grad);
+        float *slope = malloc((size_t)count * sizeof *slope),
+              *grad = case_take(s, r.given[k]->grad);
         for (int64_t i = 0; i < count; i++) {
             slope[i] = (float)case_slope(&r, 9, (float *)r.given[k]->data + i, 0.02);
             grad[i] -= CASE_GRAD_START;
         }
         double error = case_error(grad, slope, count);
         if (!(error < 2e-4))
-            test_fail(__FILE__, __LINE__, "%s case %d input %d: gradient is off by %g of its size", op->name,
-                      (int)(row - op->cases), k, error);
+            test_fail(__FILE__, __LINE__, "%s case %d input %d: gradient is off by %g of its size",
+                      op->name, (int)(row - op->cases), k, error);
         free(slope);
         free(grad);
     }
@@ -76,7 +79,8 @@ TEST(kernels_gradients_match_differences)
             of_op++;
         }
         if (!of_op)
-            test_fail(__FILE__, __LINE__, "%s has no case small enough to check its gradient", ops[k]->name);
+            test_fail(__FILE__, __LINE__, "%s has no case small enough to check its gradient",
+                      ops[k]->name);
         checked += of_op;
     }
     CHECK(checked >= 11);
@@ -84,7 +88,8 @@ TEST(kernels_gradients_match_differences)
 }
 
 /* Output and gradients of a case, one after another. */
-static float *case_results(struct stream *s, const struct op *op, const struct op_case *row, enum dtype dtype, int64_t *count)
+static float *case_results(struct stream *s, const struct op *op, const struct op_case *row,
+                           enum dtype dtype, int64_t *count)
 {
     struct case_run r;
     CHECK_OK(case_open(&r, s, op, row, dtype, 3));
@@ -119,10 +124,12 @@ TEST(kernels_same_bits_for_any_thread_count)
                 for (int threads = 1; threads <= 3; threads++) {
                     struct stream *s;
                     CHECK_OK(device_open(&s, DEV_CPU, threads));
-                    float *now = case_results(s, ops[k], &ops[k]->cases[c], (enum dtype)dtype, &count);
+                    float *now = case_results(s, ops[k], &ops[k]->cases[c], (enum dtype)dtype,
+                                              &count);
                     if (first && memcmp(first, now, (size_t)count * sizeof *now) != 0)
-                        test_fail(__FILE__, __LINE__, "%s case %d dtype %d: %d threads give other bits than 1", ops[k]->name, c,
-                                  dtype, threads);
+                        test_fail(__FILE__, __LINE__,
+                                  "%s case %d dtype %d: %d threads give other bits than 1",
+                                  ops[k]->name, c, dtype, threads);
                     free(first);
                     first = now;
                     device_close(s);
@@ -133,7 +140,8 @@ TEST(kernels_same_bits_for_any_thread_count)
     }
 }
 
-/* bf16 inputs against the same inputs in fp32: outputs and gradients stay within a few bf16 roundings. */
+/* bf16 inputs against the same inputs in fp32: outputs and gradients stay within a few bf16
+ * roundings. */
 TEST(kernels_bf16_is_near_f32)
 {
     struct stream *s;
@@ -145,7 +153,8 @@ TEST(kernels_bf16_is_near_f32)
             float *narrow = case_results(s, ops[k], &ops[k]->cases[c], DT_BF16, &count);
             double error = case_error(narrow, wide, count);
             if (!(error < 0.02))
-                test_fail(__FILE__, __LINE__, "%s case %d: bf16 is off by %g", ops[k]->name, c, error);
+                test_fail(__FILE__, __LINE__, "%s case %d: bf16 is off by %g", ops[k]->name, c,
+                          error);
             free(wide);
             free(narrow);
         }
