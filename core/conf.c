@@ -251,18 +251,14 @@ void conf_write_string(struct buf *to, struct str value)
 
 void conf_write_number(struct buf *to, double value)
 {
-    char text[40];
+    size_t from = to->len;
     if (!isfinite(value)) {
         buf_text(to, isnan(value) ? "nan" : value > 0 ? "inf" : "-inf");
         return;
     }
-    for (int digits = 15; digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
-            break;
-    }
-    buf_text(to, text);
-    if (!strpbrk(text, ".e"))
+    buf_num(to, value);
+    struct str text = str_slice(buf_view(to), from, to->len);
+    if (str_find_char(text, '.') == SIZE_MAX && str_find_char(text, 'e') == SIZE_MAX)
         buf_text(to, ".0");
 }
 

@@ -458,15 +458,11 @@ void json_put_i64(struct json_writer *w, int64_t v)
 
 void json_put_num(struct json_writer *w, double v)
 {
-    char text[40] = "null";
     before_value(w);
-    /* 15 digits always survive the way there and back, 17 always suffice. JSON has no infinity. */
-    for (int digits = 15; isfinite(v) && digits <= 17; digits++) {
-        snprintf(text, sizeof text, "%.*g", digits, v);
-        if (strtod(text, NULL) == v)
-            break;
-    }
-    buf_text(w->to, text);
+    if (isfinite(v))
+        buf_num(w->to, v);
+    else
+        buf_text(w->to, "null"); /* JSON has no infinity and no NaN */
 }
 
 void json_put_bool(struct json_writer *w, bool v)

@@ -2,6 +2,7 @@
 #include "core/str.h"
 
 #include <errno.h>
+#include <float.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -237,6 +238,19 @@ void buf_printf(struct buf *b, const char *fmt, ...)
         b->len += (size_t)len;
     }
     va_end(again);
+}
+
+void buf_num(struct buf *b, double v)
+{
+    char text[40];
+    /* 15 digits always survive the way there and back and 17 always suffice; only numbers below the
+     * normal range may need fewer than 15. %g drops trailing zeros. */
+    for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
+        snprintf(text, sizeof text, "%.*g", digits, v);
+        if (strtod(text, NULL) == v)
+            break;
+    }
+    buf_text(b, text);
 }
 
 const char *buf_cstr(struct buf *b)

@@ -170,7 +170,8 @@ TEST(core_io_gzip_members_by_byte)
     char want[4096], back[4096], text[64];
     for (int i = 0; i < 12; i++) {
         int len = snprintf(text, sizeof text, i % 4 == 3 ? "" : "member %d and its text\n", i);
-        stored_len += odd_member(text, (size_t)len, stored + stored_len, sizeof stored - stored_len);
+        stored_len += odd_member(text, (size_t)len, stored + stored_len,
+                                 sizeof stored - stored_len);
         memcpy(want + want_len, text, (size_t)len);
         want_len += (size_t)len;
     }
@@ -188,7 +189,7 @@ TEST(core_io_gzip_members_by_byte)
     }
 }
 
-/* Cut at every byte: an error that names the file and a place in it, and never a wrong byte before. */
+/* Cut at every byte: an error that names the file and the place, and never a wrong byte before. */
 static void check_cuts(const char *name, enum io_format format)
 {
     char *bytes = sample(700, 11), back[1000], *file;

@@ -1,4 +1,4 @@
-/* test_core_write - atomic files under kills and full disks, leftovers, folders, globs, manifests. */
+/* test_core_write - atomic files under kills and full disks, leftovers, globs, manifests. */
 #include "core/io.h"
 #include "tests/test.h"
 
