@@ -522,7 +522,7 @@ static int read_array(struct parser *p, struct conf_node *node)
         TRY(skip_lines(p));
         if (is_at(p, ','))
             p->at++;
-        else if (!is_at(p, ']'))
+        else if (p->at < p->end && !is_at(p, ']'))
             return unexpected(p, "',' or ']'");
     }
 }
