@@ -16,13 +16,14 @@
 
 /* Behind damage the search for the next member starts at the damaged member's own start, not where
  * decoding failed: corrupt data may have swallowed whole good members. So bytes are walked twice;
- * `again` counts them, and once they exceed the file's size plus this the search starts at the point
- * of failure instead, or a file of overlapping members would cost quadratic time. */
+ * `again` counts them, and once they exceed the size of the file plus this the search starts at the
+ * point of failure instead, or a file of overlapping members would cost quadratic time. */
 enum { AGAIN_SLACK = 1 << 20 };
 enum {
     TRIAL_IN = 1024,      /* stored bytes a candidate gzip member gets to show "WARC/" */
     TRIAL_OUT = 64,
     HEAD_BYTES = 32,      /* looked at to tell the format */
+    IN_MIN = 4096,
     DECODE_MAX = 1 << 30, /* ISA-L counts in 32 bits */
     ZSTD_WINDOW_LOG = 25, /* 32 MiB of memory: what zstd -20 needs */
 };
@@ -36,6 +37,7 @@ struct members {
     uint64_t in_end;      /* stored offset behind in[in_len] */
     uint64_t size, start, bad_from, lost, again;
     struct inflate_state *gz;
+    bool headed;          /* the gzip member's header is behind us */
     ZSTD_DStream *zstd;
     char path[];
 };
@@ -76,9 +78,16 @@ static void input_seek(struct members *m, uint64_t at)
 /* Makes at least want bytes available unless the file ends before. */
 static int input_need(struct members *m, size_t want)
 {
-    assert(want <= m->in_cap);
     if (m->in_len - m->in_pos >= want)
         return 0;
+    if (want > m->in_cap) {
+        size_t cap = want > m->in_cap * 2 ? want : m->in_cap * 2;
+        unsigned char *grown = realloc(m->in, cap);
+        if (!grown)
+            return err_set(ERR_LIMIT, "crawl: %s: no memory for %zu bytes of input", m->path, cap);
+        m->in = grown;
+        m->in_cap = cap;
+    }
     memmove(m->in, m->in + m->in_pos, m->in_len - m->in_pos);
     m->in_len -= m->in_pos;
     m->in_pos = 0;
@@ -100,6 +109,33 @@ static int input_need(struct members *m, size_t want)
 static size_t input_left(const struct members *m) { return m->in_len - m->in_pos; }
 
 /* ---- members ---- */
+size_t members_gzip_header(const unsigned char *at, size_t len, size_t *want)
+{
+    if (len < 10) {
+        *want = 10;
+        return 0;
+    }
+    int flags = at[3];
+    size_t end = 10;
+    if (flags & 4) {
+        *want = end + 2;
+        if (len < *want)
+            return 0;
+        end += 2 + (size_t)at[10] + 256 * (size_t)at[11];
+    }
+    for (int text = 8; text <= 16; text *= 2) { /* name, comment */
+        if (!(flags & text))
+            continue;
+        const unsigned char *nul = end < len ? memchr(at + end, 0, len - end) : NULL;
+        *want = end < len ? len + 1 : end + 1;
+        if (!nul)
+            return 0;
+        end = (size_t)(nul - at) + 1;
+    }
+    *want = end += flags & 2 ? 2 : 0;
+    return end <= len ? end : 0;
+}
+
 static bool is_gzip(const unsigned char *at)
 {
     return at[0] == 0x1f && at[1] == 0x8b && at[2] == 8 && !(at[3] & 0xe0);
@@ -122,7 +158,8 @@ static void member_begin(struct members *m)
     m->edge = MEMBERS_INSIDE;
     if (m->format == MEMBERS_GZIP) {
         isal_inflate_reset(m->gz);
-        m->gz->crc_flag = ISAL_GZIP;
+        m->gz->crc_flag = ISAL_GZIP_NO_HDR_VER;
+        m->headed = false;
     } else if (m->format == MEMBERS_ZSTD) {
         ZSTD_DCtx_reset(m->zstd, ZSTD_reset_session_only);
     }
@@ -148,9 +185,32 @@ static int64_t member_damaged(struct members *m, size_t produced)
     return (int64_t)produced;
 }
 
+/* Steps over the gzip header. ISA-L 2.30 would read it too, but gets split optional fields wrong. */
+static int gzip_enter(struct members *m)
+{
+    size_t want = 10;
+    for (size_t len = 0; len == 0;) {
+        TRY(input_need(m, want));
+        size_t left = input_left(m);
+        bool dry = left < want;
+        len = members_gzip_header(m->in + m->in_pos, left, &want);
+        m->in_pos += len;
+        if (!len && (dry || want > MEMBERS_GZIP_HEADER_MAX)) {
+            m->edge = MEMBERS_DAMAGED;
+            return 0;
+        }
+    }
+    m->headed = true;
+    return 0;
+}
+
 static int64_t gzip_read(struct members *m, void *to, size_t len)
 {
     struct inflate_state *gz = m->gz;
+    if (!m->headed)
+        TRY(gzip_enter(m));
+    if (!m->headed)
+        return 0;
     gz->next_out = to;
     gz->avail_out = (uint32_t)len;
     for (;;) {
@@ -233,10 +293,13 @@ static int gzip_trial(struct members *m, uint64_t at)
     int64_t got = members_peek(m, at, in, sizeof in);
     if (got < 0)
         return (int)got;
+    size_t want, header = members_gzip_header(in, (size_t)got, &want);
+    if (!header)
+        return 0;
     isal_inflate_reset(m->gz);
-    m->gz->crc_flag = ISAL_GZIP;
-    m->gz->next_in = in;
-    m->gz->avail_in = (uint32_t)got;
+    m->gz->crc_flag = ISAL_GZIP_NO_HDR_VER;
+    m->gz->next_in = in + header;
+    m->gz->avail_in = (uint32_t)((size_t)got - header);
     m->gz->next_out = text;
     m->gz->avail_out = sizeof text;
     int rc = isal_inflate(m->gz);
@@ -365,7 +428,7 @@ int members_open(struct members **out, const char *path, size_t buffer_bytes)
         return err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
     memcpy(m->path, path, strlen(path) + 1);
     m->read_max = buffer_bytes ? buffer_bytes : 1;
-    m->in_cap = m->read_max < HEAD_BYTES ? HEAD_BYTES : m->read_max;
+    m->in_cap = m->read_max < IN_MIN ? IN_MIN : m->read_max;
     struct stat st;
     int rc = 0;
     m->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */

@@ -367,7 +367,12 @@ static int body_search(struct warc_reader *r, struct body *b)
     }
 }
 
-enum follows { FOLLOWS_RECORD, FOLLOWS_BLANK /* CRLF CRLF, then junk */, FOLLOWS_JUNK };
+enum follows {
+    FOLLOWS_RECORD,
+    FOLLOWS_END,    /* the wall, or so little in front of it that it may be a record's start */
+    FOLLOWS_BLANK,  /* CRLF CRLF, then junk */
+    FOLLOWS_JUNK,
+};
 
 static enum follows what_follows(const char *at, size_t len, bool end)
 {
@@ -376,7 +381,7 @@ static enum follows what_follows(const char *at, size_t len, bool end)
         lines++;
     size_t rest = len - lines < 5 ? len - lines : 5;
     if (strncasecmp(at + lines, "WARC/", rest) == 0 && (rest == 5 || rest == 0 || end))
-        return FOLLOWS_RECORD;
+        return rest == 5 ? FOLLOWS_RECORD : FOLLOWS_END;
     return lines >= 4 && memcmp(at, "\r\n\r\n", 4) == 0 ? FOLLOWS_BLANK : FOLLOWS_JUNK;
 }
 
@@ -418,8 +423,9 @@ static bool body_rewind(struct warc_reader *r, struct body *b)
     const char *body = r->win + r->start + b->at;
     if (b->total != b->held)
         return false;
-    size_t at = at_record(body, b->held) ? 0 : find_record(body, b->held);
-    if (at == SIZE_MAX || r->again > r->base + r->len + AGAIN_SLACK)
+    size_t left = left_of(r), len = b->held + (left < LINE_MIN ? left : LINE_MIN);
+    size_t at = at_record(body, len) ? 0 : find_record(body, len);
+    if (at >= b->held || r->again > r->base + r->len + AGAIN_SLACK)
         return false;
     r->again += b->held - at;
     r->pos = r->start + b->at + at;
@@ -441,26 +447,31 @@ static int trim_end(const struct warc_reader *r, struct body *b)
     return lines;
 }
 
+/* True when the wall ahead is damage of the member that holds what comes before decoded position end. */
+static bool in_bad_member(const struct warc_reader *r, uint64_t end)
+{
+    return r->wall_kind == WALL_DAMAGE && end > r->member_at[1];
+}
+
 /* Reads the block behind the header; *damaged when it does not end where its length says. */
 static int record_body(struct warc_reader *r, struct body *b, const uint64_t *length, bool *damaged)
 {
     bool plain = members_format(r->members) == MEMBERS_PLAIN;
     enum follows follows = FOLLOWS_JUNK;
+    uint64_t end = 0;
     if (length && plain)
         TRY(plain_follows(r, *length, &follows));
-    if (length && (!plain || follows == FOLLOWS_RECORD)) {
+    if (length && (!plain || follows <= FOLLOWS_END)) {
         TRY(body_walk(r, b, *length));
         if (b->total == *length) {
-            uint64_t end = r->base + r->pos;
+            end = r->base + r->pos;
             TRY(stream_follows(r, &follows));
-            /* A failed checksum concerns this record when the failed member holds part of it. */
-            size_t left = left_of(r);
-            *damaged = r->wall_kind == WALL_DAMAGE && left <= NEWLINES_MAX && end > r->member_at[1]
-                       && str_trim((struct str){r->win + r->pos, left}).len == 0;
-            if (follows == FOLLOWS_RECORD)
+            *damaged = follows == FOLLOWS_END && in_bad_member(r, end);
+            if (follows <= FOLLOWS_END)
                 return 0;
         }
-        if (b->total < *length || body_rewind(r, b)) {
+        bool inside = r->wall_kind != WALL_MEMBER && body_rewind(r, b);
+        if (inside || b->total < *length) {
             count_damage(r);
             trim_end(r, b);
             *damaged = true;
@@ -472,6 +483,7 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
         r->lost += b->total - *length; /* junk between two records: the body itself is whole */
         b->held = b->held < *length ? b->held : (size_t)*length;
         b->total = *length;
+        *damaged = left_of(r) == 0 && in_bad_member(r, end);
         count_damage(r);
         return 0;
     }
@@ -532,10 +544,8 @@ static int file_end(struct warc_reader *r)
     return 0;
 }
 
-int warc_next(struct warc_reader *r, struct warc_record *rec)
+static int next_record(struct warc_reader *r, struct warc_record *rec)
 {
-    if (r->ended)
-        return 0;
     for (;;) {
         memset(rec, 0, sizeof *rec);
         r->start = r->pos;
@@ -569,6 +579,16 @@ int warc_next(struct warc_reader *r, struct warc_record *rec)
         count_record(r, rec);
         return 1;
     }
+}
+
+int warc_next(struct warc_reader *r, struct warc_record *rec)
+{
+    if (r->ended)
+        return 0;
+    int rc = next_record(r, rec);
+    if (rc < 0)
+        r->ended = true;
+    return rc;
 }
 
 int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
