@@ -5,37 +5,51 @@
 #include "core/io.h"
 #include "core/str.h"
 
-/* Splitters by hand (tokenize/pretok.c); the name is stored in the tokenizer file and a mismatch is refused. */
+/* Splitters by hand (tokenize/pretok.c); the name is stored in the tokenizer file and a mismatch is
+ * refused. */
 enum pretok { PRETOK_GPT2, PRETOK_CL100K, PRETOK_COUNT };
 const char *pretok_name(enum pretok p);
-int pretok_find(const char *name);                       /* -1 unknown */
-/* End of the piece that starts at pos (pos < text.len); any bytes: an invalid byte is of class "other". */
+int pretok_find(const char *name); /* -1 unknown */
+/* End of the piece that starts at pos (pos < text.len); any bytes: an invalid byte is of class
+ * "other". */
 size_t pretok_next(enum pretok p, struct str text, size_t pos);
 
-/* Training (tokenize/bpe_train.c): counts pieces, then merges the commonest pair; ties: smaller (left, right)
- * ids. The same bytes for any order of the same documents. */
+/* Training (tokenize/bpe_train.c): counts pieces, then merges the commonest pair; ties: smaller
+ * (left, right) ids. The same bytes for any order of the same documents. */
 struct bpe_trainer;
-struct bpe_train_conf { int64_t vocab_size; enum pretok pretok; int64_t piece_bytes_max; uint64_t memory; };
+struct bpe_train_conf {
+    int64_t vocab_size;
+    enum pretok pretok;
+    int64_t piece_bytes_max;
+    uint64_t memory;
+};
 int bpe_trainer_open(struct bpe_trainer **out, const struct bpe_train_conf *conf);
 int bpe_trainer_add(struct bpe_trainer *t, struct str text, uint64_t weight);
-/* Learns and writes dir/tokenizer.json (Hugging Face) and dir/tokenizer.tiktoken (ranks), both atomically. */
-int bpe_trainer_finish(struct bpe_trainer *t, const char *dir, struct io_info *json_info, struct io_info *ranks_info);
+/* Learns and writes dir/tokenizer.json (Hugging Face) and dir/tokenizer.tiktoken (ranks), both
+ * atomically. */
+int bpe_trainer_finish(struct bpe_trainer *t, const char *dir, struct io_info *json_info,
+                       struct io_info *ranks_info);
 void bpe_trainer_close(struct bpe_trainer *t);
 
-/* A loaded tokenizer: read-only, thread-safe. Ids 0..255 + merges; special tokens last; <|endoftext|> is one. */
+/* A loaded tokenizer: read-only, thread-safe. Ids 0..255 + merges; special tokens last;
+ * <|endoftext|> is one. */
 struct tokenizer;
-int tokenizer_open(struct tokenizer **out, const char *path);   /* tokenizer.json, .tiktoken or a folder with one */
-uint32_t tokenizer_vocab(const struct tokenizer *t);            /* ids are < this, specials included */
-uint32_t tokenizer_eot(const struct tokenizer *t);              /* <|endoftext|> */
-struct hash128 tokenizer_hash(const struct tokenizer *t);       /* of what decides the ids */
+int tokenizer_open(struct tokenizer **out,
+                   const char *path); /* tokenizer.json, .tiktoken or a folder with one */
+uint32_t tokenizer_vocab(const struct tokenizer *t);      /* ids are < this, specials included */
+uint32_t tokenizer_eot(const struct tokenizer *t);        /* <|endoftext|> */
+struct hash128 tokenizer_hash(const struct tokenizer *t); /* of what decides the ids */
 /* Per-thread state: piece cache and work space, bounded. */
 struct encoder;
 int encoder_open(struct encoder **out, const struct tokenizer *t);
-/* Appends the ids of text to the arena; specials in the text are ordinary text. Linear in the text, whatever it holds. */
-int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids, uint32_t *count);
+/* Appends the ids of text to the arena; specials in the text are ordinary text. Linear in the text,
+ * whatever it holds. */
+int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids,
+                   uint32_t *count);
 void encoder_close(struct encoder *e);
 /* Bytes of one token (lives with t); empty for specials. */
 struct str tokenizer_bytes(const struct tokenizer *t, uint32_t id);
-int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count, struct buf *to);
+int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
+                     struct buf *to);
 void tokenizer_close(struct tokenizer *t);
 #endif

@@ -1,0 +1,212 @@
+/* formats_write - a trained vocabulary as Hugging Face tokenizer.json and as tiktoken ranks. */
+#include "core/err.h"
+#include "core/json.h"
+#include "core/unicode.h"
+#include "tokenize/bpe.h"
+
+static const char *const patterns[PRETOK_COUNT] = {
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
+    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+};
+
+const char *pretok_pattern(enum pretok p) { return patterns[p]; }
+
+/* GPT-2 writes bytes as printable characters: 188 keep their code, the other 68 become U+0100 on.
+ */
+uint32_t byte_char(unsigned char byte)
+{
+    if ((byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174)
+        return byte;
+    if (byte <= 32)
+        return 256u + byte;
+    if (byte <= 160)
+        return 256u + 33 + (byte - 127u);
+    return 256 + 67; /* 173 */
+}
+
+static void put_token(struct buf *to, struct str token)
+{
+    for (size_t i = 0; i < token.len; i++) {
+        char utf8[4];
+        int len = utf8_encode(byte_char((unsigned char)token.ptr[i]), utf8);
+        buf_add(to, utf8, (size_t)len);
+    }
+}
+
+static void put_byte_level(struct json_writer *w)
+{
+    json_open(w, '{');
+    json_key(w, "type");
+    json_put_str(w, STR("ByteLevel"));
+    json_key(w, "add_prefix_space");
+    json_put_bool(w, false);
+    json_key(w, "trim_offsets");
+    json_put_bool(w, true);
+    json_key(w, "use_regex");
+    json_put_bool(w, false);
+    json_close(w, '}');
+}
+
+static void put_pre_tokenizer(struct json_writer *w, enum pretok p)
+{
+    json_key(w, "pre_tokenizer");
+    json_open(w, '{');
+    json_key(w, "type");
+    json_put_str(w, STR("Sequence"));
+    json_key(w, "pretokenizers");
+    json_open(w, '[');
+    json_open(w, '{');
+    json_key(w, "type");
+    json_put_str(w, STR("Split"));
+    json_key(w, "pattern");
+    json_open(w, '{');
+    json_key(w, "Regex");
+    json_put_str(w, str_of(patterns[p]));
+    json_close(w, '}');
+    json_key(w, "behavior");
+    json_put_str(w, STR("Isolated"));
+    json_key(w, "invert");
+    json_put_bool(w, false);
+    json_close(w, '}');
+    put_byte_level(w);
+    json_close(w, ']');
+    json_close(w, '}');
+}
+
+static void put_added(struct json_writer *w, uint32_t eot)
+{
+    static const char *const off[] = {"single_word", "lstrip", "rstrip", "normalized"};
+    json_key(w, "added_tokens");
+    json_open(w, '[');
+    json_open(w, '{');
+    json_key(w, "id");
+    json_put_u64(w, eot);
+    json_key(w, "content");
+    json_put_str(w, STR("<|endoftext|>"));
+    for (size_t i = 0; i < COUNT_OF(off); i++) {
+        json_key(w, off[i]);
+        json_put_bool(w, false);
+    }
+    json_key(w, "special");
+    json_put_bool(w, true);
+    json_close(w, '}');
+    json_close(w, ']');
+}
+
+static void put_model(struct json_writer *w, const struct str *token, const struct bpe_pair *pair,
+                      uint32_t merges)
+{
+    static const char *const none[] = {"dropout", "unk_token", "continuing_subword_prefix",
+                                       "end_of_word_suffix"};
+    static const char *const off[] = {"fuse_unk", "byte_fallback", "ignore_merges"};
+    struct buf text = {0};
+    json_key(w, "model");
+    json_open(w, '{');
+    json_key(w, "type");
+    json_put_str(w, STR("BPE"));
+    for (size_t i = 0; i < COUNT_OF(none); i++) {
+        json_key(w, none[i]);
+        json_put_null(w);
+    }
+    for (size_t i = 0; i < COUNT_OF(off); i++) {
+        json_key(w, off[i]);
+        json_put_bool(w, false);
+    }
+    json_key(w, "vocab");
+    json_open(w, '{');
+    for (uint32_t id = 0; id < 256 + merges; id++) {
+        buf_clear(&text);
+        put_token(&text, token[id]);
+        json_key(w, buf_cstr(&text));
+        json_put_u64(w, id);
+    }
+    json_close(w, '}');
+    json_key(w, "merges");
+    json_open(w, '[');
+    for (uint32_t i = 0; i < merges; i++) {
+        buf_clear(&text);
+        put_token(&text, token[pair[i].left]);
+        buf_char(&text, ' ');
+        put_token(&text, token[pair[i].right]);
+        json_put_str(w, buf_view(&text));
+    }
+    json_close(w, ']');
+    json_close(w, '}');
+    if (text.failed)
+        w->to->failed = true;
+    buf_free(&text);
+}
+
+static void write_json(struct buf *to, enum pretok p, const struct str *token,
+                       const struct bpe_pair *pair, uint32_t merges)
+{
+    struct json_writer w;
+    json_begin(&w, to);
+    json_open(&w, '{');
+    json_key(&w, "version");
+    json_put_str(&w, STR("1.0"));
+    json_key(&w, "truncation");
+    json_put_null(&w);
+    json_key(&w, "padding");
+    json_put_null(&w);
+    put_added(&w, 256 + merges);
+    json_key(&w, "normalizer");
+    json_put_null(&w);
+    put_pre_tokenizer(&w, p);
+    json_key(&w, "post_processor");
+    json_put_null(&w);
+    json_key(&w, "decoder");
+    put_byte_level(&w);
+    put_model(&w, token, pair, merges);
+    json_close(&w, '}');
+    buf_char(to, '\n');
+}
+
+static void put_base64(struct buf *to, struct str bytes)
+{
+    static const char digit[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        uint32_t group = 0;
+        size_t have = bytes.len - i < 3 ? bytes.len - i : 3;
+        for (size_t k = 0; k < 3; k++)
+            group = group << 8 | (k < have ? (unsigned char)bytes.ptr[i + k] : 0);
+        for (size_t k = 0; k < 4; k++)
+            buf_char(to, k <= have ? digit[group >> (18 - 6 * k) & 63] : '=');
+    }
+}
+
+static int write_one(const char *dir, const char *name, struct buf *text, struct io_info *info)
+{
+    char path[IO_PATH_MAX];
+    struct io_writer *w;
+    if (text->failed)
+        return err_set(ERR_LIMIT, "%s/%s: no memory", dir, name);
+    TRY(io_path(path, "%s/%s", dir, name));
+    TRY(io_create(&w, path, IO_PLAIN, 0));
+    int rc = io_write_str(w, buf_view(text));
+    if (rc < 0) {
+        io_abandon(w);
+        return rc;
+    }
+    return io_commit(w, info);
+}
+
+int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
+                    const struct bpe_pair *pair, uint32_t merges, struct io_info *json_info,
+                    struct io_info *ranks_info)
+{
+    struct buf text = {0};
+    write_json(&text, p, token, pair, merges);
+    int rc = write_one(dir, "tokenizer.json", &text, json_info);
+    buf_clear(&text);
+    for (uint32_t id = 0; id < 256 + merges; id++) {
+        put_base64(&text, token[id]);
+        buf_printf(&text, " %u\n", id);
+    }
+    if (rc >= 0)
+        rc = write_one(dir, "tokenizer.tiktoken", &text, ranks_info);
+    buf_free(&text);
+    return rc;
+}
