@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Other programs' word on our files: tokenizers, pyarrow, DuckDB and warcio from PyPI, in an environment of their own.
+# Where PyPI is not reached every check is skipped, and counted.
+set -u
+cd "$(dirname "$0")/../.."
+here=$PWD
+. tests/cli/common.sh
+venv=${ORACLE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/oracle-venv}
+if [ ! -x "$venv/bin/python" ]; then
+    dpkg-query -W python3-venv > /dev/null 2>&1 || python3 -c 'import ensurepip' 2> /dev/null ||
+        { [ "$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends python3-venv > /dev/null 2>&1; }
+    python3 -m venv "$venv" > /dev/null 2>&1 && "$venv/bin/pip" install -q tokenizers pyarrow duckdb numpy > "$work/pip.log" 2>&1 ||
+        { rm -rf "$venv"; skip oracles "PyPI's packages could not be installed"; finish; }
+fi
+model_here || { skip oracles "lid.176.ftz is not in the cache (make deps)"; finish; }
+python3 tests/tools/make_warc.py "$work/in" 3 80 21
+(cd "$work" && "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=r) > "$work/run.log" 2>&1 || { bad oracle_run "$(tail -n 2 "$work/run.log")"; finish; }
+check tokenizers_gives_the_same_ids "$venv/bin/python" tests/oracle/tokenizers_check.py "$work/r" "$sluice"
+check duckdb_and_pyarrow_read_the_ledger "$venv/bin/python" tests/oracle/ledger_check.py "$work/r"
+for extra in tests/oracle/*_check.py; do
+    case $extra in */tokenizers_check.py|*/ledger_check.py) continue ;; esac
+    name=$(basename "$extra" .py)
+    "$venv/bin/python" "$extra" "$work/r" "$sluice" > "$work/extra.out" 2>&1; rc=$?
+    case $rc in 0) ok "$name" ;; 77) skip "$name" "$(tail -n 1 "$work/extra.out")" ;; *) bad "$name" "$(tail -n 3 "$work/extra.out")" ;; esac
+done
+finish
