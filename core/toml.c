@@ -2,7 +2,7 @@
  *
  * Which tables may still be added to is the subtle part of TOML; `how` records who made a node:
  *
- *   CONF_BY_PATH    [a.b] made a on the way   may become [a] once, may be walked through
+ *   CONF_BY_PATH    [a.b] made a on the way   may become [a] once or be added to by dots
  *   CONF_BY_HEADER  [a]                       may be walked through, not opened again
  *   CONF_BY_DOTS    a.b = 1 made a            dotted keys add to it, headers walk through
  *   CONF_BY_DOUBLE  [[a]]                     array that [[a]] appends to; walks enter its last
@@ -322,8 +322,9 @@ static int place_key(struct parser *p, struct conf_node *table, const struct pat
         struct conf_node *child = find(table, path->part[i]);
         if (!child)
             TRY(add_child(p, table, path->part[i], CONF_TABLE, CONF_BY_DOTS, &child));
-        else if (child->how != CONF_BY_DOTS)
+        else if (child->how != CONF_BY_DOTS && child->how != CONF_BY_PATH)
             return twice(p, child);
+        child->how = CONF_BY_DOTS;
         table = child;
     }
     const char *key = path->part[path->count - 1];
@@ -374,7 +375,8 @@ static bool drop_underscores(struct str from, char to[NUMBER_MAX], struct str *o
         }
         for (int side = -1; side <= 1; side += 2) {
             char n = i > 0 && i + 1 < from.len ? from.ptr[i + (size_t)side] : 0;
-            if (!((n >= '0' && n <= '9') || (hex && is_bare(n) && n != '_' && n != '-')))
+            bool letter = (n >= 'a' && n <= 'f') || (n >= 'A' && n <= 'F');
+            if (!(n >= '0' && n <= '9') && !(hex && letter))
                 return false;
         }
     }

@@ -115,6 +115,8 @@ TEST(core_conf_refuses)
         {"a = 01", 1, "not a value"}, {"a = 1__0", 1, "not a value"}, {"a = _1", 1, "not a value"},
         {"a = 1_", 1, "not a value"}, {"a = 1.", 1, "not a value"}, {"a = .5", 1, "not a value"},
         {"a = 1.e3", 1, "not a value"}, {"a = 0x", 1, "not a value"},
+        {"a = 0x_F", 1, "not a value"},
+       ,
         {"a = +0x1", 1, "not a value"},
         {"a = 0xg", 1, "base 16"}, {"a = 9223372036854775808", 1, "too large"},
         {"a = 1e999", 1, "too large"}, {"a = True", 1, "quotes"}, {"a = hello", 1, "quotes"},
@@ -151,6 +153,8 @@ TEST(core_conf_tables)
 {
     check_canonical(parsed("[a.b]\nx=1\n[a]\ny=2\n[a.b.c]\nz=3\n"),
                     "[a]\ny = 2\n\n[a.b]\nx = 1\n\n[a.b.c]\nz = 3\n");
+    /* Dots may add to a table that a deeper header implied, which then is defined. */
+    check_canonical(parsed("[a.b.c]\n[a]\nb.d = 1\n"), "[a.b]\nd = 1\n\n[a.b.c]\n");
     check_canonical(parsed("a.b.c = 1\na.b.d = 2\n[a.e]\n"), "[a.b]\nc = 1\nd = 2\n\n[a.e]\n");
     check_canonical(parsed("[[s]]\nn=1\n[s.t]\nx=1\n[[s.u]]\n[[s]]\n[s.t]\nx=2\n"),
                     "[[s]]\nn = 1\n\n[s.t]\nx = 1\n\n[[s.u]]\n\n[[s]]\n\n[s.t]\nx = 2\n");
