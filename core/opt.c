@@ -395,6 +395,8 @@ static int unknown_flag(const struct opt *rows, struct str name)
     for (char *at = text; *at; at++)
         *at = *at == '-' ? '_' : *at;
     const char *near = nearest(rows, NULL, text);
+    if (!near && strncmp(text, "no_", 3) == 0)
+        near = nearest(rows, NULL, text + 3);
     if (!near)
         return err_set(ERR_USAGE, "there is no flag --%.60s: --help lists them", name.ptr);
     snprintf(flag, sizeof flag, "%s", near);
