@@ -1,4 +1,4 @@
-/* store - tokens on LMDB by domain, a document index beside them, and the loader that feeds training. */
+/* store - tokens on LMDB by domain, a document index beside them, and the loader for training. */
 #ifndef SLUICE_STORE_STORE_H
 #define SLUICE_STORE_STORE_H
 #include "core/arena.h"
@@ -7,57 +7,127 @@
 
 enum {
     STORE_DOMAINS_MAX = 64,
-    STORE_BLOCK_BYTES = 262128,      /* 64 * 4096 - 16: fills its LMDB pages exactly */
-    STORE_LOOKAHEAD_MAX = 4096,
+    STORE_BLOCK_BYTES = 262128, /* 64 * 4096 - 16: fills its LMDB pages exactly */
+    STORE_LOOKAHEAD_MAX = 4096, /* rows the loader asks the disk for ahead of time */
+    STORE_VOCAB_MAX = 1 << 24,
+    STORE_SEQUENCE_MAX = 1 << 24, /* tokens of a row */
 };
-/* One environment DIR/data.mdb: meta; per domain blocks of token ids (u16 when the vocabulary fits, else u32),
- * XXH3 beside each; per domain a document index (place, id, token start, count, bytes of text). */
+
+/* One environment DIR/data.mdb: meta; per domain blocks of token ids (u16 when the vocabulary has
+ * at most 65536 entries, else u32), XXH3 beside each; per domain a document index (place, id, token
+ * start, count, bytes of text); how often each id occurs. Databases and keys: see store/layout.h.
+ *
+ * A domain is one long sequence of tokens: <|endoftext|>, document, <|endoftext|>, document, ...
+ * Every document has the token in front of it, and it counts as the document's: token_start points
+ * at it, token_count includes it (so it is 1 for an empty document), and domain[].tokens is the sum
+ * of the token_counts. Only store_append takes token_count without it. */
 struct store_meta {
     uint32_t version, token_bytes, vocab_size, domain_count, eot;
     struct hash128 tokenizer_hash;
-    struct { char name[48]; uint64_t tokens, documents, bytes; } domain[STORE_DOMAINS_MAX];
+    struct {
+        char name[48];
+        uint64_t tokens, documents, bytes;
+    } domain[STORE_DOMAINS_MAX];
 };
-struct store_doc { uint64_t id, token_start; uint32_t item, record, token_count, text_bytes; };
+struct store_doc {
+    uint64_t id, token_start;
+    uint32_t item, record, token_count, text_bytes;
+};
 
-/* Writing: one writer, documents of a domain in ascending order of place; domains may interleave. Built in DIR.tmp
- * with MDB_APPEND | MDB_NOSYNC, synced once, renamed. The same documents give the same bytes of data.mdb.
- * Every document gets <|endoftext|> in front of it (one token, counted). */
+/* ---- writing ---- */
+
+/* One writer, documents of a domain in ascending order of place; domains may interleave. Memory:
+ * two blocks a domain and a transaction of 64 MiB. Built in DIR.tmp-PID with MDB_NOSYNC, synced
+ * once, renamed over what was at DIR; a kill at any moment leaves DIR as it was, and the next
+ * store_create removes the leftovers. The same documents in the same order give the same bytes of
+ * data.mdb. meta gives names, vocabulary, eot and the tokenizer's hash; the rest of it is ignored.
+ */
 struct store_writer;
 int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta);
-int store_append(struct store_writer *w, uint32_t domain, const struct store_doc *doc, const uint32_t *ids);
+/* doc: id, place, text_bytes and token_count = number of ids (none is fine). An id outside the
+ * vocabulary or a place out of order is ERR_FORMAT. After any error only abandoning helps. */
+int store_append(struct store_writer *w, uint32_t domain, const struct store_doc *doc,
+                 const uint32_t *ids);
+/* Frees w, whatever it returns. *info (may be NULL): size and hash of data.mdb. A full disk is
+ * ERR_AGAIN. */
 int store_commit(struct store_writer *w, struct io_info *info);
-void store_abandon(struct store_writer *w);
+void store_abandon(struct store_writer *w); /* NULL is fine */
 
-/* Reading: any number of processes. Size and meta are checked before the map is touched. */
+/* ---- reading ---- */
+
+/* Any number of processes. Size, meta and every page of the trees are checked before LMDB sees the
+ * file, so that what is cut short or damaged is ERR_FORMAT and never a signal. Blocks are checked
+ * by store_verify only. Calls below may come from any number of threads. */
 struct store;
 int store_open(struct store **out, const char *dir);
 const struct store_meta *store_meta(const struct store *s);
-int store_domain(const struct store *s, const char *name);             /* -1: none */
-/* count ids from token start of a domain, to u32; short reads past the end are ERR_LIMIT. */
+int store_domain(const struct store *s, const char *name); /* -1: none */
+/* count ids from token start of a domain, to u32; past the end is ERR_LIMIT, and an id outside the
+ * vocabulary (a damaged block) ERR_FORMAT. */
 int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count, uint32_t *ids);
+/* Asks the disk for these tokens without waiting. */
+void store_prefetch(struct store *s, uint32_t domain, uint64_t start, uint64_t count);
 int store_doc_at(struct store *s, uint32_t domain, uint64_t index, struct store_doc *out);
-/* Document that holds the token at pos: provenance of every token. */
-int store_doc_of(struct store *s, uint32_t domain, uint64_t pos, uint64_t *index, struct store_doc *out);
-int store_verify(struct store *s);                                      /* every block's XXH3 */
-void store_close(struct store *s);
+/* Document that holds the token at pos: provenance of every token. index may be NULL. */
+int store_doc_of(struct store *s, uint32_t domain, uint64_t pos, uint64_t *index,
+                 struct store_doc *out);
+/* counts[vocab_size]: how often each id stands in the whole store, <|endoftext|> included. */
+int store_unigram(struct store *s, uint64_t *counts);
+/* Every block's XXH3, the chain of the document index, the counts. One thread at a time. */
+int store_verify(struct store *s);
+void store_close(struct store *s); /* NULL is fine */
 
-/* ---- mixture: what share of the tokens comes from which domain, and how often one may repeat ---- */
-struct mixture { int count; struct { uint32_t domain; double weight; double epochs_max; } part[STORE_DOMAINS_MAX]; };
+/* ---- mixture: what share of the rows comes from which domain, how often one may repeat ---- */
+struct mixture {
+    int count;
+    struct {
+        uint32_t domain;
+        double weight;     /* 0 or more; shares are weight / sum of weights */
+        double epochs_max; /* times the domain may be seen over all phases; 0: no limit */
+    } part[STORE_DOMAINS_MAX];
+};
 
 /* ---- loader (store/loader.c) ---- */
-/* Row r of the global sequence of rows (r = step * rows_per_step + i) is drawn from a domain by low discrepancy
- * over the weights; within a domain, sequences of length T+1 are visited in a keyed permutation per epoch. All its
- * state is integers; any number of ranks that ask for the same rows get the same tokens. */
-struct loader_state { uint64_t rows, phase_rows; uint32_t phase; uint64_t taken[STORE_DOMAINS_MAX]; };
+
+/* A domain of n tokens is cut into ceil(n / T) sequences: number k holds tokens kT .. kT+T-1 as
+ * inputs and those from kT+1 on as targets, so that in an epoch every token is an input once and a
+ * target once. The last target of a domain is <|endoftext|>, as after every document; a last
+ * sequence that is too short (and so any domain below T tokens) is filled with <|endoftext|> whose
+ * targets are -1. In every epoch the sequences are visited in a permutation keyed by (seed, name of
+ * the domain, epoch): none is seen twice before all were seen once, over all phases.
+ *
+ * Row after row, the domain is chosen by Tijdeman's rule, which keeps every domain within one row
+ * of its weight times the rows drawn. A domain that reached epochs_max yields to the others: from
+ * there on the count begins anew with the weights of those left.
+ *
+ * All state is integers, and the rows follow from seed, store, mixtures and row numbers: any number
+ * of ranks that ask for the same rows get the same tokens. One thread at a time. */
+struct loader_state {
+    uint64_t rows, phase_rows; /* drawn in all, and in this phase */
+    uint32_t phase;
+    uint64_t taken[STORE_DOMAINS_MAX]; /* rows of each domain over all phases */
+    /* Since the set of domains that may be drawn (quota_open, bit d: domain d) last changed: */
+    uint64_t quota_open, quota_rows, quota_taken[STORE_DOMAINS_MAX];
+};
 struct loader;
 int loader_open(struct loader **out, struct store *s, uint32_t sequence_tokens, uint64_t seed);
-/* Starts a phase (0 stable, 1 anneal, ...) with its mixture; a domain that would pass epochs_max yields to others. */
+/* Starts a phase (0 stable, 1 anneal, ...) with its mixture; rows go on where the last phase was.
+ */
 int loader_phase(struct loader *l, uint32_t phase, const struct mixture *m);
-/* rows x T inputs and targets; doc_start[i]: index in its row where the document of token i begins (attention may
- * not look before it); target -1 where the next token belongs to another document's start (<|endoftext|> is
- * predicted, what follows it is not masked). domain[row] tells where each row came from. */
-int loader_next(struct loader *l, uint32_t rows, int32_t *inputs, int32_t *targets, int32_t *doc_start, uint32_t *domain);
+/* rows x T inputs and targets; doc_start[i]: index in its row where the document of token i begins
+ * (attention may not look before it); a row that begins within a document has 0 there. Target -1
+ * only beyond a domain's end: the <|endoftext|> before the next document is predicted, and so is
+ * that document's first token. domain[row] tells where each row came from. doc_start and domain may
+ * be NULL. ERR_LIMIT when all domains have reached epochs_max; an error leaves the state as it was.
+ */
+int loader_next(struct loader *l, uint32_t rows, int32_t *inputs, int32_t *targets,
+                int32_t *doc_start, uint32_t *domain);
+/* Passes over rows without reading them: what the other ranks read. */
+int loader_skip(struct loader *l, uint64_t rows);
+/* Rows this phase can still give; UINT64_MAX: no end. */
+uint64_t loader_rows_left(const struct loader *l);
 void loader_get_state(const struct loader *l, struct loader_state *out);
+/* After loader_phase with the phase and mixture the state was taken in. */
 int loader_set_state(struct loader *l, const struct loader_state *state);
-void loader_close(struct loader *l);
+void loader_close(struct loader *l); /* NULL is fine */
 #endif

@@ -1,0 +1,457 @@
+/* writer - builds a store: blocks fill per domain and go to LMDB as they are full.
+ *
+ * Pages of the file depend on nothing but the order of operations: blocks are written when they
+ * are full, transactions end after a fixed number of bytes, and the map grows by rule. Nothing else
+ * gets in: LMDB clears pages that it does not fill (MDB_NOMEMINIT stays off), MDB_NOLOCK keeps
+ * process numbers out. MDB_APPEND is of no use here, as interleaved domains do not come in
+ * ascending keys; the leaves it would pack tighter are one page in nine thousand. */
+#include "store/layout.h"
+
+#include "core/err.h"
+
+#include <assert.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#define TXN_BYTES (64ull << 20)  /* of blocks in one transaction: what it holds in memory */
+#define MAP_BYTES (1ull << 30)   /* first size of the map; it grows fourfold */
+#define FULL_BYTES (64ull << 20) /* less free space than this, and EIO means a full disk */
+
+const char store_magic[8] = "SLSTORE", store_key_meta[] = "store", store_key_unigram[] = "unigram";
+const char *const store_kind_names[KIND_COUNT] = {"tokens", "documents"};
+
+struct filling {
+    unsigned char *bytes; /* NULL until the domain's first document */
+    uint32_t used;
+    uint64_t block; /* number of the one being filled */
+};
+struct store_writer {
+    char dir[IO_PATH_MAX], temp[IO_PATH_MAX];
+    int lock; /* fd of temp, locked: tells sweepers that we live */
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi kind[KIND_COUNT], sums, info;
+    uint64_t txn_bytes, map_bytes;
+    bool failed;
+    struct store_meta meta;
+    struct {
+        struct filling fill[KIND_COUNT];
+        struct store_doc last;
+    } domain[STORE_DOMAINS_MAX];
+    uint64_t *unigram;
+};
+
+/* LMDB writes by pwrite and reports a write that came out short as EIO, also when the disk is full.
+ */
+static int mdb_fail(struct store_writer *w, int rc, const char *what)
+{
+    struct statvfs fs;
+    w->failed = true;
+    bool full = statvfs(w->temp, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < FULL_BYTES;
+    if (rc == ENOSPC || rc == EDQUOT || (rc == EIO && full))
+        return err_set(ERR_AGAIN, "store: %s %s: disk full: free space, then run the same command",
+                       what, w->temp);
+    return err_set(ERR_IO, "store: %s %s: %s", what, w->temp, mdb_strerror(rc));
+}
+
+#define MDB_TRY(w, call, what)                                                                     \
+    do {                                                                                           \
+        int mdb_rc_ = (call);                                                                      \
+        if (mdb_rc_ != 0)                                                                          \
+            return mdb_fail(w, mdb_rc_, what);                                                     \
+    } while (0)
+
+/* ---- opening ---- */
+
+static int meta_check(const struct store_meta *m)
+{
+    if (m->domain_count < 1 || m->domain_count > STORE_DOMAINS_MAX)
+        return err_set(ERR_USAGE, "store: %u domains: from 1 to %d", m->domain_count,
+                       STORE_DOMAINS_MAX);
+    if (m->vocab_size < 1 || m->vocab_size > STORE_VOCAB_MAX || m->eot >= m->vocab_size)
+        return err_set(ERR_USAGE,
+                       "store: a vocabulary of %u ids with <|endoftext|> at %u: at most %d, and "
+                       "<|endoftext|> inside",
+                       m->vocab_size, m->eot, STORE_VOCAB_MAX);
+    for (uint32_t i = 0; i < m->domain_count; i++) {
+        size_t len = strnlen(m->domain[i].name, sizeof m->domain[i].name);
+        if (len == 0 || len == sizeof m->domain[i].name)
+            return err_set(ERR_USAGE, "store: domain %u needs a name of 1 to %zu bytes", i,
+                           sizeof m->domain[i].name - 1);
+        for (uint32_t k = 0; k < i; k++)
+            if (strcmp(m->domain[i].name, m->domain[k].name) == 0)
+                return err_set(ERR_USAGE, "store: two domains are called %s", m->domain[i].name);
+    }
+    return 0;
+}
+
+/* Splits "a/b" into its folder ("a", or ".") and name. */
+static int path_split(const char *path, char folder[IO_PATH_MAX], const char **name)
+{
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    if (!slash)
+        return io_path(folder, ".");
+    return io_path(folder, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+/* Removes what writers of this store left that were killed: DIR.tmp-PID of processes that are gone
+ * and of which nobody holds the lock. */
+static int sweep(const char *dir)
+{
+    char folder[IO_PATH_MAX], path[IO_PATH_MAX];
+    const char *name;
+    struct dirent *entry;
+    int rc = 0;
+    TRY(path_split(dir, folder, &name));
+    DIR *listing = opendir(folder);
+    if (!listing)
+        return err_sys("store: list %s", folder);
+    while ((entry = readdir(listing)) != NULL && rc >= 0) {
+        uint64_t pid;
+        size_t len = strlen(name);
+        if (strncmp(entry->d_name, name, len) != 0 ||
+            strncmp(entry->d_name + len, ".tmp-", 5) != 0 || !io_is_temp(entry->d_name, &pid))
+            continue;
+        if ((pid_t)pid != getpid() && (kill((pid_t)pid, 0) == 0 || errno == EPERM))
+            continue;
+        TRY_OUT(io_path(path, "%s/%s", folder, entry->d_name));
+        int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+            rc = io_remove_tree(path);
+        close(fd);
+    }
+out:
+    closedir(listing);
+    return rc;
+}
+
+static int txn_begin(struct store_writer *w)
+{
+    w->txn_bytes = 0;
+    MDB_TRY(w, mdb_txn_begin(w->env, NULL, 0, &w->txn), "begin a transaction in");
+    return 0;
+}
+
+static int databases_open(struct store_writer *w)
+{
+    TRY(txn_begin(w));
+    for (int i = 0; i < KIND_COUNT; i++)
+        MDB_TRY(w, mdb_dbi_open(w->txn, store_kind_names[i], MDB_CREATE, &w->kind[i]),
+                "make a database in");
+    MDB_TRY(w, mdb_dbi_open(w->txn, "sums", MDB_CREATE, &w->sums), "make a database in");
+    MDB_TRY(w, mdb_dbi_open(w->txn, "meta", MDB_CREATE, &w->info), "make a database in");
+    return 0;
+}
+
+static int env_create(struct store_writer *w)
+{
+    if (mkdir(w->temp, 0777) != 0)
+        return err_sys("store: make %s", w->temp);
+    w->lock = open(w->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w->lock < 0 || flock(w->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_sys("store: lock %s", w->temp);
+    MDB_TRY(w, mdb_env_create(&w->env), "open");
+    MDB_TRY(w, mdb_env_set_maxdbs(w->env, KIND_COUNT + 2), "open");
+    w->map_bytes = MAP_BYTES;
+    MDB_TRY(w, mdb_env_set_mapsize(w->env, w->map_bytes), "set the map's size of");
+    MDB_TRY(w, mdb_env_open(w->env, w->temp, MDB_NOSYNC | MDB_NOLOCK | MDB_NOTLS, 0666), "open");
+    return databases_open(w);
+}
+
+static void meta_take(struct store_writer *w, const struct store_meta *from)
+{
+    w->meta.version = STORE_VERSION;
+    w->meta.vocab_size = from->vocab_size;
+    w->meta.token_bytes = from->vocab_size <= 65536 ? 2 : 4;
+    w->meta.domain_count = from->domain_count;
+    w->meta.eot = from->eot;
+    w->meta.tokenizer_hash = from->tokenizer_hash;
+    for (uint32_t i = 0; i < from->domain_count; i++)
+        memcpy(w->meta.domain[i].name, from->domain[i].name,
+               strlen(from->domain[i].name)); /* the rest is zero: it goes to the file */
+}
+
+int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta)
+{
+    int rc = 0;
+    char folder[IO_PATH_MAX];
+    const char *name;
+    TRY(meta_check(meta));
+    struct store_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return err_set(ERR_LIMIT, "store: no memory for a writer");
+    w->lock = -1;
+    meta_take(w, meta);
+    size_t len = strlen(dir);
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    TRY_OUT(io_path(w->dir, "%.*s", (int)len, dir));
+    TRY_OUT(path_split(w->dir, folder, &name));
+    TRY_OUT(io_mkdirs(folder));
+    TRY_OUT(sweep(w->dir));
+    w->unigram = calloc(meta->vocab_size, sizeof *w->unigram);
+    if (!w->unigram) {
+        rc = err_set(ERR_LIMIT, "store: no memory to count %u ids", meta->vocab_size);
+        goto out;
+    }
+    TRY_OUT(io_path(w->temp, "%s.tmp-%d", w->dir, (int)getpid()));
+    TRY_OUT(env_create(w));
+    *out = w;
+    return 0;
+out:
+    store_abandon(w);
+    return rc;
+}
+
+/* ---- blocks ---- */
+
+/* Ends the transaction; afterwards the map has room for another one. */
+static int txn_commit(struct store_writer *w)
+{
+    MDB_envinfo info;
+    MDB_stat stat;
+    MDB_txn *txn = w->txn;
+    w->txn = NULL;
+    MDB_TRY(w, mdb_txn_commit(txn), "write to");
+    mdb_env_info(w->env, &info);
+    mdb_env_stat(w->env, &stat);
+    uint64_t used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
+    while (used + 4 * TXN_BYTES > w->map_bytes) {
+        w->map_bytes *= 4;
+        MDB_TRY(w, mdb_env_set_mapsize(w->env, w->map_bytes), "grow the map of");
+    }
+    return 0;
+}
+
+static int value_put(struct store_writer *w, MDB_dbi to, const void *key, size_t key_bytes,
+                     const void *bytes, size_t len)
+{
+    MDB_val k = {.mv_size = key_bytes, .mv_data = (void *)(uintptr_t)key};
+    MDB_val v = {.mv_size = len, .mv_data = (void *)(uintptr_t)bytes};
+    MDB_TRY(w, mdb_put(w->txn, to, &k, &v, MDB_NOOVERWRITE), "put into");
+    w->txn_bytes += len;
+    return 0;
+}
+
+static int block_flush(struct store_writer *w, uint32_t domain, uint32_t kind)
+{
+    struct filling *f = &w->domain[domain].fill[kind];
+    unsigned char sum_at[16];
+    if (f->used == 0)
+        return 0;
+    struct block_key key = block_key(domain, f->block);
+    uint64_t sum = hash64(f->bytes, f->used, f->block);
+    sum_key(kind, domain, f->block, sum_at);
+    TRY(value_put(w, w->kind[kind], key.bytes, sizeof key.bytes, f->bytes, f->used));
+    TRY(value_put(w, w->sums, sum_at, sizeof sum_at, &sum, sizeof sum));
+    f->used = 0;
+    f->block++;
+    if (w->txn_bytes < TXN_BYTES)
+        return 0;
+    TRY(txn_commit(w));
+    return txn_begin(w);
+}
+
+/* Converts count ids into the token block and counts them. */
+static int tokens_put(struct store_writer *w, uint32_t domain, const uint32_t *ids, uint32_t count)
+{
+    struct filling *f = &w->domain[domain].fill[KIND_TOKENS];
+    uint32_t width = w->meta.token_bytes, vocab = w->meta.vocab_size;
+    while (count) {
+        uint32_t room = (STORE_BLOCK_BYTES - f->used) / width, now = count < room ? count : room;
+        unsigned char *to = f->bytes + f->used;
+        for (uint32_t i = 0; i < now; i++) {
+            uint32_t id = ids[i];
+            if (id >= vocab) {
+                w->failed = true;
+                return err_set(ERR_FORMAT,
+                               "store: token id %u is outside the vocabulary of %u: another "
+                               "tokenizer wrote it",
+                               id, vocab);
+            }
+            w->unigram[id]++;
+            if (width == 2) {
+                uint16_t narrow = (uint16_t)id;
+                memcpy(to + 2 * (size_t)i, &narrow, sizeof narrow);
+            } else {
+                memcpy(to + 4 * (size_t)i, &id, sizeof id);
+            }
+        }
+        f->used += now * width;
+        ids += now;
+        count -= now;
+        if (f->used == STORE_BLOCK_BYTES)
+            TRY(block_flush(w, domain, KIND_TOKENS));
+    }
+    return 0;
+}
+
+static int append_check(struct store_writer *w, uint32_t domain, const struct store_doc *doc)
+{
+    const struct store_doc *last = &w->domain[domain].last;
+    uint64_t place = (uint64_t)doc->item << 32 | doc->record;
+    if (w->meta.domain[domain].documents > 0 &&
+        place <= ((uint64_t)last->item << 32 | last->record)) {
+        w->failed = true;
+        return err_set(ERR_FORMAT,
+                       "store: document %u:%u of domain %s comes after %u:%u: documents must come "
+                       "in ascending place",
+                       doc->item, doc->record, w->meta.domain[domain].name, last->item,
+                       last->record);
+    }
+    if (doc->token_count == UINT32_MAX) {
+        w->failed = true;
+        return err_set(ERR_LIMIT, "store: document %u:%u has %u tokens, one less is the most",
+                       doc->item, doc->record, doc->token_count);
+    }
+    for (int i = 0; i < KIND_COUNT && !w->domain[domain].fill[i].bytes; i++) {
+        w->domain[domain].fill[i].bytes = malloc(STORE_BLOCK_BYTES);
+        if (!w->domain[domain].fill[i].bytes) {
+            w->failed = true;
+            return err_set(ERR_LIMIT, "store: no memory for a block of domain %s",
+                           w->meta.domain[domain].name);
+        }
+    }
+    return 0;
+}
+
+int store_append(struct store_writer *w, uint32_t domain, const struct store_doc *doc,
+                 const uint32_t *ids)
+{
+    assert(domain < w->meta.domain_count);
+    assert(!w->failed);
+    TRY(append_check(w, domain, doc));
+    struct store_doc row = *doc;
+    row.token_start = w->meta.domain[domain].tokens;
+    row.token_count = doc->token_count + 1;
+    TRY(tokens_put(w, domain, &w->meta.eot, 1));
+    TRY(tokens_put(w, domain, ids, doc->token_count));
+    struct filling *f = &w->domain[domain].fill[KIND_DOCUMENTS];
+    memcpy(f->bytes + f->used, &row, sizeof row);
+    f->used += (uint32_t)sizeof row;
+    if (f->used == DOCS_PER_BLOCK * sizeof row)
+        TRY(block_flush(w, domain, KIND_DOCUMENTS));
+    w->meta.domain[domain].tokens += row.token_count;
+    w->meta.domain[domain].documents++;
+    w->meta.domain[domain].bytes += row.text_bytes;
+    w->domain[domain].last = row;
+    return 0;
+}
+
+/* ---- the end ---- */
+
+/* bytes has room for the sum behind len. */
+static int info_put(struct store_writer *w, const char *key, unsigned char *bytes, size_t len)
+{
+    uint64_t sum = hash64(bytes, len, 0);
+    memcpy(bytes + len, &sum, sizeof sum);
+    return value_put(w, w->info, key, strlen(key), bytes, len + sizeof sum);
+}
+
+static int meta_put(struct store_writer *w)
+{
+    struct {
+        struct meta_disk meta;
+        uint64_t sum;
+    } disk = {0};
+    struct meta_disk *m = &disk.meta;
+    memcpy(m->magic, store_magic, sizeof m->magic);
+    m->version = w->meta.version;
+    m->token_bytes = w->meta.token_bytes;
+    m->vocab_size = w->meta.vocab_size;
+    m->domain_count = w->meta.domain_count;
+    m->eot = w->meta.eot;
+    m->tokenizer_hash = w->meta.tokenizer_hash;
+    _Static_assert(sizeof m->domain == sizeof w->meta.domain, "the same rows");
+    memcpy(m->domain, w->meta.domain, sizeof m->domain);
+    size_t len = offsetof(struct meta_disk, domain) + m->domain_count * sizeof m->domain[0];
+    TRY(info_put(w, store_key_meta, (unsigned char *)&disk, len));
+    size_t counts = w->meta.vocab_size * sizeof *w->unigram;
+    unsigned char *bytes = malloc(counts + sizeof(uint64_t));
+    if (!bytes)
+        return err_set(ERR_LIMIT, "store: no memory for %u counts", w->meta.vocab_size);
+    memcpy(bytes, w->unigram, counts);
+    int rc = info_put(w, store_key_unigram, bytes, counts);
+    free(bytes);
+    return rc;
+}
+
+/* Puts temp in dir's place: swapped in one step where the file system can; else with a moment in
+ * which there is nothing at dir. */
+static int replace_dir(struct store_writer *w)
+{
+    char old[IO_PATH_MAX], folder[IO_PATH_MAX];
+    const char *name;
+    TRY(path_split(w->dir, folder, &name));
+    TRY(io_path(old, "%s.old.tmp-%d", w->dir, (int)getpid()));
+    bool there = io_exists(w->dir);
+    if (there && renameat2(AT_FDCWD, w->temp, AT_FDCWD, w->dir, RENAME_EXCHANGE) == 0) {
+        TRY(io_sync_dir(folder));
+        return io_remove_tree(w->temp);
+    }
+    if (there && rename(w->dir, old) != 0)
+        return err_sys("store: rename %s to %s", w->dir, old);
+    if (rename(w->temp, w->dir) != 0)
+        return err_sys("store: rename %s to %s", w->temp, w->dir);
+    TRY(io_sync_dir(folder));
+    return there ? io_remove_tree(old) : 0;
+}
+
+static int writer_finish(struct store_writer *w, struct io_info *info)
+{
+    char path[IO_PATH_MAX];
+    for (uint32_t i = 0; i < w->meta.domain_count; i++)
+        for (uint32_t kind = 0; kind < KIND_COUNT; kind++)
+            TRY(block_flush(w, i, kind));
+    TRY(meta_put(w));
+    TRY(txn_commit(w));
+    MDB_TRY(w, mdb_env_sync(w->env, 1), "sync");
+    mdb_env_close(w->env);
+    w->env = NULL;
+    TRY(io_sync_dir(w->temp));
+    TRY(replace_dir(w));
+    w->temp[0] = 0;
+    if (!info)
+        return 0;
+    TRY(io_path(path, "%s/" STORE_FILE, w->dir));
+    return io_hash_file(path, info);
+}
+
+int store_commit(struct store_writer *w, struct io_info *info)
+{
+    assert(!w->failed);
+    int rc = writer_finish(w, info);
+    store_abandon(w);
+    return rc;
+}
+
+/* Also frees what a commit left. The pending error stays. */
+void store_abandon(struct store_writer *w)
+{
+    if (!w)
+        return;
+    if (w->txn)
+        mdb_txn_abort(w->txn);
+    if (w->env)
+        mdb_env_close(w->env);
+    if (w->temp[0] && w->lock >= 0)
+        io_remove_tree(w->temp);
+    if (w->lock >= 0)
+        close(w->lock);
+    for (uint32_t i = 0; i < STORE_DOMAINS_MAX; i++)
+        for (int kind = 0; kind < KIND_COUNT; kind++)
+            free(w->domain[i].fill[kind].bytes);
+    free(w->unigram);
+    free(w);
+}
