@@ -142,10 +142,10 @@ enum coding { CODING_NONE, CODING_GZIP, CODING_ZLIB, CODING_DEFLATE, CODING_BROT
 static int undo_inflate(struct arena *a, uint32_t flag, struct str in, size_t body_max,
                         struct str *out, enum outcome *outcome, bool *partial)
 {
-    size_t mark = arena_mark(a);
     struct decoder d = {step_inflate, in, arena_push(a, sizeof(struct inflate_state), 64)};
     if (!d.state)
         return ERR_LIMIT;
+    size_t mark = (size_t)((unsigned char *)d.state - a->base); /* the result takes its place */
     isal_inflate_init(d.state);
     ((struct inflate_state *)d.state)->crc_flag = flag;
     return decode(a, mark, &d, body_max, out, outcome, partial);

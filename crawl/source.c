@@ -241,7 +241,7 @@ static int take_http(struct input *in, struct batch *b, const struct warc_record
     f->status = http.status;
     f->charset = http.charset;
     f->body = http.body;
-    f->bytes = http.too_large ? rec->content_length : http.body.len;
+    f->bytes = http.too_large || rec->cut ? rec->content_length : http.body.len;
     f->too_large |= http.too_large;
     f->truncated |= http.partial;
     f->kind = kind_of(rec->payload_type, http.content_type, http.charset, http.body);
