@@ -129,7 +129,7 @@ void log_debug(const char *fmt, ...)
 
 /* ---- progress ---- */
 
-/* 950, 4.1k, 12M, 3.5B: three figures are all a moving line needs. */
+/* 950, 4.1k, 12M, 3.5B: rates move, more figures would only flicker. */
 static void print_short(char out[16], double value)
 {
     static const char unit[] = " kMBT";
@@ -142,6 +142,21 @@ static void print_short(char out[16], double value)
         snprintf(out, 16, value < 10 && value != floor(value) ? "%.1f" : "%.0f", value);
     else
         snprintf(out, 16, value < 9.95 ? "%.1f%c" : "%.0f%c", value, unit[i]);
+}
+
+/* 412, 99999, 1.23M: counts are exact while they are short. */
+static void print_count(char out[24], uint64_t value)
+{
+    static const char unit[] = "kMBT";
+    double scaled = (double)value / 1000;
+    int i = 0;
+    if (value < 100000) {
+        snprintf(out, 24, "%llu", (unsigned long long)value);
+        return;
+    }
+    for (; scaled >= 999.5 && i < 3; i++)
+        scaled /= 1000;
+    snprintf(out, 24, "%.*f%c", scaled < 9.995 ? 2 : scaled < 99.95 ? 1 : 0, scaled, unit[i]);
 }
 
 static void print_bytes(char out[24], double value)
@@ -188,10 +203,10 @@ void progress_text(const struct progress *p, uint64_t elapsed_ns, bool final, st
     uint64_t kept = atomic_load(&p->kept);
     double seconds = (double)elapsed_ns / (double)second;
     double share = share_done(p, done, bytes);
-    print_short(a, (double)done);
+    print_count(a, done);
     buf_printf(to, "%s  %s", p->what, a);
     if (p->total) {
-        print_short(b, (double)p->total);
+        print_count(b, p->total);
         buf_printf(to, "/%s", b);
     }
     buf_printf(to, " %s", p->unit);
