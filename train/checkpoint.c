@@ -33,6 +33,15 @@ static void put_u64(struct json_writer *w, const char *key, uint64_t value)
     json_put_u64(w, value);
 }
 
+static void put_domains(struct json_writer *w, const char *key, const uint64_t *value)
+{
+    json_key(w, key);
+    json_open(w, '[');
+    for (int i = 0; i < STORE_DOMAINS_MAX; i++)
+        json_put_u64(w, value[i]);
+    json_close(w, ']');
+}
+
 static void put_loader(struct json_writer *w, const struct loader_state *state)
 {
     json_key(w, "loader");
@@ -40,11 +49,10 @@ static void put_loader(struct json_writer *w, const struct loader_state *state)
     put_u64(w, "rows", state->rows);
     put_u64(w, "phase_rows", state->phase_rows);
     put_u64(w, "phase", state->phase);
-    json_key(w, "taken");
-    json_open(w, '[');
-    for (int i = 0; i < STORE_DOMAINS_MAX; i++)
-        json_put_u64(w, state->taken[i]);
-    json_close(w, ']');
+    put_u64(w, "quota_open", state->quota_open);
+    put_u64(w, "quota_rows", state->quota_rows);
+    put_domains(w, "taken", state->taken);
+    put_domains(w, "quota_taken", state->quota_taken);
     json_close(w, '}');
 }
 
@@ -104,21 +112,28 @@ static bool get_u64(const struct json *object, const char *key, uint64_t *out)
     return value && json_u64(value, out);
 }
 
+static bool get_domains(const struct json *object, const char *key, uint64_t *out)
+{
+    const struct json *list = json_get(object, key);
+    int count = 0;
+    for (const struct json *v = list ? list->child : NULL; v && count < STORE_DOMAINS_MAX;
+         v = v->next)
+        if (!json_u64(v, &out[count++]))
+            return false;
+    return count == STORE_DOMAINS_MAX;
+}
+
 static bool get_loader(const struct json *loader, struct loader_state *out)
 {
     uint64_t phase;
     if (!loader || !get_u64(loader, "rows", &out->rows) ||
         !get_u64(loader, "phase_rows", &out->phase_rows) || !get_u64(loader, "phase", &phase) ||
-        phase > 1)
+        !get_u64(loader, "quota_open", &out->quota_open) ||
+        !get_u64(loader, "quota_rows", &out->quota_rows) || phase > 1)
         return false;
     out->phase = (uint32_t)phase;
-    const struct json *taken = json_get(loader, "taken");
-    int count = 0;
-    for (const struct json *v = taken ? taken->child : NULL; v && count < STORE_DOMAINS_MAX;
-         v = v->next)
-        if (!json_u64(v, &out->taken[count++]))
-            return false;
-    return count == STORE_DOMAINS_MAX;
+    return get_domains(loader, "taken", out->taken) &&
+           get_domains(loader, "quota_taken", out->quota_taken);
 }
 
 static bool state_parse(const struct json *root, struct train_state *s)

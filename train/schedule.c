@@ -33,7 +33,8 @@ const struct opt train_opts[] =
          NULL),
      ROW(OPT_INT, batch, "16", 1, 1e6, "sequences", "sequences of one step", NULL),
      ROW(OPT_INT, micro_batch, "0", 0, 1e6, "sequences",
-         "sequences of one forward pass, less memory at the same result; 0: as batch", NULL),
+         "sequences of one forward pass; 0: the batch on a GPU, about 1024 tokens on the CPU",
+         NULL),
      ROW(OPT_INT, sequence, "0", 0, 1048576, "tokens",
          "tokens of a sequence; 0: the model's context", NULL),
      ROW(OPT_INT, checkpoint_steps, "100", 1, 1e12, "steps", "a checkpoint every so many steps",
@@ -54,15 +55,13 @@ const struct opt train_opts[] =
 
 int train_conf_check(struct train_conf *c, const struct model_conf *model)
 {
-    if (c->micro_batch == 0)
-        c->micro_batch = c->batch;
     if (c->sequence == 0)
         c->sequence = model->context;
-    if (c->steps < 1 || c->batch < 1 || c->micro_batch < 1 || c->sequence < 1 || c->keep < 1 ||
+    if (c->steps < 1 || c->batch < 1 || c->micro_batch < 0 || c->sequence < 1 || c->keep < 1 ||
         c->checkpoint_steps < 1 || c->warmup_steps < 0 || c->anneal_steps < 0)
         return err_set(ERR_USAGE, "train: steps, batch, keep and checkpoint_steps must be at least "
                                   "1");
-    if (c->batch % c->micro_batch != 0)
+    if (c->micro_batch && c->batch % c->micro_batch != 0)
         return err_set(ERR_USAGE,
                        "train: batch %lld is not a multiple of micro_batch %lld: change one",
                        (long long)c->batch, (long long)c->micro_batch);

@@ -43,26 +43,6 @@ struct session {
 
 /* ---- opening ---- */
 
-/* Every part of a mixture must name a domain that holds a sequence. */
-static int mixture_check(const struct mixture *m, const struct store_meta *meta, const char *phase)
-{
-    double sum = 0;
-    if (m->count < 1 || m->count > STORE_DOMAINS_MAX)
-        return err_set(ERR_USAGE,
-                       "train: the %s mixture is empty: give at least one domain a weight", phase);
-    for (int i = 0; i < m->count; i++) {
-        if (m->part[i].domain >= meta->domain_count)
-            return err_set(ERR_USAGE, "train: the %s mixture names domain %u, the store has %u",
-                           phase, m->part[i].domain, meta->domain_count);
-        if (!(m->part[i].weight >= 0))
-            return err_set(ERR_USAGE,
-                           "train: weight %g of domain %s in the %s mixture must be 0 or more",
-                           m->part[i].weight, meta->domain[m->part[i].domain].name, phase);
-        sum += m->part[i].weight;
-    }
-    return sum > 0 ? 0 : err_set(ERR_USAGE, "train: all weights of the %s mixture are 0", phase);
-}
-
 static const struct mixture *phase_mixture(const struct session *s, uint32_t phase)
 {
     return phase == 1 && s->run->anneal.count ? &s->run->anneal : &s->run->stable;
@@ -99,9 +79,6 @@ static int open_inputs(struct session *s)
     s->meta = store_meta(s->store);
     for (uint32_t i = 0; i < s->meta->domain_count; i++)
         s->name[i] = s->meta->domain[i].name;
-    TRY(mixture_check(&run->stable, s->meta, "stable"));
-    if (run->anneal.count)
-        TRY(mixture_check(&run->anneal, s->meta, "anneal"));
     if (run->tokenizer_dir) {
         TRY(tokenizer_open(&s->tok, run->tokenizer_dir));
         struct hash128 have = tokenizer_hash(s->tok), want = s->meta->tokenizer_hash;
@@ -136,6 +113,30 @@ static int open_logs(struct session *s)
     TRY(io_path(path, "%s/speed.jsonl", s->run->out_dir));
     s->speed_fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     return s->speed_fd < 0 ? err_sys("train: open %s", path) : 0;
+}
+
+/* Walks the rows of both phases with a loader of its own: a mixture that is wrong or runs dry is
+ * refused before the first step, not hours later. */
+static int check_supply(struct session *s)
+{
+    const struct train_conf *c = &s->tr.conf;
+    struct loader *dry = NULL;
+    int rc;
+    TRY(loader_open(&dry, s->store, (uint32_t)c->sequence, (uint64_t)c->seed));
+    for (uint32_t phase = 0; phase < 2; phase++) {
+        int64_t steps = phase ? c->anneal_steps : c->steps - c->anneal_steps;
+        uint64_t rows = (uint64_t)(steps * c->batch);
+        rc = loader_phase(dry, phase, phase_mixture(s, phase));
+        if (rc >= 0 && loader_rows_left(dry) != UINT64_MAX)
+            rc = loader_skip(dry, rows);
+        if (rc < 0) {
+            err_in(rc, "train: the %s mixture over %lld steps of %lld sequences",
+                   phase ? "anneal" : "stable", (long long)steps, (long long)c->batch);
+            break;
+        }
+    }
+    loader_close(dry);
+    return rc;
 }
 
 /* Puts loader, weights and counters where the newest whole checkpoint left them, or at the start.
@@ -190,6 +191,7 @@ static int session_open(struct session *s, const struct train_run *run)
     TRY(io_mkdirs(s->checkpoints));
     TRY(open_inputs(s));
     TRY(open_trainer(s));
+    TRY(check_supply(s));
     TRY(resume(s));
     return open_logs(s);
 }

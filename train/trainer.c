@@ -8,7 +8,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { ARENA_SLACK = 4 << 20 };
+enum { ARENA_SLACK = 4 << 20, CPU_MICRO_TOKENS = 1024 };
 
 /* ---- opening ---- */
 
@@ -28,6 +28,20 @@ static int device_pick(const char *name, enum device *out)
         return err_set(ERR_GPU, "train: device cuda: %s: use --device=cpu or auto",
                        cuda_describe());
     return 0;
+}
+
+/* On the CPU a pass of 1024 tokens keeps the activations of neighbouring ops in the cache: 4 rows
+ * of 256 ran 1.39 times as fast as 16 (llama of 4.3 M parameters, 2 cores of an EPYC, 2867 to 2064
+ * tok/s). A GPU wants all it can get. */
+static int64_t micro_pick(const struct train_conf *c, enum device device)
+{
+    int64_t rows = c->batch;
+    if (c->micro_batch)
+        return c->micro_batch;
+    if (device == DEV_CPU)
+        while (rows > 1 && (c->batch % rows != 0 || rows * c->sequence > CPU_MICRO_TOKENS))
+            rows--;
+    return rows;
 }
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
@@ -96,6 +110,7 @@ int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct
         goto out;
     }
     TRY_OUT(device_pick(tr->conf.device, &device));
+    tr->conf.micro_batch = micro_pick(&tr->conf, device);
     TRY_OUT(plan_memory(tr, model, device, &activation_bytes));
     TRY_OUT(device_open(&tr->stream, device, threads));
     TRY_OUT(model_open(&tr->model, model, tr->stream, true));
