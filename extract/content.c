@@ -1,0 +1,278 @@
+/* content - chooses the blocks that are main text, and falls back to the page's own JSON when there is next to none. */
+#include "core/err.h"
+#include "core/hash.h"
+#include "core/json.h"
+#include "extract/parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+enum {
+    COPY_CHARS = 60,     /* a block this long that stood before on the page is not wanted twice */
+    SCANT_CHARS = 250,   /* less main text than this: look whether the page says more in its JSON-LD */
+    TITLE_MAX = 512,     /* bytes kept of a title */
+    WORK_KEEP = 16 << 20, /* bytes of scratch kept between pages */
+};
+
+struct extract_scratch { struct extract_conf conf; struct arena tree, work; };
+
+int extract_scratch_open(struct extract_scratch **out, const struct extract_conf *conf)
+{
+    assert(conf->depth_max > 0);
+    *out = NULL;
+    struct extract_scratch *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(ERR_LIMIT, "extract: no memory for a worker's scratch");
+    s->conf = *conf;
+    int rc = arena_open(&s->tree, conf->memory_max);
+    if (rc == 0)
+        rc = arena_open(&s->work, conf->memory_max);
+    if (rc < 0) {
+        extract_scratch_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void extract_scratch_close(struct extract_scratch *s)
+{
+    if (!s)
+        return;
+    arena_close(&s->tree);
+    arena_close(&s->work);
+    free(s);
+}
+
+/* ---- which blocks ---- */
+struct ranked { float keep; uint32_t index; };
+
+static int by_keep(const void *left, const void *right)
+{
+    const struct ranked *a = left, *b = right;
+    if (a->keep != b->keep)
+        return a->keep > b->keep ? -1 : 1;
+    return a->index < b->index ? -1 : a->index > b->index;
+}
+
+static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
+
+/* Takes the blocks from the likeliest down to where the expected F1 of the choice is highest: with keep as the share of
+ * main words, choosing words m of which c are expected right out of all expected e gives 2c / (m + e). A fixed threshold
+ * is right for articles but throws half of a listing away, where every block is a guess near one half. */
+static bool choose(struct arena *a, const struct page *p, bool *chosen)
+{
+    float *keep = arena_array(a, float, p->block_count);
+    struct ranked *order = arena_array(a, struct ranked, p->block_count);
+    if (!keep || !order || !model_judge(a, p, keep))
+        return false;
+    double expected = 0, right = 0, taken = 0, best = -1;
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        order[i] = (struct ranked){keep[i], i};
+        expected += (double)keep[i] * weight_of(&p->block[i]);
+    }
+    qsort(order, p->block_count, sizeof *order, by_keep);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        double weight = weight_of(&p->block[order[i].index]);
+        right += (double)order[i].keep * weight;
+        taken += weight;
+        double value = 2 * right / (taken + expected);
+        if (value > best) {
+            best = value;
+            count = i + 1;
+        }
+    }
+    for (uint32_t i = 0; i < p->block_count; i++)
+        chosen[order[i].index] = i < count;
+    return true;
+}
+
+/* Galleries and lazy menus carry the same long text several times: the first one stays. */
+static bool drop_copies(struct arena *a, const struct page *p, bool *chosen)
+{
+    uint64_t size = 16;
+    while (size < (uint64_t)p->block_count * 2)
+        size *= 2;
+    uint64_t *seen = arena_array_zero(a, uint64_t, size);
+    if (!seen)
+        return false;
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        const struct block *b = &p->block[i];
+        if (!chosen[i] || b->copies < 2 || b->chars < COPY_CHARS)
+            continue;
+        uint64_t key = hash_str(block_text(p, b), 0) | 1, at = key >> 32 & (size - 1);
+        while (seen[at] && seen[at] != key)
+            at = (at + 1) & (size - 1);
+        chosen[i] = seen[at] == 0;
+        seen[at] = key;
+    }
+    return true;
+}
+
+/* ---- JSON-LD: what a page drawn by scripts says of itself ---- */
+static struct str body_of(const struct json *value)
+{
+    static const char *const keys[] = {"articleBody", "text", "reviewBody", "description"};
+    for (size_t i = 0; i < COUNT_OF(keys); i++) {
+        struct str body = json_str(value, keys[i], (struct str){0});
+        if (body.len)
+            return body;
+    }
+    return (struct str){0};
+}
+
+/* The longest body in the value, its @graph or its mainEntity. */
+static struct str longest_body(const struct json *value)
+{
+    struct str best = value->type == JSON_OBJECT ? body_of(value) : (struct str){0};
+    const struct json *inner[2] = {json_get(value, "@graph"), json_get(value, "mainEntity")};
+    for (int i = 0; i < 2; i++) {
+        const struct json *list = i == 0 && value->type == JSON_ARRAY ? value : inner[i];
+        if (list && list->type == JSON_OBJECT && body_of(list).len > best.len)
+            best = body_of(list);
+        for (const struct json *child = list && list->type == JSON_ARRAY ? list->child : NULL; child; child = child->next)
+            if (body_of(child).len > best.len)
+                best = body_of(child);
+    }
+    return best;
+}
+
+/* Folds white space, drops control characters and tags: bodies hold plain text or HTML. */
+static size_t put_plain(char *out, struct str body)
+{
+    size_t len = 0;
+    bool in_tag = false;
+    for (size_t i = 0; i < body.len; i++) {
+        char c = body.ptr[i];
+        if (c == '<' && i + 1 < body.len && ((body.ptr[i + 1] | 32) >= 'a' || body.ptr[i + 1] == '/'))
+            in_tag = true;
+        if (in_tag) {
+            in_tag = c != '>';
+            c = ' ';
+        }
+        bool line = c == '\n';
+        if ((unsigned char)c <= ' ' || c == 0x7F)
+            c = line ? '\n' : ' ';
+        bool blank = c == ' ' || c == '\n';
+        if (blank && len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\n')) {
+            if (line)
+                out[len - 1] = '\n';
+            continue;
+        }
+        if (!blank || len > 0)
+            out[len++] = c;
+    }
+    while (len > 0 && (out[len - 1] == ' ' || out[len - 1] == '\n'))
+        len--;
+    return len;
+}
+
+static bool from_json(struct extract_scratch *s, struct arena *a, const struct skeleton_facts *facts, struct extract_out *out)
+{
+    struct str best = {0};
+    for (uint32_t i = 0; i < facts->json_count; i++) {
+        struct json *value;
+        if (json_parse(&s->work, facts->json[i], &value) < 0) {
+            err_clear();
+            continue;
+        }
+        struct str body = longest_body(value);
+        if (body.len > best.len)
+            best = body;
+    }
+    if (best.len <= out->text.len * 2 || best.len < SCANT_CHARS)
+        return false;
+    char *text = arena_push(a, best.len, 1);
+    if (!text)
+        return false;
+    out->text = (struct str){text, put_plain(text, best)};
+    return out->text.len > 0;
+}
+
+/* ---- the whole ---- */
+static struct str clean_title(struct arena *a, struct str title)
+{
+    if (title.len == 0)
+        return title;
+    title = str_slice(title, 0, TITLE_MAX);
+    size_t mark = arena_mark(a), len = 0;
+    char *out = arena_push(a, title.len * 3 + 3, 1);
+    const char *at = title.ptr, *end = at + title.len;
+    while (out && at < end) {
+        uint32_t cp;
+        int step = utf8_decode(at, end, &cp);
+        if (cp == 0xFFFD && end - at < 4)
+            break; /* cut in the middle of a character */
+        at += step;
+        bool blank = cp <= ' ' || cp == 0xA0 || (cp >= 0x7F && cp < 0xA0);
+        if (!blank)
+            len += (size_t)utf8_encode(cp, out + len);
+        else if (len > 0 && out[len - 1] != ' ')
+            out[len++] = ' ';
+    }
+    while (len > 0 && out[len - 1] == ' ')
+        len--;
+    arena_reset(a, mark);
+    return (struct str){arena_push(a, len, 1), len};
+}
+
+static enum extract_verdict read_blocks(struct extract_scratch *s, struct str html, struct skeleton_facts *facts,
+                                        struct page *page)
+{
+    struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX};
+    struct str small;
+    if (skeleton_limited(&s->work, html, &limits, &small, facts) < 0)
+        return EXTRACT_MEMORY;
+    if (s->conf.drop_deep && facts->depth > limits.depth_max)
+        return EXTRACT_TOO_DEEP;
+    enum extract_verdict verdict;
+    const GumboOutput *tree = html_parse(&s->tree, small, s->conf.time_max_ms, &verdict);
+    return tree ? page_read(&s->work, tree, page) : verdict;
+}
+
+static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a, const struct page *page,
+                                         struct extract_out *out)
+{
+    bool *chosen = arena_array_zero(&s->work, bool, page->block_count + 1);
+    if (!chosen)
+        return EXTRACT_MEMORY;
+    if (s->conf.boilerplate)
+        for (uint32_t i = 0; i < page->block_count; i++)
+            chosen[i] = !(page->block[i].flags & BLOCK_HIDDEN);
+    else if (!choose(&s->work, page, chosen) || !drop_copies(&s->work, page, chosen))
+        return EXTRACT_MEMORY;
+    uint64_t chars = 0, links = 0;
+    for (uint32_t i = 0; i < page->block_count; i++) {
+        chars += chosen[i] ? page->block[i].chars : 0;
+        links += chosen[i] ? page->block[i].link_chars : 0;
+        out->blocks += chosen[i];
+    }
+    out->link_density = chars ? (float)((double)links / (double)chars) : 0;
+    return page_print(a, page, chosen, &out->text);
+}
+
+enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8, struct extract_out *out)
+{
+    struct skeleton_facts facts = {0};
+    struct page page = {0};
+    *out = (struct extract_out){0};
+    arena_reset(&s->work, 0);
+    enum extract_verdict verdict = read_blocks(s, html_utf8, &facts, &page);
+    if (verdict == EXTRACT_OK) {
+        out->title = clean_title(a, page.title);
+        verdict = print_chosen(s, a, &page, out);
+    }
+    if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->conf.boilerplate)
+        from_json(s, a, &facts, out);
+    if (verdict == EXTRACT_OK && out->text.len == 0)
+        verdict = EXTRACT_EMPTY;
+    out->depth = facts.depth;
+    if (verdict != EXTRACT_OK)
+        err_clear();
+    if (s->work.peak > WORK_KEEP)
+        arena_trim(&s->work, WORK_KEEP);
+    if (s->tree.peak > WORK_KEEP)
+        arena_trim(&s->tree, WORK_KEEP);
+    return verdict;
+}

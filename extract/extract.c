@@ -1,0 +1,155 @@
+/* extract - the stage that turns the raw bytes of a batch into text, or into a verdict. */
+#include "extract/extract.h"
+
+#include "core/err.h"
+
+enum { DOOR_MAX = 192 << 20 }; /* addresses for one page in UTF-8: three times the largest page that is read */
+
+struct shared {
+    int html_bytes, text_bytes, link_density, blocks, depth, replaced;       /* columns */
+    int too_deep, timeout, memory, empty;                                    /* rules */
+};
+struct local { struct extract_scratch *scratch; struct arena door; };
+
+static const struct opt opts[] = {
+    OPT_ROW(OPT_INT, struct extract_conf, depth_max, "512", 16, 2048, "elements",
+            "tags nested deeper are left out, their text stays (the parser's time grows with it)", NULL),
+    OPT_ROW(OPT_SIZE, struct extract_conf, memory_max, "96M", 8 << 20, 4294967296.0, "bytes",
+            "a page whose tree needs more is dropped; a worker may use twice this", NULL),
+    OPT_ROW(OPT_INT, struct extract_conf, time_max_ms, "10000", 100, 600000, "ms",
+            "last resort: a page that parses longer is dropped", NULL),
+    OPT_ROW(OPT_BOOL, struct extract_conf, boilerplate, "false", 0, 0, NULL,
+            "keep all visible text, menus and footers included", NULL),
+    OPT_ROW(OPT_BOOL, struct extract_conf, drop_deep, "false", 0, 0, NULL,
+            "drop pages nested deeper than depth_max instead of flattening them", NULL),
+    OPT_LAST,
+};
+
+static int open_stage(struct stage *s, struct schema *schema)
+{
+    const struct extract_conf *conf = s->conf;
+    struct shared *sh = arena_array_zero(s->arena, struct shared, 1);
+    if (!sh)
+        return err_in(ERR_LIMIT, "extract");
+    sh->html_bytes = schema_signal(schema, "extract.html_bytes", "bytes");
+    sh->text_bytes = schema_signal(schema, "extract.text_bytes", "bytes");
+    sh->link_density = schema_signal(schema, "extract.link_density", "share");
+    sh->blocks = schema_signal(schema, "extract.blocks", "blocks");
+    sh->depth = schema_signal(schema, "extract.depth", "elements");
+    sh->replaced = schema_signal(schema, "extract.replaced", "bytes");
+    sh->too_deep = schema_rule(schema, "extract", "extract.too_deep", sh->depth, (double)conf->depth_max, 1);
+    sh->timeout = schema_rule(schema, "extract", "extract.timeout", -1, (double)conf->time_max_ms, 1);
+    sh->memory = schema_rule(schema, "extract", "extract.memory", -1, (double)conf->memory_max, 1);
+    sh->empty = schema_rule(schema, "extract", "extract.empty", sh->text_bytes, 1, -1);
+    s->shared = sh;
+    return 0;
+}
+
+static void local_close(struct stage *s, void *local)
+{
+    struct local *l = local;
+    UNUSED(s);
+    extract_scratch_close(l->scratch);
+    l->scratch = NULL;
+    arena_close(&l->door);
+}
+
+static int local_open(struct stage *s, void *local)
+{
+    struct local *l = local;
+    int rc = arena_open(&l->door, DOOR_MAX);
+    if (rc == 0)
+        rc = extract_scratch_open(&l->scratch, s->conf);
+    if (rc < 0)
+        local_close(s, l);
+    return rc;
+}
+
+static void judge(const struct stage *s, struct doc *d, enum extract_verdict verdict)
+{
+    const struct shared *sh = s->shared;
+    const struct extract_conf *conf = s->conf;
+    switch (verdict) {
+    case EXTRACT_OK:
+        break;
+    case EXTRACT_TOO_DEEP:
+        doc_drop(d, sh->too_deep, d->signal[sh->depth], (double)conf->depth_max);
+        break;
+    case EXTRACT_MEMORY:
+        doc_drop(d, sh->memory, (double)d->raw.len, (double)conf->memory_max);
+        break;
+    case EXTRACT_TIMEOUT:
+        doc_drop(d, sh->timeout, (double)conf->time_max_ms, (double)conf->time_max_ms);
+        break;
+    case EXTRACT_EMPTY:
+        doc_drop(d, sh->empty, 0, 1);
+        break;
+    }
+}
+
+/* Text is only brought to UTF-8. */
+static enum extract_verdict read_text(const struct shared *sh, struct batch *b, struct doc *d)
+{
+    struct str text;
+    const char *name;
+    uint64_t replaced;
+    if (charset_to_utf8(&b->arena, d->raw, d->http_charset, &text, &name, &replaced) < 0)
+        return EXTRACT_MEMORY;
+    d->signal[sh->replaced] = (float)replaced;
+    doc_set_text(d, text);
+    return text.len ? EXTRACT_OK : EXTRACT_EMPTY;
+}
+
+static enum extract_verdict read_html(const struct shared *sh, struct local *l, struct batch *b, struct doc *d)
+{
+    struct str utf8;
+    const char *name;
+    uint64_t replaced;
+    struct extract_out out;
+    arena_trim(&l->door, 16 << 20);
+    if (charset_to_utf8(&l->door, d->raw, d->http_charset, &utf8, &name, &replaced) < 0)
+        return EXTRACT_MEMORY;
+    d->signal[sh->replaced] = (float)replaced;
+    enum extract_verdict verdict = extract_main(l->scratch, &b->arena, utf8, &out);
+    d->signal[sh->depth] = (float)out.depth;
+    if (out.title.len)
+        d->title = out.title;
+    if (verdict != EXTRACT_OK)
+        return verdict;
+    d->signal[sh->link_density] = out.link_density;
+    d->signal[sh->blocks] = (float)out.blocks;
+    doc_set_text(d, out.text);
+    return EXTRACT_OK;
+}
+
+static int run(struct stage *s, void *local, struct batch *b)
+{
+    const struct shared *sh = s->shared;
+    for (int i = 0; i < b->live_count; i++) {
+        struct doc *d = &b->doc[b->live[i]];
+        d->signal[sh->html_bytes] = (float)d->raw.len;
+        enum extract_verdict verdict = EXTRACT_EMPTY;
+        if (d->kind == DOC_TEXT)
+            verdict = read_text(sh, b, d);
+        else if (d->kind == DOC_HTML)
+            verdict = read_html(sh, local, b, d);
+        if (verdict == EXTRACT_MEMORY)
+            err_clear();
+        d->signal[sh->text_bytes] = (float)d->text.len;
+        judge(s, d, verdict);
+    }
+    return 0;
+}
+
+const struct stage_type stage_extract = {
+    .name = "extract",
+    .help = "Charset to UTF-8, then the main text of HTML pages: menus, footers and other furniture left out.",
+    .source = "HTML and Encoding standards of the WHATWG",
+    .opts = opts,
+    .conf_size = sizeof(struct extract_conf),
+    .local_size = sizeof(struct local),
+    .open = open_stage,
+    .local_open = local_open,
+    .run = run,
+    .local_close = local_close,
+};

@@ -1,0 +1,112 @@
+/* parts - what the files of extract/ share with one another and with their tests; nobody else includes it. */
+#ifndef SLUICE_EXTRACT_PARTS_H
+#define SLUICE_EXTRACT_PARTS_H
+#include "extract/extract.h"
+
+#include <gumbo.h>
+
+/* ---- charset.c ---- */
+/* Canonical WHATWG name of a label ("latin1" -> "windows-1252"), NULL when the table has none. Static. */
+const char *charset_label(struct str label);
+/* The encoding that a meta element in the first 1024 bytes declares, by the WHATWG prescan; NULL when none. */
+const char *charset_prescan(struct str raw);
+
+/* ---- skeleton.c ---- */
+enum {
+    SKELETON_DEPTH_MAX = 512,     /* open elements Gumbo may see: it is quadratic in them */
+    SKELETON_TAGS_MAX = 200000,   /* elements Gumbo may see: about 250 bytes of its memory each */
+    SKELETON_JSON_MAX = 8,        /* JSON-LD blocks remembered */
+};
+struct skeleton_limits { uint32_t depth_max, tags_max; };
+struct skeleton_facts {
+    uint32_t depth;               /* deepest nesting in the page as it came */
+    uint32_t tags;                /* start tags handed on */
+    uint32_t flattened;           /* start tags left out because of a limit; their text stays */
+    struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* bodies of application/ld+json scripts, borrowed */
+};
+/* As skeleton(), with the limits chosen. A tag beyond them becomes a space, its text stays in the page.
+ * out is pushed on a. ERR_LIMIT when a is full. */
+int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits, struct str *out,
+                     struct skeleton_facts *facts);
+
+/* ---- html.c ---- */
+/* Parses into tree (reset first). The output lives until tree is reset; gumbo_destroy_output is never called
+ * (it recurses over the page's depth). NULL with *verdict EXTRACT_MEMORY or EXTRACT_TIMEOUT at a limit. */
+const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_max_ms, enum extract_verdict *verdict);
+
+/* ---- cues.c: words in class, id, role and itemprop that say what a part of a page is for ---- */
+/* One bit each; X(NAME). A tag name can set them too (nav, footer, article ...). */
+#define CUES(X) \
+    X(NAV) X(HEADER) X(FOOTER) X(SIDE) X(COMMENT) X(SHARE) X(AD) X(RELATED) X(META) X(CONTENT) X(ARTICLE) X(FORUM) \
+    X(PRODUCT) X(LIST) X(ITEM) X(HIDDEN) X(MODAL) X(SEARCH) X(PAGER) X(BUTTON) X(CAPTION) X(CODE) X(DOCS) X(REVIEW) \
+    X(TITLE) X(TEXT) X(AUTHOR) X(TAGS) X(CTA) X(LEGAL) X(TABS) X(HERO)
+enum cue {
+#define CUE_ENUM(name) CUE_##name,
+    CUES(CUE_ENUM)
+#undef CUE_ENUM
+    CUE_COUNT
+};
+/* The cues of one attribute value: words are cut at punctuation and at camelCase. */
+uint32_t cues_of(struct str value);
+uint32_t cues_of_tag(GumboTag tag);
+/* Boilerplate words of page furniture ("cookie", "subscribe", "copyright" ...) among the first words of text. */
+uint32_t cues_furniture(struct str text);
+
+/* ---- blocks.c: the page as flat arrays ---- */
+enum { NO_NODE = UINT32_MAX };
+enum { NEAR_NONE = 31 }; /* levels up to a cue: none */
+struct node {
+    uint32_t parent, end;      /* indexes; end: one behind the last descendant */
+    uint16_t depth; uint8_t tag; bool hidden, inline_;
+    uint32_t cues;
+    uint32_t signature;        /* of tag and class: equal siblings are a list */
+    uint32_t twins, rank;      /* siblings with the same signature, and its place among all siblings */
+    uint32_t chars, link_chars, links, words, ends, blocks, long_chars; /* of the subtree; long: blocks >= 80 chars */
+    uint8_t near[CUE_COUNT];   /* levels up to the nearest element with the cue, itself 0 */
+};
+enum block_flag { BLOCK_PRE = 1, BLOCK_HIDDEN = 2, BLOCK_BREAKS = 4 };
+struct block {
+    uint32_t start, len;       /* in page.text */
+    uint32_t node;             /* the block element it stands in */
+    uint32_t inner_cues;       /* of the inline elements inside it */
+    uint32_t chars, words, letters, upper, digits, commas, ends, links, link_chars, place_chars; /* place: # links */
+    uint32_t furniture;
+    uint32_t copies;           /* blocks of the page with the same text */
+    uint32_t heading;          /* the last heading before it, UINT32_MAX: none */
+    uint32_t before;           /* characters before it on the page */
+    uint8_t tag, level;        /* what it is: P, LI, TD, PRE, H1 ..; level of headings 1..6 */
+    uint8_t flags;
+    bool sentence;             /* ends like a sentence */
+};
+struct page {
+    struct node *node; uint32_t node_count;
+    struct block *block; uint32_t block_count;
+    char *text; uint32_t text_len;
+    struct str title;
+    uint64_t chars, link_chars;
+};
+/* Everything is pushed on a. EXTRACT_MEMORY when a is full. */
+enum extract_verdict page_read(struct arena *a, const GumboOutput *html, struct page *out);
+static inline struct str block_text(const struct page *p, const struct block *b)
+{
+    return (struct str){p->text + b->start, b->len};
+}
+
+/* ---- features.c: what is measured of each block ---- */
+enum { FEATURES_FIRST = 164, FEATURES_SECOND = 19 };
+struct features;
+/* Pushed on a; p must stay. NULL when a is full. */
+struct features *features_open(struct arena *a, const struct page *p);
+/* Writes FEATURES_FIRST numbers: what can be said of a block before any is judged. */
+void features_first(const struct features *f, uint32_t index, float *row);
+/* Takes the first judgement of every block (borrowed), on which the FEATURES_SECOND numbers of the second step rest. */
+void features_judged(struct features *f, const float *keep);
+void features_second(const struct features *f, uint32_t index, float *row);
+
+/* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
+/* keep has room for every block. False when a is full. */
+bool model_judge(struct arena *a, const struct page *p, float *keep);
+
+/* ---- markup.c: the chosen blocks as text ---- */
+enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen, struct str *text);
+#endif
