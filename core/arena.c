@@ -21,7 +21,8 @@ enum { PAGE = 4096 };
 int arena_open(struct arena *a, size_t size_max)
 {
     size_t size = (size_max + PAGE - 1) / PAGE * PAGE;
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (base == MAP_FAILED)
         return err_sys("arena: reserving %zu bytes of addresses", size);
     *a = (struct arena){.base = base, .size_max = size};

@@ -22,5 +22,6 @@ void arena_reset(struct arena *a, size_t mark);
 void arena_trim(struct arena *a, size_t keep);
 void arena_close(struct arena *a); /* fine on a zeroed struct */
 #define arena_array(a, type, n) ((type *)arena_push((a), sizeof(type) * (size_t)(n), alignof(type)))
-#define arena_array_zero(a, type, n) ((type *)arena_push_zero((a), sizeof(type) * (size_t)(n), alignof(type)))
+#define arena_array_zero(a, type, n) \
+    ((type *)arena_push_zero((a), sizeof(type) * (size_t)(n), alignof(type)))
 #endif

@@ -20,11 +20,11 @@ enum err {
     ERR_AGAIN = -8,  /* temporary (full disk, busy server): free or wait, then run again: exit 75 */
 };
 
-/* Sets this thread's error text ("what, where, the number and the remedy") and returns code, so that
- * one writes `return err_set(ERR_IO, "store: open %s: %s", path, strerror(errno));`. */
+/* Sets this thread's error text ("what, where, the number and the remedy") and returns code, so
+ * that one writes `return err_set(ERR_IO, "store: open %s: %s", path, strerror(errno));`. */
 int err_set(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* As err_set for a failed system call: adds strerror(errno); ENOSPC and EDQUOT become ERR_AGAIN with
- * "free space on the disk, then run the same command". */
+/* As err_set for a failed system call: adds strerror(errno); ENOSPC and EDQUOT become ERR_AGAIN
+ * with "free space on the disk, then run the same command". */
 int err_sys(const char *fmt, ...) PRINTF_LIKE(1, 2);
 /* Adds context in front of the pending text ("shard 3: ...") and returns code unchanged. */
 int err_in(int code, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -1,4 +1,5 @@
-/* io - files in and out: streams that decompress, files that appear whole or not at all, manifests. */
+/* io - files in and out: streams that decompress, files that appear whole or not at all, manifests.
+ * */
 #ifndef SLUICE_CORE_IO_H
 #define SLUICE_CORE_IO_H
 #include "core/arena.h"
@@ -12,24 +13,25 @@ enum {
 };
 
 /* ---- whole files ---- */
-/* Reads a file of at most max bytes to the heap (free *out); a NUL not counted in *out_len stands behind
- * it. A directory or a missing file is ERR_USAGE, one over max ERR_LIMIT, each naming path and remedy. */
+/* Reads a file of at most max bytes to the heap (free *out); a NUL not counted in *out_len stands
+ * behind it. A directory or a missing file is ERR_USAGE, one over max ERR_LIMIT, each naming path
+ * and remedy. */
 int io_read_file(const char *path, size_t max, char **out, size_t *out_len);
 /* Writes bytes to path by the atomic way below. */
 int io_write_file(const char *path, struct str bytes);
 bool io_exists(const char *path);
 int io_size(const char *path, uint64_t *bytes);
 int io_mkdirs(const char *path);                       /* mkdir -p */
-int io_remove_tree(const char *path);                  /* rm -r; never follows links; missing is fine */
+int io_remove_tree(const char *path);              /* rm -r; never follows links; missing is fine */
 /* Joins into a caller's buffer of IO_PATH_MAX; ERR_LIMIT when it does not fit. */
 int io_path(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* Sorted list of the files that match a glob, a directory (its own files) or a single path; strings
  * live in the arena. Folders, hidden files and writers' temp files are left out. "-" is itself.
  * ERR_USAGE naming the pattern when nothing matches. */
 int io_glob(const char *pattern, struct arena *a, const char ***paths, size_t *count);
-uint64_t io_disk_free(const char *path);               /* bytes, 0 when unknown; path need not exist */
-/* Opens a file (no directory) for reading: the descriptor, or ERR_USAGE when there is none. *bytes: its
- * size, 0 when it is not a regular file. For readers that need the file itself. */
+uint64_t io_disk_free(const char *path);           /* bytes, 0 when unknown; path need not exist */
+/* Opens a file (no directory) for reading: the descriptor, or ERR_USAGE when there is none. *bytes:
+ * its size, 0 when it is not a regular file. For readers that need the file itself. */
 int io_open_file(const char *path, uint64_t *bytes);
 
 /* ---- reading streams ---- */
@@ -37,7 +39,8 @@ int io_open_file(const char *path, uint64_t *bytes);
  * fixed whatever the file's size. One thread at a time. "-" is standard input. */
 struct io_reader;
 int io_open(struct io_reader **out, const char *path);
-/* Up to len bytes; 0 at the end. A cut or damaged stream is ERR_FORMAT with file and byte offset. */
+/* Up to len bytes; 0 at the end. A cut or damaged stream is ERR_FORMAT with file and byte offset.
+ * */
 int64_t io_read(struct io_reader *r, void *to, size_t len);
 /* The next line without its \n (and \r); valid until the next call. 1 a line, 0 end. */
 int io_read_line(struct io_reader *r, struct str *line);
@@ -60,8 +63,8 @@ int io_commit(struct io_writer *w, struct io_info *info);
 void io_abandon(struct io_writer *w);                  /* removes the temp file; NULL is fine */
 /* The folder's entry on disk: after renames done by other means (LMDB). */
 int io_sync_dir(const char *dir);
-/* Removes leftover files (*.tmp-DIGITS) of dead processes below dir. A live writer holds a lock on its
- * temp file, so that one on another machine of a shared disk is not robbed. */
+/* Removes leftover files (*.tmp-DIGITS) of dead processes below dir. A live writer holds a lock on
+ * its temp file, so that one on another machine of a shared disk is not robbed. */
 int io_sweep_temps(const char *dir);
 /* True when name is that of a writer's temp file; *pid (may be NULL) is its process. */
 bool io_is_temp(const char *name, uint64_t *pid);
@@ -69,29 +72,34 @@ int io_hash_file(const char *path, struct io_info *info);
 
 /* ---- manifests: what a task finished ---- */
 /* One JSON file a task: {"task","shard","shards","recipe","outputs":[{"path","bytes","xxh3"}],
- * "counts":{...},"seal"}; seal is the XXH3-128 of the text before it. It is written last; its presence
- * with outputs of the right size means the task is done. Zero-initialise, manifest_free at the end. */
+ * "counts":{...},"seal"}; seal is the XXH3-128 of the text before it. It is written last; its
+ * presence with outputs of the right size means the task is done. Zero-initialise, manifest_free at
+ * the end. */
 enum { MANIFEST_OUTPUTS_MAX = 4096, MANIFEST_COUNTS_MAX = 64 };
 struct manifest_count { char name[48]; uint64_t value; };
 struct manifest {
     char task[48], recipe_hash[33];
     uint32_t shard, shard_count;
-    struct manifest_output { char path[256]; struct io_info info; } *output; /* relative to the run */
+    struct manifest_output {
+        char path[256];                 /* relative to the run */
+        struct io_info info;
+    } *output;
     uint32_t output_count;
     struct manifest_count count[MANIFEST_COUNTS_MAX];
     uint32_t count_count;
 };
 int manifest_add_output(struct manifest *m, const char *relative_path, const struct io_info *info);
-int manifest_add_count(struct manifest *m, const char *name, uint64_t value); /* adds to an old one */
+/* Adds to a count of that name. */
+int manifest_add_count(struct manifest *m, const char *name, uint64_t value);
 uint64_t manifest_get_count(const struct manifest *m, const char *name);      /* 0 when absent */
-/* Writes path (run_dir is only where the outputs lie); an output that is not there with the size it was
- * given is ERR_IO. */
+/* Writes path (run_dir is only where the outputs lie); an output that is not there with the size it
+ * was given is ERR_IO. */
 int manifest_write(const struct manifest *m, const char *run_dir, const char *path);
 /* 1 when path holds a manifest of this recipe hash and every output exists with its size (and, with
- * verify, its hash): *m then is its contents, to be freed. 0, with *m empty, when there is none, it is
- * damaged or edited, or an output is missing or other (then the task must be redone); ERR_USAGE when it
- * was written by another recipe. */
-int manifest_check(struct manifest *m, const char *run_dir, const char *path, const char *recipe_hash,
-                   bool verify);
+ * verify, its hash): *m then is its contents, to be freed. 0, with *m empty, when there is none, it
+ * is damaged or edited, or an output is missing or other (then the task must be redone); ERR_USAGE
+ * when it was written by another recipe. */
+int manifest_check(struct manifest *m, const char *run_dir, const char *path,
+                   const char *recipe_hash, bool verify);
 void manifest_free(struct manifest *m);
 #endif

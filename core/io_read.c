@@ -165,8 +165,9 @@ static int64_t read_plain(struct io_reader *r, void *to, size_t len)
     return (int64_t)take;
 }
 
-/* Length of the gzip header at bytes (RFC 1952, 2.3): 0 when len bytes do not hold all of it, -1 when
- * it is damaged. ISA-L reads headers too, but loses the header's checksum where its input is cut. */
+/* Length of the gzip header at bytes (RFC 1952, 2.3): 0 when len bytes do not hold all of it, -1
+ * when it is damaged. ISA-L reads headers too, but loses the header's checksum where its input is
+ * cut. */
 static int64_t gzip_header(const unsigned char *bytes, size_t len)
 {
     enum { HCRC = 2, EXTRA = 4, NAME = 8, COMMENT = 16, RESERVED = 0xE0 };

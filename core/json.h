@@ -1,4 +1,5 @@
-/* json - reading JSON into an arena and writing it into a buffer; hostile input costs bounded time. */
+/* json - reading JSON into an arena and writing it into a buffer; hostile input costs bounded time.
+ * */
 #ifndef SLUICE_CORE_JSON_H
 #define SLUICE_CORE_JSON_H
 #include "core/arena.h"
@@ -6,8 +7,9 @@
 
 enum { JSON_DEPTH_MAX = 64 };
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
-/* A value; children are a linked list in input order. Strings are unescaped UTF-8 in the arena (they
- * may hold NUL). For numbers both forms are kept: `number` and the source text in `string`. */
+/* A value; children are a linked list in input order. Strings are unescaped UTF-8 in the arena
+ * (they may hold NUL). For numbers both forms are kept: `number` and the source text in `string`.
+ * */
 struct json {
     enum json_type type;
     bool boolean;
@@ -17,11 +19,12 @@ struct json {
     struct json *child, *next;
     uint32_t count;      /* children */
 };
-/* Parses one value and nothing but white space behind it. ERR_FORMAT with the byte offset; strict but
- * for text: broken UTF-8 and lone surrogates become U+FFFD. NaN, infinities and numbers beyond a double
- * are errors. About 80 bytes of arena a value; ERR_LIMIT when it is full. */
+/* Parses one value and nothing but white space behind it. ERR_FORMAT with the byte offset; strict
+ * but for text: broken UTF-8 and lone surrogates become U+FFFD. NaN, infinities and numbers beyond
+ * a double are errors. About 80 bytes of arena a value; ERR_LIMIT when it is full. */
 int json_parse(struct arena *a, struct str text, struct json **out);
-/* The member, the last one where a key stands twice (as in Python); NULL when absent or no object. */
+/* The member, the last one where a key stands twice (as in Python); NULL when absent or no object.
+ * */
 const struct json *json_get(const struct json *object, const char *key);
 /* Typed access with a default for absent or otherwise typed values. */
 struct str json_str(const struct json *object, const char *key, struct str preset);
@@ -38,7 +41,7 @@ void json_key(struct json_writer *w, const char *key);
 void json_put_str(struct json_writer *w, struct str s);
 void json_put_u64(struct json_writer *w, uint64_t v);
 void json_put_i64(struct json_writer *w, int64_t v);
-void json_put_num(struct json_writer *w, double v);     /* shortest form that reads back; NaN: null */
+void json_put_num(struct json_writer *w, double v);  /* shortest form; NaN and infinity: null */
 void json_put_bool(struct json_writer *w, bool v);
 void json_put_null(struct json_writer *w);
 #endif

@@ -8,8 +8,8 @@ enum { POOL_THREADS_MAX = 256 };
 /* threads 0: one per online core. Fewer are started (with a warning) when the system refuses. */
 int pool_open(struct pool **out, int threads);
 int pool_threads(const struct pool *p);
-/* Calls fn(arg, index, thread) for index 0..count-1, each once, on the pool's threads (the caller's is
- * thread 0); returns when all are done. Order is not defined. Not reentrant. */
+/* Calls fn(arg, index, thread) for index 0..count-1, each once, on the pool's threads (the caller's
+ * is thread 0); returns when all are done. Order is not defined. Not reentrant. */
 void pool_each(struct pool *p, int count, void (*fn)(void *arg, int index, int thread), void *arg);
 void pool_close(struct pool *p);
 

@@ -18,7 +18,10 @@ static bool equal_nocase(const char *a, const char *b, size_t len)
     return true;
 }
 
-bool str_eq_nocase(struct str a, struct str b) { return a.len == b.len && equal_nocase(a.ptr, b.ptr, a.len); }
+bool str_eq_nocase(struct str a, struct str b)
+{
+    return a.len == b.len && equal_nocase(a.ptr, b.ptr, a.len);
+}
 
 bool str_starts(struct str s, const char *prefix)
 {
@@ -288,7 +291,8 @@ int utf8_decode(const char *s, const char *end, uint32_t *cp)
             return 3;
         }
     }
-    if (u[0] >= 0xF0 && u[0] < 0xF5 && left >= 4 && tail_byte(u[1]) && tail_byte(u[2]) && tail_byte(u[3])) {
+    if (u[0] >= 0xF0 && u[0] < 0xF5 && left >= 4 && tail_byte(u[1]) && tail_byte(u[2]) &&
+        tail_byte(u[3])) {
         uint32_t value = (u[0] & 7u) << 18 | (u[1] & 63u) << 12 | (u[2] & 63u) << 6 | (u[3] & 63u);
         if (value >= 0x10000 && value <= 0x10FFFF) {
             *cp = value;

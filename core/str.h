@@ -4,7 +4,10 @@
 #include "core/base.h"
 #include <string.h>
 
-static inline struct str str_of(const char *text) { return (struct str){text, text ? strlen(text) : 0}; }
+static inline struct str str_of(const char *text)
+{
+    return (struct str){text, text ? strlen(text) : 0};
+}
 static inline bool str_eq(struct str a, struct str b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
@@ -34,7 +37,8 @@ bool str_f64(struct str s, double *out);
 int str_distance(struct str a, struct str b);
 
 /* Growable bytes on the heap. Zero-initialise, buf_free at the end. Growing beyond max (0: 1 GiB)
- * or failing to allocate sets `failed`, keeps what is there and ignores further appends: check once. */
+ * or failing to allocate sets `failed`, keeps what is there and ignores further appends: check
+ * once. */
 struct buf { char *ptr; size_t len, cap, max; bool failed; };
 void buf_add(struct buf *b, const void *bytes, size_t len);
 void buf_str(struct buf *b, struct str s);
@@ -43,7 +47,8 @@ void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The shortest decimal form that reads back as v, which must be finite. */
 void buf_num(struct buf *b, double v);
-/* Reserves at least len more bytes and returns where they start (NULL: failed); then buf_grown(). */
+/* Reserves at least len more bytes and returns where they start (NULL: failed); then buf_grown().
+ * */
 char *buf_room(struct buf *b, size_t len);
 static inline void buf_grown(struct buf *b, size_t len) { b->len += len; }
 static inline struct str buf_view(const struct buf *b) { return (struct str){b->ptr, b->len}; }

@@ -310,7 +310,7 @@ TEST(core_progress_line)
 {
     struct progress p;
     progress_begin(&p, "extract", "docs", 1000);
-    check_line(&p, 10, false, "extract  0/1.0k docs  0%");
+    check_line(&p, 10, false, "extract  0/1000 docs  0%");
     progress_add(&p, 412, 0, 0);
     check_line(&p, 100, false, "extract  412/1000 docs  41%  4.1 docs/s  ETA 2m23s");
     /* With bytes known, they and not the documents say how far it is: 1/4 in 100 s, 300 s to go. */
