@@ -1,6 +1,7 @@
-/* blocks - one walk over Gumbo's tree that leaves flat arrays: elements in document order, and blocks of text. */
-/* A block is the text between two block-level tags, white space folded as a browser would show it. Elements and blocks
- * are arrays in document order; a subtree is a range of them, so sums over subtrees are one backward loop. */
+/* blocks - one walk over the tree that leaves flat arrays: elements, and blocks of text. */
+/* A block is the text between two block-level tags, white space folded as a browser would show it.
+ * Elements and blocks are arrays in document order; a subtree is a range of them, so sums over
+ * subtrees are one backward loop. */
 #include "core/err.h"
 #include "core/hash.h"
 #include "extract/parts.h"
@@ -10,33 +11,46 @@
 enum { FRAMES_MAX = 8192, LONG_CHARS = 80 };
 
 /* How an element stands in the text. SPACED: inline, but its text does not join its neighbour's. */
-enum display { DISPLAY_INLINE, DISPLAY_SPACED, DISPLAY_BLOCK, DISPLAY_PRE, DISPLAY_BREAK, DISPLAY_RULE, DISPLAY_NONE };
+enum display {
+    DISPLAY_INLINE, DISPLAY_SPACED, DISPLAY_BLOCK, DISPLAY_PRE, DISPLAY_BREAK, DISPLAY_RULE,
+    DISPLAY_NONE,
+};
 static const uint8_t displays[GUMBO_TAG_LAST] = {
-    [GUMBO_TAG_HTML] = DISPLAY_BLOCK, [GUMBO_TAG_BODY] = DISPLAY_BLOCK, [GUMBO_TAG_ARTICLE] = DISPLAY_BLOCK,
-    [GUMBO_TAG_SECTION] = DISPLAY_BLOCK, [GUMBO_TAG_NAV] = DISPLAY_BLOCK, [GUMBO_TAG_ASIDE] = DISPLAY_BLOCK,
+    [GUMBO_TAG_HTML] = DISPLAY_BLOCK, [GUMBO_TAG_BODY] = DISPLAY_BLOCK,
+    [GUMBO_TAG_ARTICLE] = DISPLAY_BLOCK, [GUMBO_TAG_SECTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_NAV] = DISPLAY_BLOCK, [GUMBO_TAG_ASIDE] = DISPLAY_BLOCK,
     [GUMBO_TAG_H1] = DISPLAY_BLOCK, [GUMBO_TAG_H2] = DISPLAY_BLOCK, [GUMBO_TAG_H3] = DISPLAY_BLOCK,
     [GUMBO_TAG_H4] = DISPLAY_BLOCK, [GUMBO_TAG_H5] = DISPLAY_BLOCK, [GUMBO_TAG_H6] = DISPLAY_BLOCK,
-    [GUMBO_TAG_HGROUP] = DISPLAY_BLOCK, [GUMBO_TAG_HEADER] = DISPLAY_BLOCK, [GUMBO_TAG_FOOTER] = DISPLAY_BLOCK,
-    [GUMBO_TAG_ADDRESS] = DISPLAY_BLOCK, [GUMBO_TAG_P] = DISPLAY_BLOCK, [GUMBO_TAG_HR] = DISPLAY_RULE,
-    [GUMBO_TAG_BR] = DISPLAY_BREAK, [GUMBO_TAG_PRE] = DISPLAY_PRE, [GUMBO_TAG_LISTING] = DISPLAY_PRE,
-    [GUMBO_TAG_XMP] = DISPLAY_PRE, [GUMBO_TAG_PLAINTEXT] = DISPLAY_PRE, [GUMBO_TAG_BLOCKQUOTE] = DISPLAY_BLOCK,
-    [GUMBO_TAG_OL] = DISPLAY_BLOCK, [GUMBO_TAG_UL] = DISPLAY_BLOCK, [GUMBO_TAG_LI] = DISPLAY_BLOCK,
-    [GUMBO_TAG_DL] = DISPLAY_BLOCK, [GUMBO_TAG_DT] = DISPLAY_BLOCK, [GUMBO_TAG_DD] = DISPLAY_BLOCK,
-    [GUMBO_TAG_FIGURE] = DISPLAY_BLOCK, [GUMBO_TAG_FIGCAPTION] = DISPLAY_BLOCK, [GUMBO_TAG_MAIN] = DISPLAY_BLOCK,
-    [GUMBO_TAG_DIV] = DISPLAY_BLOCK, [GUMBO_TAG_TABLE] = DISPLAY_BLOCK, [GUMBO_TAG_CAPTION] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TBODY] = DISPLAY_BLOCK, [GUMBO_TAG_THEAD] = DISPLAY_BLOCK, [GUMBO_TAG_TFOOT] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TR] = DISPLAY_BLOCK, [GUMBO_TAG_TD] = DISPLAY_BLOCK, [GUMBO_TAG_TH] = DISPLAY_BLOCK,
-    [GUMBO_TAG_FORM] = DISPLAY_BLOCK, [GUMBO_TAG_FIELDSET] = DISPLAY_BLOCK, [GUMBO_TAG_LEGEND] = DISPLAY_BLOCK,
-    [GUMBO_TAG_BUTTON] = DISPLAY_BLOCK, [GUMBO_TAG_DETAILS] = DISPLAY_BLOCK, [GUMBO_TAG_SUMMARY] = DISPLAY_BLOCK,
-    [GUMBO_TAG_MENU] = DISPLAY_BLOCK, [GUMBO_TAG_DIR] = DISPLAY_BLOCK, [GUMBO_TAG_CENTER] = DISPLAY_BLOCK,
-    [GUMBO_TAG_LABEL] = DISPLAY_SPACED, [GUMBO_TAG_OPTION] = DISPLAY_NONE, [GUMBO_TAG_OPTGROUP] = DISPLAY_NONE,
-    [GUMBO_TAG_DATALIST] = DISPLAY_NONE, [GUMBO_TAG_SELECT] = DISPLAY_NONE, [GUMBO_TAG_VIDEO] = DISPLAY_NONE,
-    [GUMBO_TAG_AUDIO] = DISPLAY_NONE, [GUMBO_TAG_CANVAS] = DISPLAY_NONE, [GUMBO_TAG_OBJECT] = DISPLAY_NONE,
-    [GUMBO_TAG_APPLET] = DISPLAY_NONE, [GUMBO_TAG_PROGRESS] = DISPLAY_NONE, [GUMBO_TAG_METER] = DISPLAY_NONE,
-    [GUMBO_TAG_MAP] = DISPLAY_NONE, [GUMBO_TAG_RP] = DISPLAY_NONE, [GUMBO_TAG_RT] = DISPLAY_NONE,
-    [GUMBO_TAG_TITLE] = DISPLAY_NONE, [GUMBO_TAG_SCRIPT] = DISPLAY_NONE, [GUMBO_TAG_STYLE] = DISPLAY_NONE,
-    [GUMBO_TAG_TEMPLATE] = DISPLAY_NONE, [GUMBO_TAG_SVG] = DISPLAY_NONE, [GUMBO_TAG_IFRAME] = DISPLAY_NONE,
-    [GUMBO_TAG_NOSCRIPT] = DISPLAY_NONE, [GUMBO_TAG_TEXTAREA] = DISPLAY_NONE, [GUMBO_TAG_NOEMBED] = DISPLAY_NONE,
+    [GUMBO_TAG_HGROUP] = DISPLAY_BLOCK, [GUMBO_TAG_HEADER] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FOOTER] = DISPLAY_BLOCK, [GUMBO_TAG_ADDRESS] = DISPLAY_BLOCK,
+    [GUMBO_TAG_P] = DISPLAY_BLOCK, [GUMBO_TAG_HR] = DISPLAY_RULE, [GUMBO_TAG_BR] = DISPLAY_BREAK,
+    [GUMBO_TAG_PRE] = DISPLAY_PRE, [GUMBO_TAG_LISTING] = DISPLAY_PRE,
+    [GUMBO_TAG_XMP] = DISPLAY_PRE, [GUMBO_TAG_PLAINTEXT] = DISPLAY_PRE,
+    [GUMBO_TAG_BLOCKQUOTE] = DISPLAY_BLOCK, [GUMBO_TAG_OL] = DISPLAY_BLOCK,
+    [GUMBO_TAG_UL] = DISPLAY_BLOCK, [GUMBO_TAG_LI] = DISPLAY_BLOCK, [GUMBO_TAG_DL] = DISPLAY_BLOCK,
+    [GUMBO_TAG_DT] = DISPLAY_BLOCK, [GUMBO_TAG_DD] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FIGURE] = DISPLAY_BLOCK, [GUMBO_TAG_FIGCAPTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_MAIN] = DISPLAY_BLOCK, [GUMBO_TAG_DIV] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TABLE] = DISPLAY_BLOCK, [GUMBO_TAG_CAPTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TBODY] = DISPLAY_BLOCK, [GUMBO_TAG_THEAD] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TFOOT] = DISPLAY_BLOCK, [GUMBO_TAG_TR] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TD] = DISPLAY_BLOCK, [GUMBO_TAG_TH] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FORM] = DISPLAY_BLOCK, [GUMBO_TAG_FIELDSET] = DISPLAY_BLOCK,
+    [GUMBO_TAG_LEGEND] = DISPLAY_BLOCK, [GUMBO_TAG_BUTTON] = DISPLAY_BLOCK,
+    [GUMBO_TAG_DETAILS] = DISPLAY_BLOCK, [GUMBO_TAG_SUMMARY] = DISPLAY_BLOCK,
+    [GUMBO_TAG_MENU] = DISPLAY_BLOCK, [GUMBO_TAG_DIR] = DISPLAY_BLOCK,
+    [GUMBO_TAG_CENTER] = DISPLAY_BLOCK, [GUMBO_TAG_LABEL] = DISPLAY_SPACED,
+    [GUMBO_TAG_OPTION] = DISPLAY_NONE, [GUMBO_TAG_OPTGROUP] = DISPLAY_NONE,
+    [GUMBO_TAG_DATALIST] = DISPLAY_NONE, [GUMBO_TAG_SELECT] = DISPLAY_NONE,
+    [GUMBO_TAG_VIDEO] = DISPLAY_NONE, [GUMBO_TAG_AUDIO] = DISPLAY_NONE,
+    [GUMBO_TAG_CANVAS] = DISPLAY_NONE, [GUMBO_TAG_OBJECT] = DISPLAY_NONE,
+    [GUMBO_TAG_APPLET] = DISPLAY_NONE, [GUMBO_TAG_PROGRESS] = DISPLAY_NONE,
+    [GUMBO_TAG_METER] = DISPLAY_NONE, [GUMBO_TAG_MAP] = DISPLAY_NONE,
+    [GUMBO_TAG_RP] = DISPLAY_NONE, [GUMBO_TAG_RT] = DISPLAY_NONE, [GUMBO_TAG_TITLE] = DISPLAY_NONE,
+    [GUMBO_TAG_SCRIPT] = DISPLAY_NONE, [GUMBO_TAG_STYLE] = DISPLAY_NONE,
+    [GUMBO_TAG_TEMPLATE] = DISPLAY_NONE, [GUMBO_TAG_SVG] = DISPLAY_NONE,
+    [GUMBO_TAG_IFRAME] = DISPLAY_NONE, [GUMBO_TAG_NOSCRIPT] = DISPLAY_NONE,
+    [GUMBO_TAG_TEXTAREA] = DISPLAY_NONE, [GUMBO_TAG_NOEMBED] = DISPLAY_NONE,
     [GUMBO_TAG_NOFRAMES] = DISPLAY_NONE, [GUMBO_TAG_UNKNOWN] = DISPLAY_SPACED,
 };
 
@@ -65,7 +79,8 @@ static const GumboVector *children_of(const GumboNode *node)
 
 static bool is_text(const GumboNode *node)
 {
-    return node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_WHITESPACE || node->type == GUMBO_NODE_CDATA;
+    return node->type == GUMBO_NODE_TEXT || node->type == GUMBO_NODE_WHITESPACE ||
+           node->type == GUMBO_NODE_CDATA;
 }
 
 static void take_census(struct frame *frame, const GumboNode *root, struct census *c)
@@ -94,15 +109,17 @@ static void take_census(struct frame *frame, const GumboNode *root, struct censu
 /* ---- text ---- */
 static bool is_dropped(uint32_t cp)
 {
-    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp == 0xAD || (cp >= 0x200B && cp <= 0x200F && cp != 0x200C && cp != 0x200D) ||
+    return cp < 0x20 || (cp >= 0x7F && cp < 0xA0) || cp == 0xAD ||
+           (cp >= 0x200B && cp <= 0x200F && cp != 0x200C && cp != 0x200D) ||
            (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2060 && cp <= 0x2064) || cp == 0xFEFF ||
            (cp >= 0xE000 && cp <= 0xF8FF); /* private use: icon fonts */
 }
 
 static bool is_blank(uint32_t cp)
 {
-    return cp == ' ' || (cp >= '\t' && cp <= '\r') || cp == 0xA0 || cp == 0x1680 || (cp >= 0x2000 && cp <= 0x200A) ||
-           cp == 0x2028 || cp == 0x2029 || cp == 0x202F || cp == 0x205F || cp == 0x3000;
+    return cp == ' ' || (cp >= '\t' && cp <= '\r') || cp == 0xA0 || cp == 0x1680 ||
+           (cp >= 0x2000 && cp <= 0x200A) || cp == 0x2028 || cp == 0x2029 || cp == 0x202F ||
+           cp == 0x205F || cp == 0x3000;
 }
 
 static void put_char(struct walk *w, const char *bytes, size_t len)
@@ -184,14 +201,15 @@ static bool is_word_char(uint32_t cp)
 {
     if (cp < 0x80)
         return (cp >= '0' && cp <= '9') || ((cp | 32) >= 'a' && (cp | 32) <= 'z');
-    return cp >= 0xC0 && !(cp >= 0x2000 && cp < 0x2C00) && !(cp >= 0x3000 && cp < 0x3040) && cp != 0xD7 && cp != 0xF7 &&
-           !(cp >= 0xFF00 && cp < 0xFF10) && !(cp >= 0xFF1A && cp < 0xFF20);
+    return cp >= 0xC0 && !(cp >= 0x2000 && cp < 0x2C00) && !(cp >= 0x3000 && cp < 0x3040) &&
+           cp != 0xD7 && cp != 0xF7 && !(cp >= 0xFF00 && cp < 0xFF10) &&
+           !(cp >= 0xFF1A && cp < 0xFF20);
 }
 
 static bool is_sentence_end(uint32_t cp)
 {
-    return cp == '.' || cp == '!' || cp == '?' || cp == 0x3002 || cp == 0xFF01 || cp == 0xFF1F || cp == 0x2026 ||
-           cp == 0x0964 || cp == 0x061F || cp == 0x06D4;
+    return cp == '.' || cp == '!' || cp == '?' || cp == 0x3002 || cp == 0xFF01 || cp == 0xFF1F ||
+           cp == 0x2026 || cp == 0x0964 || cp == 0x061F || cp == 0x06D4;
 }
 
 static void measure_block(const struct page *p, struct block *b)
@@ -206,20 +224,23 @@ static void measure_block(const struct page *p, struct block *b)
         if (word) {
             b->letters++;
             b->digits += cp >= '0' && cp <= '9';
-            b->upper += (cp >= 'A' && cp <= 'Z') || (cp >= 0xC0 && cp <= 0xDE) || (cp >= 0x410 && cp <= 0x42F);
+            b->upper += (cp >= 'A' && cp <= 'Z') || (cp >= 0xC0 && cp <= 0xDE) ||
+                        (cp >= 0x410 && cp <= 0x42F);
             wide += is_wide_letter(cp);
             b->words += !in_word;
         }
-        /* a stop inside a number or a name ends nothing: only one before a blank, a quote or the end does */
+        /* a stop inside a number or a name ends nothing: only one before a blank, a quote or the
+         * end does */
         if (ended && !word)
             b->ends++;
         ended = is_sentence_end(cp);
         b->ends += ended && cp > 0x2E80 ? 1 : 0;
         b->commas += cp == ',' || cp == 0x3001 || cp == 0xFF0C || cp == 0x060C;
         in_word = word;
-        if (!word && (cp == '"' || cp == ')' || cp == ']' || cp == 0x201D || cp == 0x2019 || cp == 0xBB))
+        if (!word &&
+            (cp == '"' || cp == ')' || cp == ']' || cp == 0x201D || cp == 0x2019 || cp == 0xBB))
             ended = b->sentence;
-        b->sentence = ended || cp == ':' ;
+        b->sentence = ended || cp == ':';
     }
     b->ends += ended;
     b->words += wide / 2; /* two letters make a word where no spaces do */
@@ -231,13 +252,15 @@ static uint8_t tag_of_block(const struct page *p, uint32_t node)
     /* A paragraph inside a list item or a cell is its text: the tag that names the role wins. */
     for (int up = 0; up < 3 && node != NO_NODE; up++, node = p->node[node].parent) {
         uint8_t tag = p->node[node].tag;
-        if (tag != GUMBO_TAG_DIV && tag != GUMBO_TAG_P && tag != GUMBO_TAG_UNKNOWN && tag != GUMBO_TAG_SECTION)
+        if (tag != GUMBO_TAG_DIV && tag != GUMBO_TAG_P && tag != GUMBO_TAG_UNKNOWN &&
+            tag != GUMBO_TAG_SECTION)
             return tag;
         if (tag == GUMBO_TAG_P && up == 0) {
             uint32_t parent = p->node[node].parent;
             uint8_t around = parent == NO_NODE ? GUMBO_TAG_DIV : p->node[parent].tag;
-            bool role = around == GUMBO_TAG_LI || around == GUMBO_TAG_TD || around == GUMBO_TAG_DD ||
-                        around == GUMBO_TAG_BLOCKQUOTE || around == GUMBO_TAG_FIGCAPTION || around == GUMBO_TAG_TH;
+            bool role = around == GUMBO_TAG_LI || around == GUMBO_TAG_TD ||
+                        around == GUMBO_TAG_DD || around == GUMBO_TAG_BLOCKQUOTE ||
+                        around == GUMBO_TAG_FIGCAPTION || around == GUMBO_TAG_TH;
             return role ? around : GUMBO_TAG_P;
         }
     }
@@ -254,8 +277,9 @@ static void end_block(struct walk *w)
 {
     struct page *p = w->page;
     struct block *b = &w->block;
-    while (p->text_len > b->start && (p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\n' ||
-                                      p->text[p->text_len - 1] == '\t'))
+    while (p->text_len > b->start &&
+           (p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\n' ||
+            p->text[p->text_len - 1] == '\t'))
         p->text_len--;
     b->len = p->text_len - b->start;
     if (b->len > 0) {
@@ -291,7 +315,8 @@ static void fill_node(struct walk *w, const GumboNode *from, uint32_t index, uin
     const GumboElement *e = &from->v.element;
     struct node *n = &w->page->node[index];
     const struct node *up = parent == NO_NODE ? NULL : &w->page->node[parent];
-    *n = (struct node){.parent = parent, .tag = (uint8_t)e->tag, .depth = (uint16_t)(up ? up->depth + 1 : 0)};
+    *n = (struct node){
+        .parent = parent, .tag = (uint8_t)e->tag, .depth = (uint16_t)(up ? up->depth + 1 : 0)};
     n->hidden = up && up->hidden;
     n->signature = (uint32_t)e->tag;
     n->cues = cues_of_tag(e->tag);
@@ -320,7 +345,8 @@ static void open_element(struct walk *w, const GumboNode *from)
 {
     const GumboElement *e = &from->v.element;
     enum display display = display_of(e);
-    if (display == DISPLAY_NONE && e->tag == GUMBO_TAG_TITLE && w->page->title.len == 0 && e->children.length > 0) {
+    if (display == DISPLAY_NONE && e->tag == GUMBO_TAG_TITLE && w->page->title.len == 0 &&
+        e->children.length > 0) {
         const GumboNode *text = e->children.data[0];
         if (is_text(text))
             w->page->title = str_of(text->v.text.text);
@@ -339,7 +365,8 @@ static void open_element(struct walk *w, const GumboNode *from)
     }
     if (display >= DISPLAY_BLOCK)
         end_block(w);
-    uint32_t index = w->page->node_count++, parent = w->frame_count ? w->frame[w->frame_count - 1].index : NO_NODE;
+    uint32_t index = w->page->node_count++,
+             parent = w->frame_count ? w->frame[w->frame_count - 1].index : NO_NODE;
     fill_node(w, from, index, parent);
     struct node *n = &w->page->node[index];
     n->inline_ = display < DISPLAY_BLOCK;
@@ -440,9 +467,9 @@ static void sum_subtrees(struct page *p)
     }
 }
 
-struct slot { uint64_t key; uint32_t count; };
+struct counter { uint64_t key; uint32_t count; };
 
-static struct slot *slot_for(struct slot *slots, uint64_t mask, uint64_t key)
+static struct counter *slot_for(struct counter *slots, uint64_t mask, uint64_t key)
 {
     uint64_t at = hash_mix(key) & mask;
     key |= 1; /* 0 marks an empty slot */
@@ -458,13 +485,14 @@ static bool count_twins(struct arena *a, struct page *p)
     while (size < most * 2)
         size *= 2;
     size_t mark = arena_mark(a);
-    struct slot *slots = arena_array_zero(a, struct slot, size);
+    struct counter *slots = arena_array_zero(a, struct counter, size);
     if (!slots)
         return false;
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 1; i < p->node_count; i++) {
             struct node *n = &p->node[i];
-            struct slot *s = slot_for(slots, size - 1, hash_mix((uint64_t)n->parent << 32 | n->signature));
+            struct counter *s = slot_for(slots, size - 1,
+                                      hash_mix((uint64_t)n->parent << 32 | n->signature));
             if (pass == 0)
                 n->rank = s->count++;
             else
@@ -473,7 +501,7 @@ static bool count_twins(struct arena *a, struct page *p)
     memset(slots, 0, size * sizeof *slots);
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 0; i < p->block_count; i++) {
-            struct slot *s = slot_for(slots, size - 1, hash_str(block_text(p, &p->block[i]), 0));
+            struct counter *s = slot_for(slots, size - 1, hash_str(block_text(p, &p->block[i]), 0));
             s->count += pass == 0;
             p->block[i].copies = s->count;
         }

@@ -1,8 +1,9 @@
-/* charset - any page's bytes to valid UTF-8: who is believed about the encoding, and the conversion. */
-/* Order of belief: byte order mark, the bytes themselves when they are UTF-8, the HTTP header, the meta element
- * (WHATWG prescan), a detector, windows-1252. The bytes come before the labels because text in another encoding is
- * almost never valid UTF-8 by accident, while servers with a fixed "charset=ISO-8859-1" in front of UTF-8 pages are
- * common. A label is also dropped when converting by it fails for a tenth of the non-ASCII bytes. */
+/* charset - any bytes to valid UTF-8: who is believed about the encoding, and the conversion. */
+/* Order of belief: byte order mark, the bytes themselves when they are UTF-8, the HTTP header, the
+ * meta element (WHATWG prescan), a detector, windows-1252. The bytes come before the labels because
+ * text in another encoding is almost never valid UTF-8 by accident, while servers with a fixed
+ * "charset=ISO-8859-1" in front of UTF-8 pages are common. A label is also dropped when converting
+ * by it fails for a tenth of the non-ASCII bytes. */
 #include "core/err.h"
 #include "extract/parts.h"
 
@@ -14,17 +15,22 @@ enum {
     PRESCAN_MAX = 1024,        /* bytes, as the standard says */
     DETECT_MAX = 16 << 10,     /* bytes the detector sees */
     LABEL_MAX = 64,            /* bytes of the longest label worth looking up */
-    MULTI_CHANCE_MIN = 4,      /* sequences that a multi-byte label must see before UTF-8 overrules it */
+    MULTI_CHANCE_MIN = 4,      /* sequences with which UTF-8 overrules a multi-byte label */
 };
-enum kind { KIND_UTF8, KIND_UTF16LE, KIND_UTF16BE, KIND_UTF32LE, KIND_UTF32BE, KIND_SINGLE, KIND_MULTI, KIND_NONE };
+enum kind {
+    KIND_UTF8, KIND_UTF16LE, KIND_UTF16BE, KIND_UTF32LE, KIND_UTF32BE, KIND_SINGLE, KIND_MULTI,
+    KIND_NONE,
+};
 struct encoding { const char *name, *iconv_name; enum kind kind; const char *labels; };
 
-/* The label table of the WHATWG Encoding standard, with a few names that detectors print (cp949, uhc, ...). */
+/* The label table of the WHATWG Encoding standard, with a few names that detectors print (cp949,
+ * uhc, ...). */
 static const struct encoding encodings[] = {
-    {"UTF-8", "UTF-8", KIND_UTF8, "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8"},
+    {"UTF-8", "UTF-8", KIND_UTF8,
+     "utf-8 utf8 unicode-1-1-utf-8 unicode11utf8 unicode20utf8 x-unicode20utf8"},
     {"windows-1252", "WINDOWS-1252", KIND_SINGLE,
-     "windows-1252 ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 iso8859-1 iso88591 "
-     "iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii x-cp1252"},
+     "windows-1252 ansi_x3.4-1968 ascii cp1252 cp819 csisolatin1 ibm819 iso-8859-1 iso-ir-100 "
+     "iso8859-1 iso88591 iso_8859-1 iso_8859-1:1987 l1 latin1 us-ascii x-cp1252"},
     {"IBM866", "IBM866", KIND_SINGLE, "866 cp866 csibm866 ibm866"},
     {"ISO-8859-2", "ISO-8859-2", KIND_SINGLE,
      "csisolatin2 iso-8859-2 iso-ir-101 iso8859-2 iso88592 iso_8859-2 iso_8859-2:1987 l2 latin2"},
@@ -33,33 +39,36 @@ static const struct encoding encodings[] = {
     {"ISO-8859-4", "ISO-8859-4", KIND_SINGLE,
      "csisolatin4 iso-8859-4 iso-ir-110 iso8859-4 iso88594 iso_8859-4 iso_8859-4:1988 l4 latin4"},
     {"ISO-8859-5", "ISO-8859-5", KIND_SINGLE,
-     "csisolatincyrillic cyrillic iso-8859-5 iso-ir-144 iso8859-5 iso88595 iso_8859-5 iso_8859-5:1988"},
+     "csisolatincyrillic cyrillic iso-8859-5 iso-ir-144 iso8859-5 iso88595 iso_8859-5 "
+     "iso_8859-5:1988"},
     {"ISO-8859-6", "ISO-8859-6", KIND_SINGLE,
-     "arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6 iso-8859-6-e iso-8859-6-i "
-     "iso-ir-127 iso8859-6 iso88596 iso_8859-6 iso_8859-6:1987"},
+     "arabic asmo-708 csiso88596e csiso88596i csisolatinarabic ecma-114 iso-8859-6 iso-8859-6-e "
+     "iso-8859-6-i iso-ir-127 iso8859-6 iso88596 iso_8859-6 iso_8859-6:1987"},
     {"ISO-8859-7", "ISO-8859-7", KIND_SINGLE,
-     "csisolatingreek ecma-118 elot_928 greek greek8 iso-8859-7 iso-ir-126 iso8859-7 iso88597 iso_8859-7 "
-     "iso_8859-7:1987 sun_eu_greek"},
+     "csisolatingreek ecma-118 elot_928 greek greek8 iso-8859-7 iso-ir-126 iso8859-7 iso88597 "
+     "iso_8859-7 iso_8859-7:1987 sun_eu_greek"},
     {"ISO-8859-8", "ISO-8859-8", KIND_SINGLE,
-     "csiso88598e csisolatinhebrew hebrew iso-8859-8 iso-8859-8-e iso-ir-138 iso8859-8 iso88598 iso_8859-8 "
-     "iso_8859-8:1988 visual"},
+     "csiso88598e csisolatinhebrew hebrew iso-8859-8 iso-8859-8-e iso-ir-138 iso8859-8 iso88598 "
+     "iso_8859-8 iso_8859-8:1988 visual"},
     {"ISO-8859-8-I", "ISO-8859-8", KIND_SINGLE, "csiso88598i iso-8859-8-i logical"},
     {"ISO-8859-10", "ISO-8859-10", KIND_SINGLE,
      "csisolatin6 iso-8859-10 iso-ir-157 iso8859-10 iso885910 l6 latin6"},
     {"ISO-8859-13", "ISO-8859-13", KIND_SINGLE, "iso-8859-13 iso8859-13 iso885913"},
     {"ISO-8859-14", "ISO-8859-14", KIND_SINGLE, "iso-8859-14 iso8859-14 iso885914"},
-    {"ISO-8859-15", "ISO-8859-15", KIND_SINGLE, "csisolatin9 iso-8859-15 iso8859-15 iso885915 iso_8859-15 l9"},
+    {"ISO-8859-15", "ISO-8859-15", KIND_SINGLE,
+     "csisolatin9 iso-8859-15 iso8859-15 iso885915 iso_8859-15 l9"},
     {"ISO-8859-16", "ISO-8859-16", KIND_SINGLE, "iso-8859-16"},
     {"KOI8-R", "KOI8-R", KIND_SINGLE, "cskoi8r koi koi8 koi8-r koi8_r"},
     {"KOI8-U", "KOI8-U", KIND_SINGLE, "koi8-ru koi8-u"},
     {"macintosh", "MACINTOSH", KIND_SINGLE, "csmacintosh mac macintosh x-mac-roman"},
-    {"windows-874", "CP874", KIND_SINGLE, "dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874"},
+    {"windows-874", "CP874", KIND_SINGLE,
+     "dos-874 iso-8859-11 iso8859-11 iso885911 tis-620 windows-874"},
     {"windows-1250", "WINDOWS-1250", KIND_SINGLE, "cp1250 windows-1250 x-cp1250"},
     {"windows-1251", "WINDOWS-1251", KIND_SINGLE, "cp1251 windows-1251 x-cp1251"},
     {"windows-1253", "WINDOWS-1253", KIND_SINGLE, "cp1253 windows-1253 x-cp1253"},
     {"windows-1254", "WINDOWS-1254", KIND_SINGLE,
-     "cp1254 csisolatin5 iso-8859-9 iso-ir-148 iso8859-9 iso88599 iso_8859-9 iso_8859-9:1989 l5 latin5 "
-     "windows-1254 x-cp1254"},
+     "cp1254 csisolatin5 iso-8859-9 iso-ir-148 iso8859-9 iso88599 iso_8859-9 iso_8859-9:1989 l5 "
+     "latin5 windows-1254 x-cp1254"},
     {"windows-1255", "WINDOWS-1255", KIND_SINGLE, "cp1255 windows-1255 x-cp1255"},
     {"windows-1256", "WINDOWS-1256", KIND_SINGLE, "cp1256 windows-1256 x-cp1256"},
     {"windows-1257", "WINDOWS-1257", KIND_SINGLE, "cp1257 windows-1257 x-cp1257"},
@@ -74,13 +83,15 @@ static const struct encoding encodings[] = {
     {"Shift_JIS", "CP932", KIND_MULTI,
      "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis cp932"},
     {"EUC-KR", "UHC", KIND_MULTI,
-     "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 ksc_5601 windows-949 "
-     "uhc cp949"},
+     "cseuckr csksc56011987 euc-kr iso-ir-149 korean ks_c_5601-1987 ks_c_5601-1989 ksc5601 "
+     "ksc_5601 windows-949 uhc cp949"},
     {"UTF-16BE", NULL, KIND_UTF16BE, "unicodefffe utf-16be"},
-    {"UTF-16LE", NULL, KIND_UTF16LE, "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le"},
+    {"UTF-16LE", NULL, KIND_UTF16LE,
+     "csunicode iso-10646-ucs-2 ucs-2 unicode unicodefeff utf-16 utf-16le"},
     {"UTF-32LE", NULL, KIND_UTF32LE, ""},
     {"UTF-32BE", NULL, KIND_UTF32BE, ""},
-    /* The standard turns these into a single U+FFFD against cross-site scripting; a corpus ignores the label. */
+    /* The standard turns these into one U+FFFD, against cross-site scripting; a corpus ignores
+     * the label. */
     {"replacement", NULL, KIND_NONE,
      "csiso2022kr hz-gb-2312 iso-2022-cn iso-2022-cn-ext iso-2022-kr replacement"},
     {"x-user-defined", NULL, KIND_NONE, "x-user-defined"},
@@ -88,7 +99,10 @@ static const struct encoding encodings[] = {
 static const struct encoding *const utf8 = &encodings[0];
 static const struct encoding *const windows_1252 = &encodings[1];
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'; }
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+}
 static char to_lower(char c) { return (char)(c >= 'A' && c <= 'Z' ? c + 32 : c); }
 
 static bool has_word(const char *words, struct str word)
@@ -126,7 +140,8 @@ const char *charset_label(struct str label)
 /* ---- the prescan of the HTML standard, section 13.2.3.2 ---- */
 struct cursor { const char *at, *end; };
 
-/* One attribute, name and value lower-cased into fixed buffers (cut there: nothing longer is of interest). */
+/* One attribute, name and value lower-cased into fixed buffers (cut there: nothing longer is of
+ * interest). */
 struct attribute { char name[LABEL_MAX]; size_t name_len; char value[256]; size_t value_len; };
 
 static void attribute_put(char *to, size_t *len, size_t max, char c)
@@ -183,7 +198,8 @@ static bool next_attribute(struct cursor *c, struct attribute *a)
     return attribute_value(c, a);
 }
 
-/* "text/html; charset=x": the standard's algorithm for extracting an encoding from a meta element. */
+/* "text/html; charset=x": the standard's algorithm for extracting an encoding from a meta element.
+ */
 static struct str charset_of_content(struct str content)
 {
     for (size_t at = 0; at + 7 <= content.len;) {
@@ -217,7 +233,8 @@ static struct str charset_of_content(struct str content)
 static const struct encoding *meta_encoding(struct cursor *c)
 {
     struct attribute a;
-    bool pragma = false, from_content = false, named = false, seen_equiv = false, seen_content = false;
+    bool pragma = false, from_content = false, named = false, seen_equiv = false,
+         seen_content = false;
     const struct encoding *found = NULL;
     while (next_attribute(c, &a)) {
         struct str name = {a.name, a.name_len}, value = {a.value, a.value_len};
@@ -244,7 +261,8 @@ static const struct encoding *meta_encoding(struct cursor *c)
 static bool at_meta(struct cursor c)
 {
     struct str rest = {c.at, (size_t)(c.end - c.at)};
-    return str_starts_nocase(rest, "<meta") && rest.len > 5 && (is_space(rest.ptr[5]) || rest.ptr[5] == '/');
+    return str_starts_nocase(rest, "<meta") && rest.len > 5 &&
+           (is_space(rest.ptr[5]) || rest.ptr[5] == '/');
 }
 
 static void skip_tag(struct cursor *c)
@@ -297,8 +315,8 @@ const char *charset_prescan(struct str raw)
 /* ---- UTF-8 as it is ---- */
 struct facts { uint64_t high, sequences, bad; bool nul, escape; };
 
-/* Length of a valid sequence at s, or minus the bytes of its longest valid start (at least 1): what the
- * standard's decoder replaces by one U+FFFD. */
+/* Length of a valid sequence at s, or minus the bytes of its longest valid start (at least 1): what
+ * the standard's decoder replaces by one U+FFFD. */
 static int utf8_step(const unsigned char *s, const unsigned char *end)
 {
     unsigned low = 0x80, high = 0xBF;
@@ -350,7 +368,11 @@ static struct facts look(struct str raw)
 }
 
 /* ---- conversion: each writes at most 3 bytes a byte into out and returns the length ---- */
-static size_t put_bad(char *out) { memcpy(out, "\xEF\xBF\xBD", 3); return 3; }
+static size_t put_bad(char *out)
+{
+    memcpy(out, "\xEF\xBF\xBD", 3);
+    return 3;
+}
 
 static size_t from_utf8(struct str raw, char *out, uint64_t *replaced)
 {
@@ -413,7 +435,8 @@ static size_t from_wide(struct str raw, enum kind kind, char *out, uint64_t *rep
     return len;
 }
 
-/* One byte at a time through iconv fills a table; undefined bytes 80..9F are C1 controls by the standard. */
+/* One byte at a time through iconv fills a table; undefined bytes 80..9F are C1 controls by the
+ * standard. */
 static bool single_table(const char *iconv_name, char table[256][4], bool bad[256])
 {
     iconv_t cd = iconv_open("UTF-8", iconv_name);
@@ -438,7 +461,8 @@ static bool single_table(const char *iconv_name, char table[256][4], bool bad[25
     return true;
 }
 
-static bool from_single(struct str raw, const char *iconv_name, char *out, size_t *out_len, uint64_t *replaced)
+static bool from_single(struct str raw, const char *iconv_name, char *out, size_t *out_len,
+                        uint64_t *replaced)
 {
     char table[256][4];
     bool bad[256];
@@ -461,16 +485,21 @@ static bool from_single(struct str raw, const char *iconv_name, char *out, size_
     return true;
 }
 
-static bool from_multi(struct str raw, const struct encoding *enc, char *out, size_t *out_len, uint64_t *replaced)
+static bool from_multi(struct str raw, const struct encoding *enc, char *out, size_t *out_len,
+                       uint64_t *replaced)
 {
     iconv_t cd = iconv_open("UTF-8", enc->iconv_name);
     if (cd == (iconv_t)-1)
         return false;
     bool gb = str_is(str_of(enc->iconv_name), "GB18030");
-    union { const char *in; char *iconv; } from = {raw.ptr}; /* iconv's prototype lacks a const */
+    union {
+        const char *in;
+        char *iconv;
+    } from = {raw.ptr}; /* iconv's prototype lacks a const */
     char *to = out;
     size_t in_left = raw.len, out_left = raw.len * 3;
-    while (in_left && iconv(cd, &from.iconv, &in_left, &to, &out_left) == (size_t)-1 && out_left >= 3) {
+    while (in_left && iconv(cd, &from.iconv, &in_left, &to, &out_left) == (size_t)-1 &&
+           out_left >= 3) {
         if (in_left == 0)
             break;
         if (gb && (unsigned char)*from.in == 0x80) {
@@ -491,29 +520,24 @@ static bool from_multi(struct str raw, const struct encoding *enc, char *out, si
 }
 
 /* False when this system's iconv does not know the encoding. */
-static bool convert(struct str raw, const struct encoding *enc, char *out, size_t *len, uint64_t *replaced)
+static bool convert(struct str raw, const struct encoding *enc, char *out, size_t *len,
+                    uint64_t *replaced)
 {
     *replaced = 0;
     switch (enc->kind) {
-    case KIND_UTF8:
-        *len = from_utf8(raw, out, replaced);
-        return true;
-    case KIND_SINGLE:
-        return from_single(raw, enc->iconv_name, out, len, replaced);
-    case KIND_MULTI:
-        return from_multi(raw, enc, out, len, replaced);
-    case KIND_NONE:
-        return false;
-    default:
-        *len = from_wide(raw, enc->kind, out, replaced);
-        return true;
+    case KIND_UTF8: *len = from_utf8(raw, out, replaced); return true;
+    case KIND_SINGLE: return from_single(raw, enc->iconv_name, out, len, replaced);
+    case KIND_MULTI: return from_multi(raw, enc, out, len, replaced);
+    case KIND_NONE: return false;
+    default: *len = from_wide(raw, enc->kind, out, replaced); return true;
     }
 }
 
 /* ---- who is believed ---- */
 static const struct encoding *detect(struct str raw)
 {
-    size_t start = (size_t)(skip_ascii((const unsigned char *)raw.ptr, (const unsigned char *)raw.ptr + raw.len) -
+    size_t start = (size_t)(skip_ascii((const unsigned char *)raw.ptr,
+                                       (const unsigned char *)raw.ptr + raw.len) -
                             (const unsigned char *)raw.ptr);
     struct str part = str_slice(raw, start, start + DETECT_MAX);
     uchardet_t detector = uchardet_new();
@@ -531,10 +555,14 @@ static const struct encoding *detect(struct str raw)
 /* A byte order mark, or the ASCII '<' of a page that starts as wide units without one. */
 static const struct encoding *by_start(struct str raw, size_t *skip)
 {
-    static const struct { const char *bytes; size_t len, skip; enum kind kind; } starts[] = {
-        {"\xEF\xBB\xBF", 3, 3, KIND_UTF8},          {"\x00\x00\xFE\xFF", 4, 4, KIND_UTF32BE},
-        {"\xFF\xFE\x00\x00", 4, 4, KIND_UTF32LE},   {"\xFE\xFF", 2, 2, KIND_UTF16BE},
-        {"\xFF\xFE", 2, 2, KIND_UTF16LE},           {"<\x00\x00\x00", 4, 0, KIND_UTF32LE},
+    static const struct {
+        const char *bytes;
+        size_t len, skip;
+        enum kind kind;
+    } starts[] = {
+        {"\xEF\xBB\xBF", 3, 3, KIND_UTF8},        {"\x00\x00\xFE\xFF", 4, 4, KIND_UTF32BE},
+        {"\xFF\xFE\x00\x00", 4, 4, KIND_UTF32LE}, {"\xFE\xFF", 2, 2, KIND_UTF16BE},
+        {"\xFF\xFE", 2, 2, KIND_UTF16LE},         {"<\x00\x00\x00", 4, 0, KIND_UTF32LE},
         {"\x00\x00\x00<", 4, 0, KIND_UTF32BE},
     };
     for (size_t i = 0; i < COUNT_OF(starts); i++) {
@@ -552,7 +580,10 @@ static const struct encoding *by_start(struct str raw, size_t *skip)
     return NULL;
 }
 
-static bool is_wide(const struct encoding *enc) { return enc->kind >= KIND_UTF16LE && enc->kind <= KIND_UTF32BE; }
+static bool is_wide(const struct encoding *enc)
+{
+    return enc->kind >= KIND_UTF16LE && enc->kind <= KIND_UTF32BE;
+}
 
 static const struct encoding *choose(struct str raw, struct str http, const struct facts *f)
 {
@@ -569,8 +600,10 @@ static const struct encoding *choose(struct str raw, struct str http, const stru
     if (f->high == 0)
         return label && (is_wide(label) || shift_codes) ? label : utf8;
     if (f->bad == 0) {
-        /* A handful of double bytes may be valid UTF-8 by accident; a single-byte text hardly ever is. */
-        bool doubt = label && (is_wide(label) || (label->kind == KIND_MULTI && f->sequences < MULTI_CHANCE_MIN));
+        /* A handful of double bytes may be valid UTF-8 by accident; a single-byte text hardly ever
+         * is. */
+        bool doubt = label && (is_wide(label) ||
+                               (label->kind == KIND_MULTI && f->sequences < MULTI_CHANCE_MIN));
         return doubt ? label : utf8;
     }
     if (label && label->kind != KIND_UTF8)
@@ -590,8 +623,8 @@ static size_t drop_nul(char *text, size_t len)
     return kept;
 }
 
-int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, struct str *text, const char **name,
-                    uint64_t *replaced)
+int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, struct str *text,
+                    const char **name, uint64_t *replaced)
 {
     *replaced = 0;
     *text = (struct str){raw.ptr, 0};

@@ -1,4 +1,4 @@
-/* content - chooses the blocks that are main text, and falls back to the page's own JSON when there is next to none. */
+/* content - chooses the blocks that are main text; a page with little may say more in JSON. */
 #include "core/err.h"
 #include "core/hash.h"
 #include "core/json.h"
@@ -9,7 +9,7 @@
 
 enum {
     COPY_CHARS = 60,     /* a block this long that stood before on the page is not wanted twice */
-    SCANT_CHARS = 250,   /* less main text than this: look whether the page says more in its JSON-LD */
+    SCANT_CHARS = 250,   /* less main text: look whether the page says more in its JSON-LD */
     TITLE_MAX = 512,     /* bytes kept of a title */
     WORK_KEEP = 16 << 20, /* bytes of scratch kept between pages */
 };
@@ -57,9 +57,10 @@ static int by_keep(const void *left, const void *right)
 
 static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
 
-/* Takes the blocks from the likeliest down to where the expected F1 of the choice is highest: with keep as the share of
- * main words, choosing words m of which c are expected right out of all expected e gives 2c / (m + e). A fixed threshold
- * is right for articles but throws half of a listing away, where every block is a guess near one half. */
+/* Takes the blocks from the likeliest down to where the expected F1 of the choice is highest: with
+ * keep as the share of main words, choosing words m of which c are expected right out of all
+ * expected e gives 2c / (m + e). A fixed threshold is right for articles but throws half of a
+ * listing away, where every block is a guess near one half. */
 static bool choose(struct arena *a, const struct page *p, bool *chosen)
 {
     float *keep = arena_array(a, float, p->block_count);
@@ -131,7 +132,8 @@ static struct str longest_body(const struct json *value)
         const struct json *list = i == 0 && value->type == JSON_ARRAY ? value : inner[i];
         if (list && list->type == JSON_OBJECT && body_of(list).len > best.len)
             best = body_of(list);
-        for (const struct json *child = list && list->type == JSON_ARRAY ? list->child : NULL; child; child = child->next)
+        for (const struct json *child = list && list->type == JSON_ARRAY ? list->child : NULL;
+             child; child = child->next)
             if (body_of(child).len > best.len)
                 best = body_of(child);
     }
@@ -145,7 +147,8 @@ static size_t put_plain(char *out, struct str body)
     bool in_tag = false;
     for (size_t i = 0; i < body.len; i++) {
         char c = body.ptr[i];
-        if (c == '<' && i + 1 < body.len && ((body.ptr[i + 1] | 32) >= 'a' || body.ptr[i + 1] == '/'))
+        if (c == '<' && i + 1 < body.len &&
+            ((body.ptr[i + 1] | 32) >= 'a' || body.ptr[i + 1] == '/'))
             in_tag = true;
         if (in_tag) {
             in_tag = c != '>';
@@ -168,7 +171,8 @@ static size_t put_plain(char *out, struct str body)
     return len;
 }
 
-static bool from_json(struct extract_scratch *s, struct arena *a, const struct skeleton_facts *facts, struct extract_out *out)
+static bool from_json(struct extract_scratch *s, struct arena *a,
+                      const struct skeleton_facts *facts, struct extract_out *out)
 {
     struct str best = {0};
     for (uint32_t i = 0; i < facts->json_count; i++) {
@@ -217,8 +221,8 @@ static struct str clean_title(struct arena *a, struct str title)
     return (struct str){arena_push(a, len, 1), len};
 }
 
-static enum extract_verdict read_blocks(struct extract_scratch *s, struct str html, struct skeleton_facts *facts,
-                                        struct page *page)
+static enum extract_verdict read_blocks(struct extract_scratch *s, struct str html,
+                                        struct skeleton_facts *facts, struct page *page)
 {
     struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX};
     struct str small;
@@ -231,8 +235,8 @@ static enum extract_verdict read_blocks(struct extract_scratch *s, struct str ht
     return tree ? page_read(&s->work, tree, page) : verdict;
 }
 
-static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a, const struct page *page,
-                                         struct extract_out *out)
+static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a,
+                                         const struct page *page, struct extract_out *out)
 {
     bool *chosen = arena_array_zero(&s->work, bool, page->block_count + 1);
     if (!chosen)
@@ -252,7 +256,8 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
     return page_print(a, page, chosen, &out->text);
 }
 
-enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8, struct extract_out *out)
+enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8,
+                                  struct extract_out *out)
 {
     struct skeleton_facts facts = {0};
     struct page page = {0};

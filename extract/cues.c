@@ -1,4 +1,4 @@
-/* cues - the vocabulary of class names and of page furniture: words to bits, by one hash look-up each. */
+/* cues - the words of class names and of page furniture: to bits, by one hash look-up each. */
 #include "core/hash.h"
 #include "extract/parts.h"
 
@@ -8,68 +8,108 @@ enum { SLOTS = 2048, WORD_MAX = 24, FURNITURE_WORDS = 40 };
 
 struct vocabulary { enum cue cue; const char *words; };
 static const struct vocabulary vocabularies[] = {
-    {CUE_NAV, "nav navigation navbar navi subnav topnav leftnav sitenav navlist menu submenu menus menubar topmenu mainmenu "
-              "breadcrumb breadcrumbs crumbs crumb sitemap toolbar topbar drawer hamburger megamenu skip"},
-    {CUE_HEADER, "header head masthead pageheader siteheader hd globalheader top banner logo brand"},
-    {CUE_FOOTER, "footer foot colophon ft sitefooter pagefooter globalfooter bottom footnav footers wpfooter contentinfo"},
-    {CUE_SIDE, "sidebar side aside rail sidebars secondary widget widgets complementary rightcol leftcol rightbar leftbar "
-               "sidecolumn tertiary offcanvas wpsidebar infobox"},
-    {CUE_COMMENT, "comment comments commentlist commentary disqus respond reply replies commenter comentarios kommentare "
-                  "discussion livefyre"},
-    {CUE_SHARE, "share sharing social follow facebook twitter linkedin pinterest whatsapp addthis addtoany sharedaddy "
-                "sharebar instagram youtube socials tweet email print"},
-    {CUE_AD, "ad ads advert advertisement advertising adsbygoogle sponsor sponsored sponsors promo promotion promos dfp "
-             "banner outbrain taboola affiliate werbung publicidad adslot adunit"},
-    {CUE_RELATED, "related recommended recommendations recommendation recommend more popular trending similar suggested "
-                  "recent latest readmore upsell crosssell yarpp crp mostread morefrom alsolike viewed upsells recirc"},
-    {CUE_META, "meta byline date time datetime published timestamp posted postmeta info dateline updated modified stats "
-               "views readtime details permalink"},
-    {CUE_CONTENT, "content contents main maincontent contentarea body page primary wrapper container pagecontent center "
-                  "inner contentbody wpb elementor"},
-    {CUE_ARTICLE, "article post entry story blog blogpost posts hentry news articlebody storybody postbody entrycontent "
-                  "postcontent articlecontent singlepost single blogposting newsarticle"},
-    {CUE_FORUM, "thread threads topic topics forum forums message messages bbcode posttext postrow bbp discussions answer "
-                "answers question questions qa answercell postcell reply usertext conversation"},
-    {CUE_PRODUCT, "product products price prices pricing sku specs spec specification specifications buy cart shop "
-                  "pdp woocommerce variant variants offer offers stock availability"},
-    {CUE_LIST, "list listing listings results result search-results grid collection catalog catalogue archive feed loop "
-               "cards tiles directory index gallery rows"},
+    {CUE_NAV,
+     "nav navigation navbar navi subnav topnav leftnav sitenav navlist menu submenu menus "
+     "menubar topmenu mainmenu breadcrumb breadcrumbs crumbs crumb sitemap toolbar topbar "
+     "drawer hamburger megamenu skip"},
+    {CUE_HEADER,
+     "header head masthead pageheader siteheader hd globalheader top banner logo brand"},
+    {CUE_FOOTER,
+     "footer foot colophon ft sitefooter pagefooter globalfooter bottom footnav footers "
+     "wpfooter contentinfo"},
+    {CUE_SIDE,
+     "sidebar side aside rail sidebars secondary widget widgets complementary rightcol leftcol "
+     "rightbar leftbar sidecolumn tertiary offcanvas wpsidebar infobox"},
+    {CUE_COMMENT,
+     "comment comments commentlist commentary disqus respond reply replies commenter "
+     "comentarios kommentare discussion livefyre"},
+    {CUE_SHARE,
+     "share sharing social follow facebook twitter linkedin pinterest whatsapp addthis addtoany "
+     "sharedaddy sharebar instagram youtube socials tweet email print"},
+    {CUE_AD,
+     "ad ads advert advertisement advertising adsbygoogle sponsor sponsored sponsors promo "
+     "promotion promos dfp banner outbrain taboola affiliate werbung publicidad adslot adunit"},
+    {CUE_RELATED,
+     "related recommended recommendations recommendation recommend more popular trending "
+     "similar suggested recent latest readmore upsell crosssell yarpp crp mostread morefrom "
+     "alsolike viewed upsells recirc"},
+    {CUE_META,
+     "meta byline date time datetime published timestamp posted postmeta info dateline updated "
+     "modified stats views readtime details permalink"},
+    {CUE_CONTENT,
+     "content contents main maincontent contentarea body page primary wrapper container "
+     "pagecontent center inner contentbody wpb elementor"},
+    {CUE_ARTICLE,
+     "article post entry story blog blogpost posts hentry news articlebody storybody postbody "
+     "entrycontent postcontent articlecontent singlepost single blogposting newsarticle"},
+    {CUE_FORUM,
+     "thread threads topic topics forum forums message messages bbcode posttext postrow bbp "
+     "discussions answer answers question questions qa answercell postcell reply usertext "
+     "conversation"},
+    {CUE_PRODUCT,
+     "product products price prices pricing sku specs spec specification specifications buy "
+     "cart shop pdp woocommerce variant variants offer offers stock availability"},
+    {CUE_LIST,
+     "list listing listings results result search-results grid collection catalog catalogue "
+     "archive feed loop cards tiles directory index gallery rows"},
     {CUE_ITEM, "item items card tile row cell teaser entry block listitem box col column media"},
-    {CUE_HIDDEN, "hidden hide invisible collapsed collapse srt sr visuallyhidden offscreen screenreader none noprint "
-                 "closed inactive"},
-    {CUE_MODAL, "modal popup cookie cookies consent gdpr overlay dialog lightbox tooltip toast alert notice notification "
-                "onetrust ccpa popover alertdialog dropdown flyout"},
-    {CUE_SEARCH, "search searchform filter filters facet facets sort sorting refine refinement searchbox query"},
-    {CUE_PAGER, "pagination pager paging pagenav pages prev next previous older newer pagenumbers paginate"},
+    {CUE_HIDDEN,
+     "hidden hide invisible collapsed collapse srt sr visuallyhidden offscreen screenreader "
+     "none noprint closed inactive"},
+    {CUE_MODAL,
+     "modal popup cookie cookies consent gdpr overlay dialog lightbox tooltip toast alert "
+     "notice notification onetrust ccpa popover alertdialog dropdown flyout"},
+    {CUE_SEARCH,
+     "search searchform filter filters facet facets sort sorting refine refinement searchbox "
+     "query"},
+    {CUE_PAGER,
+     "pagination pager paging pagenav pages prev next previous older newer pagenumbers paginate"},
     {CUE_BUTTON, "button btn buttons btns link links more action actions"},
-    {CUE_CAPTION, "caption captions figure figcaption credit gallery slider carousel slide slides slideshow image images "
-                  "photo photos picture thumbnail thumb thumbs video player swiper slick"},
-    {CUE_CODE, "code highlight syntax snippet source prettyprint codeblock hljs prism highlighter linenos"},
-    {CUE_DOCS, "docs doc documentation markdown toc api reference guide manual wiki rst sphinx readme mw tableofcontents"},
-    {CUE_REVIEW, "review reviews rating ratings testimonial testimonials faq faqs stars star feedback accordion customer"},
-    {CUE_TITLE, "title headline heading subtitle subheading header lead lede intro excerpt summary deck standfirst name "
-                "subhead abstract"},
-    {CUE_TEXT, "text paragraph richtext description desc prose copy txt rte wysiwyg rich mce editor"},
-    {CUE_AUTHOR, "author authors bio avatar profile user username userinfo member writer contributor vcard signature poster"},
-    {CUE_TAGS, "tag tags category categories cat taxonomy label labels keywords badge badges chip chips topics"},
-    {CUE_CTA, "cta newsletter subscribe subscription signup register login signin optin join contact form donate download "
-              "callout mailchimp paywall leadform hubspot"},
+    {CUE_CAPTION,
+     "caption captions figure figcaption credit gallery slider carousel slide slides slideshow "
+     "image images photo photos picture thumbnail thumb thumbs video player swiper slick"},
+    {CUE_CODE,
+     "code highlight syntax snippet source prettyprint codeblock hljs prism highlighter linenos"},
+    {CUE_DOCS,
+     "docs doc documentation markdown toc api reference guide manual wiki rst sphinx readme mw "
+     "tableofcontents"},
+    {CUE_REVIEW,
+     "review reviews rating ratings testimonial testimonials faq faqs stars star feedback "
+     "accordion customer"},
+    {CUE_TITLE,
+     "title headline heading subtitle subheading header lead lede intro excerpt summary deck "
+     "standfirst name subhead abstract"},
+    {CUE_TEXT,
+     "text paragraph richtext description desc prose copy txt rte wysiwyg rich mce editor"},
+    {CUE_AUTHOR,
+     "author authors bio avatar profile user username userinfo member writer contributor vcard "
+     "signature poster"},
+    {CUE_TAGS,
+     "tag tags category categories cat taxonomy label labels keywords badge badges chip chips "
+     "topics"},
+    {CUE_CTA,
+     "cta newsletter subscribe subscription signup register login signin optin join contact "
+     "form donate download callout mailchimp paywall leadform hubspot"},
     {CUE_LEGAL, "copyright legal disclaimer privacy terms imprint policy copy rights"},
     {CUE_TABS, "tab tabs tabpanel panel accordion toggle expand expandable tabcontent"},
     {CUE_HERO, "hero jumbotron cover splash masthead billboard intro stage"},
 };
 
 static const char furniture[] =
-    "cookie cookies subscribe subscription newsletter copyright reserved privacy terms login signin signup register share tweet "
-    "facebook twitter linkedin pinterest whatsapp instagram youtube reply comment comments advertisement sponsored "
-    "related previous next menu search skip cart checkout wishlist loading javascript browser follow print email download "
-    "read more view see all show less click here continue home contact about sitemap faq help back top posted author "
-    "filed tagged categories tags leave cancel submit required unsubscribe permalink report bookmark "
-    "datenschutz impressum anmelden teilen weiterlesen kommentar kommentare newsletter-anmeldung zurück weiter "
-    "confidentialité partager connexion inscription accueil abonnez suivant précédent commentaires lire suite "
-    "privacidad compartir iniciar sesión inicio suscríbete siguiente anterior comentarios leer contacto buscar "
-    "privacidade partilhar entrar próximo comentários condividi accedi iscriviti cerca delen inloggen zoeken "
-    "войти поиск подписаться комментарии подробнее главная 登录 注册 首页 更多 分享 评论 ログイン 検索 ホーム 로그인 검색";
+    "cookie cookies subscribe subscription newsletter copyright reserved privacy "
+    "terms login signin signup register share tweet facebook twitter linkedin "
+    "pinterest whatsapp instagram youtube reply comment comments advertisement "
+    "sponsored related previous next menu search skip cart checkout wishlist loading "
+    "javascript browser follow print email download read more view see all show less "
+    "click here continue home contact about sitemap faq help back top posted author "
+    "filed tagged categories tags leave cancel submit required unsubscribe permalink "
+    "report bookmark datenschutz impressum anmelden teilen weiterlesen kommentar "
+    "kommentare newsletter-anmeldung zurück weiter confidentialité partager connexion "
+    "inscription accueil abonnez suivant précédent commentaires lire suite privacidad "
+    "compartir iniciar sesión inicio suscríbete siguiente anterior comentarios leer "
+    "contacto buscar privacidade partilhar entrar próximo comentários condividi "
+    "accedi iscriviti cerca delen inloggen zoeken войти поиск подписаться комментарии "
+    "подробнее главная 登录 注册 首页 更多 分享 评论 ログイン 検索 ホーム 로그인 검색";
 
 struct entry { uint64_t key; uint32_t cues; bool furniture; };
 static struct entry table[SLOTS]; /* filled once, then only read */
@@ -131,18 +171,21 @@ uint32_t cues_of(struct str value)
 uint32_t cues_of_tag(GumboTag tag)
 {
     switch (tag) {
-    case GUMBO_TAG_NAV: case GUMBO_TAG_MENU: return 1u << CUE_NAV;
+    case GUMBO_TAG_NAV:
+    case GUMBO_TAG_MENU: return 1u << CUE_NAV;
     case GUMBO_TAG_HEADER: return 1u << CUE_HEADER;
     case GUMBO_TAG_FOOTER: return 1u << CUE_FOOTER;
     case GUMBO_TAG_ASIDE: return 1u << CUE_SIDE;
     case GUMBO_TAG_MAIN: return 1u << CUE_CONTENT;
     case GUMBO_TAG_ARTICLE: return 1u << CUE_ARTICLE;
-    case GUMBO_TAG_FIGURE: case GUMBO_TAG_FIGCAPTION: return 1u << CUE_CAPTION;
+    case GUMBO_TAG_FIGURE:
+    case GUMBO_TAG_FIGCAPTION: return 1u << CUE_CAPTION;
     case GUMBO_TAG_BUTTON: return 1u << CUE_BUTTON;
     case GUMBO_TAG_FORM: return 1u << CUE_CTA;
     case GUMBO_TAG_TIME: return 1u << CUE_META;
     case GUMBO_TAG_PRE: return 1u << CUE_CODE;
-    case GUMBO_TAG_DETAILS: case GUMBO_TAG_SUMMARY: return 1u << CUE_TABS;
+    case GUMBO_TAG_DETAILS:
+    case GUMBO_TAG_SUMMARY: return 1u << CUE_TABS;
     default: return 0;
     }
 }

@@ -3,7 +3,7 @@
 
 #include "core/err.h"
 
-enum { DOOR_MAX = 192 << 20 }; /* addresses for one page in UTF-8: three times the largest page that is read */
+enum { DOOR_MAX = 192 << 20 }; /* addresses for one page in UTF-8: three times the raw bytes */
 
 struct shared {
     int html_bytes, text_bytes, link_density, blocks, depth, replaced;       /* columns */
@@ -13,7 +13,7 @@ struct local { struct extract_scratch *scratch; struct arena door; };
 
 static const struct opt opts[] = {
     OPT_ROW(OPT_INT, struct extract_conf, depth_max, "512", 16, 2048, "elements",
-            "tags nested deeper are left out, their text stays (the parser's time grows with it)", NULL),
+            "tags nested deeper are left out and their text kept: parse time grows with it", NULL),
     OPT_ROW(OPT_SIZE, struct extract_conf, memory_max, "96M", 8 << 20, 4294967296.0, "bytes",
             "a page whose tree needs more is dropped; a worker may use twice this", NULL),
     OPT_ROW(OPT_INT, struct extract_conf, time_max_ms, "10000", 100, 600000, "ms",
@@ -37,8 +37,10 @@ static int open_stage(struct stage *s, struct schema *schema)
     sh->blocks = schema_signal(schema, "extract.blocks", "blocks");
     sh->depth = schema_signal(schema, "extract.depth", "elements");
     sh->replaced = schema_signal(schema, "extract.replaced", "bytes");
-    sh->too_deep = schema_rule(schema, "extract", "extract.too_deep", sh->depth, (double)conf->depth_max, 1);
-    sh->timeout = schema_rule(schema, "extract", "extract.timeout", -1, (double)conf->time_max_ms, 1);
+    sh->too_deep = schema_rule(schema, "extract", "extract.too_deep", sh->depth,
+                               (double)conf->depth_max, 1);
+    sh->timeout = schema_rule(schema, "extract", "extract.timeout", -1, (double)conf->time_max_ms,
+                              1);
     sh->memory = schema_rule(schema, "extract", "extract.memory", -1, (double)conf->memory_max, 1);
     sh->empty = schema_rule(schema, "extract", "extract.empty", sh->text_bytes, 1, -1);
     s->shared = sh;
@@ -70,8 +72,7 @@ static void judge(const struct stage *s, struct doc *d, enum extract_verdict ver
     const struct shared *sh = s->shared;
     const struct extract_conf *conf = s->conf;
     switch (verdict) {
-    case EXTRACT_OK:
-        break;
+    case EXTRACT_OK: break;
     case EXTRACT_TOO_DEEP:
         doc_drop(d, sh->too_deep, d->signal[sh->depth], (double)conf->depth_max);
         break;
@@ -81,9 +82,7 @@ static void judge(const struct stage *s, struct doc *d, enum extract_verdict ver
     case EXTRACT_TIMEOUT:
         doc_drop(d, sh->timeout, (double)conf->time_max_ms, (double)conf->time_max_ms);
         break;
-    case EXTRACT_EMPTY:
-        doc_drop(d, sh->empty, 0, 1);
-        break;
+    case EXTRACT_EMPTY: doc_drop(d, sh->empty, 0, 1); break;
     }
 }
 
@@ -100,7 +99,8 @@ static enum extract_verdict read_text(const struct shared *sh, struct batch *b, 
     return text.len ? EXTRACT_OK : EXTRACT_EMPTY;
 }
 
-static enum extract_verdict read_html(const struct shared *sh, struct local *l, struct batch *b, struct doc *d)
+static enum extract_verdict read_html(const struct shared *sh, struct local *l, struct batch *b,
+                                      struct doc *d)
 {
     struct str utf8;
     const char *name;
@@ -143,7 +143,7 @@ static int run(struct stage *s, void *local, struct batch *b)
 
 const struct stage_type stage_extract = {
     .name = "extract",
-    .help = "Charset to UTF-8, then the main text of HTML pages: menus, footers and other furniture left out.",
+    .help = "To UTF-8, then the main text of HTML pages without menus, footers and the like.",
     .source = "HTML and Encoding standards of the WHATWG",
     .opts = opts,
     .conf_size = sizeof(struct extract_conf),

@@ -4,32 +4,44 @@
 #include "core/arena.h"
 #include "core/pipe.h"
 
-/* The stage `extract`: charset -> skeleton -> Gumbo in a capped arena -> main text. Drops with the rules
- * extract.too_deep, extract.timeout, extract.memory, extract.empty; measures extract.html_bytes,
- * extract.text_bytes, extract.link_density, extract.blocks, extract.depth, extract.replaced (bytes replaced by
- * U+FFFD). Documents of text are only converted. */
+/* The stage `extract`: charset -> skeleton -> Gumbo in a capped arena -> main text. Drops with the
+ * rules extract.too_deep, extract.timeout, extract.memory, extract.empty; measures
+ * extract.html_bytes, extract.text_bytes, extract.link_density, extract.blocks, extract.depth,
+ * extract.replaced (bytes replaced by U+FFFD). Documents of text are only converted. */
 extern const struct stage_type stage_extract;
 
-/* Charset to UTF-8 (extract/charset.c), once, at the door: BOM > HTTP > meta in the first 1024 bytes > valid
- * UTF-8 > detector > windows-1252, labels by the WHATWG table. Output is valid UTF-8 in the arena (or raw itself
- * when it was valid already); *name the encoding used (static), *replaced the bytes that became U+FFFD. */
+/* Charset to UTF-8 (extract/charset.c), once, at the door: BOM > HTTP > meta in the first 1024
+ * bytes > valid UTF-8 > detector > windows-1252, labels by the WHATWG table. Output is valid UTF-8
+ * in the arena (or raw itself when it was valid already); *name the encoding used (static),
+ * *replaced the bytes that became U+FFFD. */
 int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, struct str *text,
                     const char **name, uint64_t *replaced);
 
-/* Removes what Gumbo need not see (script, style, svg, comments, ...) in one linear pass and measures the deepest
- * open-tag nesting; never longer than its input. Correct by the HTML standard's tokenizer states. */
+/* Removes what Gumbo need not see (script, style, svg, comments, ...) in one linear pass and
+ * measures the deepest open-tag nesting; never longer than its input. Correct by the HTML
+ * standard's tokenizer states. */
 int skeleton(struct arena *a, struct str html, struct str *out, uint32_t *depth);
 
 /* Main text of one UTF-8 page. Scratch is per thread; limits make hostile pages a verdict. */
-/* memory_max bounds the parse tree, and as much again may be used for everything else. boilerplate keeps all visible text.
- * Tags nested beyond depth_max are left out and their text kept; with drop_deep such a page is a verdict instead. */
-struct extract_conf { int64_t depth_max; uint64_t memory_max; int64_t time_max_ms; bool boilerplate, drop_deep; };
-enum extract_verdict { EXTRACT_OK, EXTRACT_TOO_DEEP, EXTRACT_MEMORY, EXTRACT_TIMEOUT, EXTRACT_EMPTY };
+/* memory_max bounds the parse tree, and as much again may be used for everything else. boilerplate
+ * keeps all visible text. Tags nested beyond depth_max are left out and their text kept; with
+ * drop_deep such a page is a verdict instead. */
+struct extract_conf {
+    int64_t depth_max;
+    uint64_t memory_max;
+    int64_t time_max_ms;
+    bool boilerplate, drop_deep;
+};
+enum extract_verdict {
+    EXTRACT_OK, EXTRACT_TOO_DEEP, EXTRACT_MEMORY, EXTRACT_TIMEOUT, EXTRACT_EMPTY,
+};
 struct extract_out { struct str text, title; float link_density; uint32_t blocks, depth; };
 struct extract_scratch;
 int extract_scratch_open(struct extract_scratch **out, const struct extract_conf *conf);
 void extract_scratch_close(struct extract_scratch *s);
-/* text and title are pushed on a. Deterministic: the deadline is only a last resort (the caps on bytes, depth
- * and nodes come first), since a verdict that depends on the clock would differ between runs. */
-enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8, struct extract_out *out);
+/* text and title are pushed on a. Deterministic: the deadline is only a last resort (the caps on
+ * bytes, depth and nodes come first), since a verdict that depends on the clock would differ
+ * between runs. */
+enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8,
+                                  struct extract_out *out);
 #endif

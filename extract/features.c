@@ -1,7 +1,8 @@
-/* features - measures each block: its text, its neighbours, its containers, and what the page calls them. */
-/* Counts and ratios only, computed with plain IEEE arithmetic: a logarithm would tell a decision tree nothing new and
- * may differ in its last bit between machines. They rest on the page's language as little as possible: lengths, link shares, punctuation, the
- * place in the tree, repetition, and class-name cues. The order of the columns is part of the model in model.c: a new
+/* features - measures each block: text, neighbours, containers, and the names it stands under. */
+/* Counts and ratios only, computed with plain IEEE arithmetic: a logarithm would tell a decision
+ * tree nothing new and may differ in its last bit between machines. They rest on the page's
+ * language as little as possible: lengths, link shares, punctuation, the place in the tree,
+ * repetition, and class-name cues. The order of the columns is part of the model in model.c: a new
  * column goes to the end of its part, and the model is trained again. */
 #include "core/err.h"
 #include "core/hash.h"
@@ -9,7 +10,10 @@
 
 #include <assert.h>
 
-enum { CONTAINERS = 4, UNITS = 2, AROUND = 2, WINDOW = 5, LONG_CHARS = 80, PATH_MAX_NODES = 64, TITLE_WORDS = 64 };
+enum {
+    CONTAINERS = 4, UNITS = 2, AROUND = 2, WINDOW = 5, LONG_CHARS = 80, PATH_MAX_NODES = 64,
+    TITLE_WORDS = 64,
+};
 
 struct sums { double chars, kept; };
 struct range { uint32_t from, to; };
@@ -18,7 +22,7 @@ struct features {
     const struct page *p;
     uint32_t h1, first_long, last_long, longs, paragraphs, headings, articles;
     float chars, links_share, long_share, block_mean, ends_per_word, repeated_share;
-    uint32_t path[PATH_MAX_NODES], path_len;   /* from the root along the child that holds most of the text */
+    uint32_t path[PATH_MAX_NODES], path_len;   /* from the root along the child with most text */
     uint64_t title[TITLE_WORDS]; uint32_t title_words;
     struct range *range;       /* of each element: the blocks in it */
     const float *keep;         /* the first judgement, and its running sums */
@@ -26,10 +30,14 @@ struct features {
 };
 
 static float ratio(double part, double whole) { return whole > 0 ? (float)(part / whole) : 0.0f; }
-static bool is_long(const struct block *b) { return b->chars >= LONG_CHARS && b->link_chars * 3 < b->chars; }
+static bool is_long(const struct block *b)
+{
+    return b->chars >= LONG_CHARS && b->link_chars * 3 < b->chars;
+}
 static double good_chars(const struct node *n)
 {
-    return n->chars ? (double)n->long_chars * (1.0 - (double)n->link_chars / n->chars) + n->ends : 0;
+    return n->chars ? (double)n->long_chars * (1.0 - (double)n->link_chars / n->chars) + n->ends
+                    : 0;
 }
 
 /* ---- the page as a whole ---- */
@@ -166,11 +174,14 @@ static float *put_cues(float *f, const struct page *p, const struct block *b)
 {
     const struct node *n = &p->node[b->node];
     for (int cue = 0; cue < CUE_COUNT; cue++)
-        *f++ = b->inner_cues >> cue & 1 ? 0.0f : n->near[cue] < NEAR_NONE ? (float)(n->near[cue] + 1) : NEAR_NONE;
+        *f++ = b->inner_cues >> cue & 1   ? 0.0f
+               : n->near[cue] < NEAR_NONE ? (float)(n->near[cue] + 1)
+                                          : NEAR_NONE;
     return f;
 }
 
-static float *put_container(float *f, const struct features *c, const struct node *n, uint32_t levels)
+static float *put_container(float *f, const struct features *c, const struct node *n,
+                            uint32_t levels)
 {
     *f++ = (float)n->chars;
     *f++ = ratio(n->link_chars, n->chars);
@@ -261,9 +272,13 @@ static float *put_place(float *f, const struct features *c, uint32_t index)
     *f++ = ratio(index, p->block_count);
     *f++ = ratio(b->before, c->chars);
     *f++ = (float)p->node[b->node].depth;
-    *f++ = c->h1 == UINT32_MAX ? -1.0f : index < c->h1 ? -(float)(c->h1 - index) : (float)(index - c->h1);
-    *f++ = c->longs == 0 ? 0.0f : index < c->first_long ? -(float)(c->first_long - index) : index > c->last_long
-                                ? (float)(index - c->last_long) : 0.0f;
+    *f++ = c->h1 == UINT32_MAX ? -1.0f
+           : index < c->h1     ? -(float)(c->h1 - index)
+                               : (float)(index - c->h1);
+    *f++ = c->longs == 0           ? 0.0f
+           : index < c->first_long ? -(float)(c->first_long - index)
+           : index > c->last_long  ? (float)(index - c->last_long)
+                                   : 0.0f;
     uint32_t level = 0; /* how far along the path to the densest text the block's own path goes */
     for (uint32_t i = 0; i < c->path_len; i++)
         if (b->node >= c->path[i] && b->node < p->node[c->path[i]].end)
@@ -356,7 +371,8 @@ void features_first(const struct features *c, uint32_t index, float *row)
 }
 
 /* ---- after the first judgement ---- */
-/* Mean of keep over the blocks of a subtree, weighted by their length: prefix sums make each one subtraction. */
+/* Mean of keep over the blocks of a subtree, weighted by their length: prefix sums make each one
+ * subtraction. */
 static float mean_between(const struct sums *sums, uint32_t from, uint32_t to)
 {
     return ratio(sums[to].kept - sums[from].kept, sums[to].chars - sums[from].chars);

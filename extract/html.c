@@ -1,4 +1,4 @@
-/* html - runs Gumbo inside an arena that it cannot leave: out of memory or time ends the parse, not the process. */
+/* html - runs Gumbo inside an arena that it cannot leave: a limit ends the parse only. */
 #include "core/err.h"
 #include "core/log.h"
 #include "extract/parts.h"
@@ -34,7 +34,8 @@ static void *allocate(void *self, size_t size)
     return at;
 }
 
-/* Gumbo frees most of its scratch right after asking for it: the newest allocation can be taken back. */
+/* Gumbo frees most of its scratch right after asking for it: the newest allocation can be taken
+ * back. */
 static void release(void *self, void *ptr)
 {
     struct parse *p = self;
@@ -42,7 +43,8 @@ static void release(void *self, void *ptr)
         arena_reset(p->tree, p->last);
 }
 
-const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_max_ms, enum extract_verdict *verdict)
+const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_max_ms,
+                              enum extract_verdict *verdict)
 {
     arena_reset(tree, 0);
     struct parse *p = arena_array_zero(tree, struct parse, 1);
@@ -59,7 +61,8 @@ const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_
     options.deallocator = release;
     options.userdata = p;
     options.max_errors = 0;
-    if (setjmp(p->out)) { /* p and verdict do not change after setjmp: their values are sound here */
+    /* p and verdict do not change after setjmp: their values are sound on the way back. */
+    if (setjmp(p->out)) {
         *verdict = p->verdict;
         return NULL;
     }

@@ -1,4 +1,4 @@
-/* markup - prints the chosen blocks: a line each, lists with "- ", table rows as "a | b", code as it stands. */
+/* markup - prints chosen blocks: lists with "- ", table rows as "a | b", code as it stands. */
 #include "core/err.h"
 #include "extract/parts.h"
 
@@ -22,7 +22,8 @@ static uint32_t around(const struct page *p, uint32_t node, GumboTag tag, int le
     return NO_NODE;
 }
 
-/* A row of data: at least two cells with text and no cell with more than one block. Layout tables fail this. */
+/* A row of data: at least two cells with text and no cell with more than one block. Layout tables
+ * fail this. */
 static bool is_data_row(const struct page *p, uint32_t row)
 {
     uint32_t filled = 0;
@@ -83,7 +84,8 @@ static void put_block(struct printer *to, const struct block *b, bool data_row, 
         put_folded(to, text, data_row);
 }
 
-enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen, struct str *text)
+enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen,
+                                struct str *text)
 {
     uint64_t room = 1;
     for (uint32_t i = 0; i < p->block_count; i++)
@@ -93,7 +95,8 @@ enum extract_verdict page_print(struct arena *a, const struct page *p, const boo
     to.out = arena_push(a, room, 1);
     if (!to.out)
         return EXTRACT_MEMORY;
-    uint32_t checked = NO_NODE; /* the last row looked at: rows are long, and asked about by every cell */
+    uint32_t checked =
+        NO_NODE; /* the last row looked at: rows are long, and asked about by every cell */
     bool checked_data = false;
     for (uint32_t i = 0; i < p->block_count; i++) {
         if (!chosen[i])

@@ -1,7 +1,8 @@
-/* nesting - keeps the stack of open elements by the implied-close and scope rules of the HTML standard. */
-/* The stack must never be shorter than Gumbo's, or a hostile page could nest deeper there than depth_max. Formatting
- * elements never come here (the skeleton leaves them out), and of <a> at most one is open between two table cells,
- * so Gumbo holds at most twice as many elements. Every search is over at most depth_max names. */
+/* nesting - the stack of open elements, by the implied-close and scope rules of HTML. */
+/* The stack must never be shorter than Gumbo's, or a hostile page could nest deeper there than
+ * depth_max. Formatting elements never come here (the skeleton leaves them out), and of <a> at most
+ * one is open between two table cells, so Gumbo holds at most twice as many elements. Every search
+ * is over at most depth_max names. */
 #include "extract/nesting.h"
 
 #include <assert.h>
@@ -20,24 +21,27 @@ enum { BLOCK = SPECIAL | CLOSES_P };
 
 static const uint8_t traits[GUMBO_TAG_LAST] = {
     [GUMBO_TAG_HTML] = SPECIAL | SCOPE, [GUMBO_TAG_BODY] = SPECIAL, [GUMBO_TAG_HEAD] = SPECIAL,
-    [GUMBO_TAG_ARTICLE] = BLOCK, [GUMBO_TAG_SECTION] = BLOCK, [GUMBO_TAG_NAV] = BLOCK, [GUMBO_TAG_ASIDE] = BLOCK,
-    [GUMBO_TAG_H1] = BLOCK | HEADING, [GUMBO_TAG_H2] = BLOCK | HEADING, [GUMBO_TAG_H3] = BLOCK | HEADING,
-    [GUMBO_TAG_H4] = BLOCK | HEADING, [GUMBO_TAG_H5] = BLOCK | HEADING, [GUMBO_TAG_H6] = BLOCK | HEADING,
-    [GUMBO_TAG_HGROUP] = BLOCK, [GUMBO_TAG_HEADER] = BLOCK, [GUMBO_TAG_FOOTER] = BLOCK,
-    [GUMBO_TAG_ADDRESS] = BLOCK, [GUMBO_TAG_P] = BLOCK, [GUMBO_TAG_HR] = BLOCK, [GUMBO_TAG_PRE] = BLOCK,
+    [GUMBO_TAG_ARTICLE] = BLOCK, [GUMBO_TAG_SECTION] = BLOCK, [GUMBO_TAG_NAV] = BLOCK,
+    [GUMBO_TAG_ASIDE] = BLOCK, [GUMBO_TAG_H1] = BLOCK | HEADING, [GUMBO_TAG_H2] = BLOCK | HEADING,
+    [GUMBO_TAG_H3] = BLOCK | HEADING, [GUMBO_TAG_H4] = BLOCK | HEADING,
+    [GUMBO_TAG_H5] = BLOCK | HEADING, [GUMBO_TAG_H6] = BLOCK | HEADING, [GUMBO_TAG_HGROUP] = BLOCK,
+    [GUMBO_TAG_HEADER] = BLOCK, [GUMBO_TAG_FOOTER] = BLOCK, [GUMBO_TAG_ADDRESS] = BLOCK,
+    [GUMBO_TAG_P] = BLOCK, [GUMBO_TAG_HR] = BLOCK, [GUMBO_TAG_PRE] = BLOCK,
     [GUMBO_TAG_LISTING] = BLOCK, [GUMBO_TAG_XMP] = BLOCK, [GUMBO_TAG_BLOCKQUOTE] = BLOCK,
-    [GUMBO_TAG_OL] = BLOCK | LIST_SCOPE, [GUMBO_TAG_UL] = BLOCK | LIST_SCOPE, [GUMBO_TAG_LI] = BLOCK,
-    [GUMBO_TAG_DL] = BLOCK, [GUMBO_TAG_DT] = BLOCK, [GUMBO_TAG_DD] = BLOCK, [GUMBO_TAG_FIGURE] = BLOCK,
-    [GUMBO_TAG_FIGCAPTION] = BLOCK, [GUMBO_TAG_MAIN] = BLOCK, [GUMBO_TAG_DIV] = BLOCK,
-    [GUMBO_TAG_OBJECT] = SPECIAL | SCOPE, [GUMBO_TAG_APPLET] = SPECIAL | SCOPE,
-    [GUMBO_TAG_MARQUEE] = SPECIAL | SCOPE, [GUMBO_TAG_TABLE] = BLOCK | SCOPE,
-    [GUMBO_TAG_CAPTION] = SPECIAL | SCOPE | TABLE_PART, [GUMBO_TAG_COLGROUP] = SPECIAL | TABLE_PART,
+    [GUMBO_TAG_OL] = BLOCK | LIST_SCOPE, [GUMBO_TAG_UL] = BLOCK | LIST_SCOPE,
+    [GUMBO_TAG_LI] = BLOCK, [GUMBO_TAG_DL] = BLOCK, [GUMBO_TAG_DT] = BLOCK, [GUMBO_TAG_DD] = BLOCK,
+    [GUMBO_TAG_FIGURE] = BLOCK, [GUMBO_TAG_FIGCAPTION] = BLOCK, [GUMBO_TAG_MAIN] = BLOCK,
+    [GUMBO_TAG_DIV] = BLOCK, [GUMBO_TAG_OBJECT] = SPECIAL | SCOPE,
+    [GUMBO_TAG_APPLET] = SPECIAL | SCOPE, [GUMBO_TAG_MARQUEE] = SPECIAL | SCOPE,
+    [GUMBO_TAG_TABLE] = BLOCK | SCOPE, [GUMBO_TAG_CAPTION] = SPECIAL | SCOPE | TABLE_PART,
+    [GUMBO_TAG_COLGROUP] = SPECIAL | TABLE_PART,
     [GUMBO_TAG_TBODY] = SPECIAL | TABLE_PART | SECTION_OF_TABLE,
     [GUMBO_TAG_THEAD] = SPECIAL | TABLE_PART | SECTION_OF_TABLE,
-    [GUMBO_TAG_TFOOT] = SPECIAL | TABLE_PART | SECTION_OF_TABLE, [GUMBO_TAG_TR] = SPECIAL | TABLE_PART,
-    [GUMBO_TAG_TD] = SPECIAL | SCOPE | TABLE_PART, [GUMBO_TAG_TH] = SPECIAL | SCOPE | TABLE_PART,
-    [GUMBO_TAG_FORM] = BLOCK, [GUMBO_TAG_FIELDSET] = BLOCK, [GUMBO_TAG_BUTTON] = SPECIAL,
-    [GUMBO_TAG_DETAILS] = BLOCK, [GUMBO_TAG_SUMMARY] = BLOCK, [GUMBO_TAG_MENU] = BLOCK, [GUMBO_TAG_DIR] = BLOCK,
+    [GUMBO_TAG_TFOOT] = SPECIAL | TABLE_PART | SECTION_OF_TABLE,
+    [GUMBO_TAG_TR] = SPECIAL | TABLE_PART, [GUMBO_TAG_TD] = SPECIAL | SCOPE | TABLE_PART,
+    [GUMBO_TAG_TH] = SPECIAL | SCOPE | TABLE_PART, [GUMBO_TAG_FORM] = BLOCK,
+    [GUMBO_TAG_FIELDSET] = BLOCK, [GUMBO_TAG_BUTTON] = SPECIAL, [GUMBO_TAG_DETAILS] = BLOCK,
+    [GUMBO_TAG_SUMMARY] = BLOCK, [GUMBO_TAG_MENU] = BLOCK, [GUMBO_TAG_DIR] = BLOCK,
     [GUMBO_TAG_CENTER] = BLOCK, [GUMBO_TAG_SELECT] = SPECIAL,
 };
 
@@ -47,7 +51,8 @@ void nesting_init(struct nesting *n, uint32_t depth_max)
     n->count = n->over_count = 0;
     memset(n->named, 0, sizeof n->named);
     memset(n->over, 0, sizeof n->over);
-    n->depth_max = depth_max < NESTING_MAX - NESTING_SPARE ? depth_max : NESTING_MAX - NESTING_SPARE;
+    n->depth_max = depth_max < NESTING_MAX - NESTING_SPARE ? depth_max
+                                                           : NESTING_MAX - NESTING_SPARE;
 }
 
 static void push(struct nesting *n, struct element e)
@@ -102,11 +107,13 @@ static void close_p(struct nesting *n)
 /* li closes li, dd and dt close each other: up to the next list or other container. */
 static void close_item(struct nesting *n, GumboTag tag)
 {
-    if (tag == GUMBO_TAG_LI ? !n->named[GUMBO_TAG_LI] : !n->named[GUMBO_TAG_DD] && !n->named[GUMBO_TAG_DT])
+    if (tag == GUMBO_TAG_LI ? !n->named[GUMBO_TAG_LI]
+                            : !n->named[GUMBO_TAG_DD] && !n->named[GUMBO_TAG_DT])
         return;
     for (int i = (int)n->count - 1; i >= 0; i--) {
         GumboTag open = n->open[i].tag;
-        if (tag == GUMBO_TAG_LI ? open == GUMBO_TAG_LI : open == GUMBO_TAG_DD || open == GUMBO_TAG_DT) {
+        if (tag == GUMBO_TAG_LI ? open == GUMBO_TAG_LI
+                                : open == GUMBO_TAG_DD || open == GUMBO_TAG_DT) {
             pop_to(n, (uint32_t)i);
             return;
         }
@@ -155,9 +162,7 @@ static void close_implied(struct nesting *n, struct element e)
     switch ((GumboTag)e.tag) {
     case GUMBO_TAG_LI:
     case GUMBO_TAG_DD:
-    case GUMBO_TAG_DT:
-        close_item(n, e.tag);
-        break;
+    case GUMBO_TAG_DT: close_item(n, e.tag); break;
     case GUMBO_TAG_OPTION:
     case GUMBO_TAG_OPTGROUP:
     case GUMBO_TAG_RT:
@@ -171,8 +176,7 @@ static void close_implied(struct nesting *n, struct element e)
             pop_to(n, (uint32_t)open);
         break;
     }
-    default:
-        break;
+    default: break;
     }
     if (traits[e.tag] & CLOSES_P)
         close_p(n);

@@ -1,15 +1,48 @@
-/* parts - what the files of extract/ share with one another and with their tests; nobody else includes it. */
+/* parts - what the files of extract/ share with one another and with their tests, nobody else. */
 #ifndef SLUICE_EXTRACT_PARTS_H
 #define SLUICE_EXTRACT_PARTS_H
 #include "extract/extract.h"
+#include "extract/nesting.h"
 
 #include <gumbo.h>
 
 /* ---- charset.c ---- */
-/* Canonical WHATWG name of a label ("latin1" -> "windows-1252"), NULL when the table has none. Static. */
+/* Canonical WHATWG name of a label ("latin1" -> "windows-1252"), NULL when the table has none.
+ * Static. */
 const char *charset_label(struct str label);
-/* The encoding that a meta element in the first 1024 bytes declares, by the WHATWG prescan; NULL when none. */
+/* The encoding that a meta element in the first 1024 bytes declares, by the WHATWG prescan; NULL
+ * when none. */
 const char *charset_prescan(struct str raw);
+
+/* ---- tags.c: the tokenizer's view of a page ---- */
+/* Attributes that anybody asks for. */
+enum attribute_slot {
+    SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_HREF, SLOT_HIDDEN, SLOT_ITEMPROP, SLOT_ITEMTYPE,
+    SLOT_COUNT,
+};
+enum { ATTRIBUTE_MAX = 400 }; /* bytes kept of one value */
+/* quote is 0 when it had none; spaced: white space stood before the name. */
+struct value { const char *ptr; uint32_t len; char quote; bool present, spaced; };
+struct tag {
+    const char *name; uint32_t name_len;
+    struct element element;
+    const char *end;               /* behind '>' */
+    bool closing, self_closing;
+    bool json, shadow;             /* type=application/ld+json; shadowrootmode */
+    struct value slot[SLOT_COUNT];
+    uint8_t order[SLOT_COUNT]; uint32_t order_count; /* the slots present, as they stood */
+};
+/* What stands at a '<'. A declaration is a comment, a doctype, <?...> or </ and no letter. */
+enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
+enum markup markup_at(const char *at, const char *end);
+/* Reads the tag at `at`. False when the page ends inside: then nothing of it counts. */
+bool tag_read(const char *at, const char *end, struct tag *t);
+/* Behind the declaration at `at`. Only foreign content (svg, MathML) has CDATA sections. */
+const char *declaration_end(const char *at, const char *end, bool foreign);
+/* The next "</name" followed by a blank, '/' or '>'; NULL when none comes. */
+const char *raw_end(const char *at, const char *end, const char *name, size_t len);
+/* The end tag of a script whose content starts at `at`, by its own rules; NULL when none comes. */
+const char *script_end(const char *at, const char *end);
 
 /* ---- skeleton.c ---- */
 enum {
@@ -22,24 +55,27 @@ struct skeleton_facts {
     uint32_t depth;               /* deepest nesting in the page as it came */
     uint32_t tags;                /* start tags handed on */
     uint32_t flattened;           /* start tags left out because of a limit; their text stays */
-    struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* bodies of application/ld+json scripts, borrowed */
+    struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* JSON-LD scripts, borrowed */
 };
-/* As skeleton(), with the limits chosen. A tag beyond them becomes a space, its text stays in the page.
- * out is pushed on a. ERR_LIMIT when a is full. */
-int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits, struct str *out,
-                     struct skeleton_facts *facts);
+/* As skeleton(), with the limits chosen. A tag beyond them becomes a space, its text stays in the
+ * page. out is pushed on a. ERR_LIMIT when a is full. */
+int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits,
+                     struct str *out, struct skeleton_facts *facts);
 
 /* ---- html.c ---- */
-/* Parses into tree (reset first). The output lives until tree is reset; gumbo_destroy_output is never called
- * (it recurses over the page's depth). NULL with *verdict EXTRACT_MEMORY or EXTRACT_TIMEOUT at a limit. */
-const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_max_ms, enum extract_verdict *verdict);
+/* Parses into tree (reset first). The output lives until tree is reset; gumbo_destroy_output is
+ * never called (it recurses over the page's depth). NULL with *verdict EXTRACT_MEMORY or
+ * EXTRACT_TIMEOUT at a limit. */
+const GumboOutput *html_parse(struct arena *tree, struct str html, int64_t time_max_ms,
+                              enum extract_verdict *verdict);
 
 /* ---- cues.c: words in class, id, role and itemprop that say what a part of a page is for ---- */
 /* One bit each; X(NAME). A tag name can set them too (nav, footer, article ...). */
 #define CUES(X) \
-    X(NAV) X(HEADER) X(FOOTER) X(SIDE) X(COMMENT) X(SHARE) X(AD) X(RELATED) X(META) X(CONTENT) X(ARTICLE) X(FORUM) \
-    X(PRODUCT) X(LIST) X(ITEM) X(HIDDEN) X(MODAL) X(SEARCH) X(PAGER) X(BUTTON) X(CAPTION) X(CODE) X(DOCS) X(REVIEW) \
-    X(TITLE) X(TEXT) X(AUTHOR) X(TAGS) X(CTA) X(LEGAL) X(TABS) X(HERO)
+    X(NAV) X(HEADER) X(FOOTER) X(SIDE) X(COMMENT) X(SHARE) X(AD) X(RELATED) X(META) X(CONTENT) \
+    X(ARTICLE) X(FORUM) X(PRODUCT) X(LIST) X(ITEM) X(HIDDEN) X(MODAL) X(SEARCH) X(PAGER) \
+    X(BUTTON) X(CAPTION) X(CODE) X(DOCS) X(REVIEW) X(TITLE) X(TEXT) X(AUTHOR) X(TAGS) X(CTA) \
+    X(LEGAL) X(TABS) X(HERO)
 enum cue {
 #define CUE_ENUM(name) CUE_##name,
     CUES(CUE_ENUM)
@@ -49,7 +85,8 @@ enum cue {
 /* The cues of one attribute value: words are cut at punctuation and at camelCase. */
 uint32_t cues_of(struct str value);
 uint32_t cues_of_tag(GumboTag tag);
-/* Boilerplate words of page furniture ("cookie", "subscribe", "copyright" ...) among the first words of text. */
+/* Boilerplate words of page furniture ("cookie", "subscribe", "copyright" ...) among the first
+ * words of text. */
 uint32_t cues_furniture(struct str text);
 
 /* ---- blocks.c: the page as flat arrays ---- */
@@ -60,8 +97,9 @@ struct node {
     uint16_t depth; uint8_t tag; bool hidden, inline_;
     uint32_t cues;
     uint32_t signature;        /* of tag and class: equal siblings are a list */
-    uint32_t twins, rank;      /* siblings with the same signature, and its place among all siblings */
-    uint32_t chars, link_chars, links, words, ends, blocks, long_chars; /* of the subtree; long: blocks >= 80 chars */
+    uint32_t twins, rank;      /* other siblings with this signature, and its place among them */
+    /* sums over the subtree; long_chars: of blocks with at least 80 characters */
+    uint32_t chars, link_chars, links, words, ends, blocks, long_chars;
     uint8_t near[CUE_COUNT];   /* levels up to the nearest element with the cue, itself 0 */
 };
 enum block_flag { BLOCK_PRE = 1, BLOCK_HIDDEN = 2, BLOCK_BREAKS = 4 };
@@ -69,7 +107,8 @@ struct block {
     uint32_t start, len;       /* in page.text */
     uint32_t node;             /* the block element it stands in */
     uint32_t inner_cues;       /* of the inline elements inside it */
-    uint32_t chars, words, letters, upper, digits, commas, ends, links, link_chars, place_chars; /* place: # links */
+    uint32_t chars, words, letters, upper, digits, commas, ends, links, link_chars;
+    uint32_t place_chars;      /* in links to places on the page itself */
     uint32_t furniture;
     uint32_t copies;           /* blocks of the page with the same text */
     uint32_t heading;          /* the last heading before it, UINT32_MAX: none */
@@ -99,7 +138,8 @@ struct features;
 struct features *features_open(struct arena *a, const struct page *p);
 /* Writes FEATURES_FIRST numbers: what can be said of a block before any is judged. */
 void features_first(const struct features *f, uint32_t index, float *row);
-/* Takes the first judgement of every block (borrowed), on which the FEATURES_SECOND numbers of the second step rest. */
+/* Takes the first judgement of every block (borrowed), on which the FEATURES_SECOND numbers of the
+ * second step rest. */
 void features_judged(struct features *f, const float *keep);
 void features_second(const struct features *f, uint32_t index, float *row);
 
@@ -108,5 +148,6 @@ void features_second(const struct features *f, uint32_t index, float *row);
 bool model_judge(struct arena *a, const struct page *p, float *keep);
 
 /* ---- markup.c: the chosen blocks as text ---- */
-enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen, struct str *text);
+enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen,
+                                struct str *text);
 #endif

@@ -1,18 +1,20 @@
 /* skeleton - one linear pass over a page that leaves out what the tree builder need not see. */
-/* Gumbo parses about 30 MB/s and half of a page is script, style, drawings, comments and attributes nobody asks for; this
- * pass runs at memory speed and takes them out, so that the page parses two to three times faster. It follows
- * the tokenizer of the HTML standard: what looks like a tag inside an attribute, a title or a script is none.
+/* Gumbo parses about 30 MB/s and half of a page is script, style, drawings, comments and attributes
+ * nobody asks for; this pass runs at memory speed and takes them out, so that the page parses two
+ * to three times faster. Four things can happen to markup:
  *
- *   dropped with its content   comment, script, style, svg, template, iframe, noscript, textarea, select, annotation
- *   tags dropped, text kept    formatting (b, em, font ...), span without class or id, MathML (in linear form), img and other voids
- *   attributes kept            class, id, role, hidden (also when a style says so), itemprop, itemtype, href (empty, or # for
- *                              a place in the page): cut at ATTRIBUTE_MAX bytes, each once, so that neither the
- *                              number nor the length of attributes can cost anything
- *   flattened                  tags beyond the limits on depth and number: they become a space, their text stays
+ *   left out with its content   comment, script, style, svg, template, iframe, textarea, select,
+ *                               short noscript, annotation of a formula
+ *   tags left out, text kept    formatting (b, em, font ...), img and other voids, span without
+ *                               class or id, MathML (its text in linear form: x^2, a/b)
+ *   kept                        everything else, with class, id, role, itemprop, itemtype, hidden
+ *                               (also when a style says so), href (empty, or # inside the page): each once and cut at ATTRIBUTE_MAX, so that neither number
+ *                               nor length of attributes can cost anything
+ *   flattened                   tags beyond the limits on depth and number: a space stands for them
  *
- * Where it differs from browsers on purpose: an element whose end tag never comes (textarea, title, iframe ...) loses its
- * tag only, not the rest of the page; a short noscript is left out as a browser with scripts would; script and style without end
- * do swallow the rest, which is code. */
+ * It differs from browsers on purpose where an element's end never comes: textarea, title, iframe
+ * and the like lose their tag only, not the rest of the page. A short noscript goes as in a browser
+ * with scripts, a long one is the page. Script and style without end do swallow the rest. */
 #include "core/err.h"
 #include "extract/nesting.h"
 #include "extract/parts.h"
@@ -20,55 +22,49 @@
 #include <assert.h>
 
 enum {
-    ATTRIBUTE_MAX = 400,  /* bytes kept of one value */
     SPANS_MAX = 1024,     /* nested spans whose start tags are remembered */
-    FOREIGN_MAX = 64,     /* nested svg and foreignObject, or MathML elements, that are followed exactly */
+    FOREIGN_MAX = 64,     /* nested svg islands, or MathML elements, that are followed exactly */
     NOSCRIPT_MIN = 1024,  /* bytes; a longer noscript holds content, a shorter one a notice */
     TAIL_MAX = 40,        /* bytes of text in which an entity may be unfinished */
 };
-enum act { ACT_ELEMENT, ACT_INLINE, ACT_SPAN, ACT_LINE, ACT_VOID, ACT_RAW, ACT_SCRIPT, ACT_TITLE, ACT_XMP, ACT_PLAINTEXT,
-           ACT_SELECT, ACT_SVG, ACT_MATH, ACT_TEMPLATE, ACT_BODY };
-enum slot { SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_HREF, SLOT_HIDDEN, SLOT_ITEMPROP, SLOT_ITEMTYPE, SLOT_COUNT };
+enum act {
+    ACT_ELEMENT, ACT_INLINE, ACT_SPAN, ACT_LINE, ACT_VOID, ACT_RAW, ACT_SCRIPT, ACT_TITLE, ACT_XMP,
+    ACT_PLAINTEXT, ACT_SELECT, ACT_SVG, ACT_MATH, ACT_TEMPLATE, ACT_BODY,
+};
 
 static const uint8_t acts[GUMBO_TAG_LAST] = {
     [GUMBO_TAG_HTML] = ACT_INLINE, [GUMBO_TAG_HEAD] = ACT_INLINE, [GUMBO_TAG_BODY] = ACT_BODY,
     [GUMBO_TAG_EM] = ACT_INLINE, [GUMBO_TAG_STRONG] = ACT_INLINE, [GUMBO_TAG_SMALL] = ACT_INLINE,
-    [GUMBO_TAG_S] = ACT_INLINE, [GUMBO_TAG_CITE] = ACT_INLINE, [GUMBO_TAG_Q] = ACT_INLINE, [GUMBO_TAG_DFN] = ACT_INLINE,
-    [GUMBO_TAG_ABBR] = ACT_INLINE, [GUMBO_TAG_ACRONYM] = ACT_INLINE, [GUMBO_TAG_DATA] = ACT_INLINE,
-    [GUMBO_TAG_CODE] = ACT_INLINE, [GUMBO_TAG_VAR] = ACT_INLINE, [GUMBO_TAG_SAMP] = ACT_INLINE,
-    [GUMBO_TAG_KBD] = ACT_INLINE, [GUMBO_TAG_SUB] = ACT_INLINE, [GUMBO_TAG_SUP] = ACT_INLINE, [GUMBO_TAG_I] = ACT_INLINE,
-    [GUMBO_TAG_B] = ACT_INLINE, [GUMBO_TAG_U] = ACT_INLINE, [GUMBO_TAG_MARK] = ACT_INLINE, [GUMBO_TAG_BDI] = ACT_INLINE,
+    [GUMBO_TAG_S] = ACT_INLINE, [GUMBO_TAG_CITE] = ACT_INLINE, [GUMBO_TAG_Q] = ACT_INLINE,
+    [GUMBO_TAG_DFN] = ACT_INLINE, [GUMBO_TAG_ABBR] = ACT_INLINE, [GUMBO_TAG_ACRONYM] = ACT_INLINE,
+    [GUMBO_TAG_DATA] = ACT_INLINE, [GUMBO_TAG_CODE] = ACT_INLINE, [GUMBO_TAG_VAR] = ACT_INLINE,
+    [GUMBO_TAG_SAMP] = ACT_INLINE, [GUMBO_TAG_KBD] = ACT_INLINE, [GUMBO_TAG_SUB] = ACT_INLINE,
+    [GUMBO_TAG_SUP] = ACT_INLINE, [GUMBO_TAG_I] = ACT_INLINE, [GUMBO_TAG_B] = ACT_INLINE,
+    [GUMBO_TAG_U] = ACT_INLINE, [GUMBO_TAG_MARK] = ACT_INLINE, [GUMBO_TAG_BDI] = ACT_INLINE,
     [GUMBO_TAG_BDO] = ACT_INLINE, [GUMBO_TAG_INS] = ACT_INLINE, [GUMBO_TAG_DEL] = ACT_INLINE,
     [GUMBO_TAG_STRIKE] = ACT_INLINE, [GUMBO_TAG_BIG] = ACT_INLINE, [GUMBO_TAG_FONT] = ACT_INLINE,
     [GUMBO_TAG_TT] = ACT_INLINE, [GUMBO_TAG_NOBR] = ACT_INLINE, [GUMBO_TAG_BLINK] = ACT_INLINE,
     [GUMBO_TAG_RUBY] = ACT_INLINE, [GUMBO_TAG_RB] = ACT_INLINE, [GUMBO_TAG_RTC] = ACT_INLINE,
-    [GUMBO_TAG_MENUITEM] = ACT_INLINE, [GUMBO_TAG_FRAMESET] = ACT_INLINE, [GUMBO_TAG_COLGROUP] = ACT_INLINE,
-    [GUMBO_TAG_SPAN] = ACT_SPAN, [GUMBO_TAG_BR] = ACT_LINE, [GUMBO_TAG_HR] = ACT_LINE,
-    [GUMBO_TAG_LINK] = ACT_VOID, [GUMBO_TAG_META] = ACT_VOID, [GUMBO_TAG_BASE] = ACT_VOID,
-    [GUMBO_TAG_BASEFONT] = ACT_VOID, [GUMBO_TAG_BGSOUND] = ACT_VOID, [GUMBO_TAG_IMG] = ACT_VOID,
-    [GUMBO_TAG_IMAGE] = ACT_VOID, [GUMBO_TAG_INPUT] = ACT_VOID, [GUMBO_TAG_SOURCE] = ACT_VOID,
-    [GUMBO_TAG_TRACK] = ACT_VOID, [GUMBO_TAG_EMBED] = ACT_VOID, [GUMBO_TAG_PARAM] = ACT_VOID, [GUMBO_TAG_AREA] = ACT_VOID,
-    [GUMBO_TAG_WBR] = ACT_VOID, [GUMBO_TAG_COL] = ACT_VOID, [GUMBO_TAG_FRAME] = ACT_VOID, [GUMBO_TAG_KEYGEN] = ACT_VOID,
+    [GUMBO_TAG_MENUITEM] = ACT_INLINE, [GUMBO_TAG_FRAMESET] = ACT_INLINE,
+    [GUMBO_TAG_COLGROUP] = ACT_INLINE, [GUMBO_TAG_SPAN] = ACT_SPAN, [GUMBO_TAG_BR] = ACT_LINE,
+    [GUMBO_TAG_HR] = ACT_LINE, [GUMBO_TAG_LINK] = ACT_VOID, [GUMBO_TAG_META] = ACT_VOID,
+    [GUMBO_TAG_BASE] = ACT_VOID, [GUMBO_TAG_BASEFONT] = ACT_VOID, [GUMBO_TAG_BGSOUND] = ACT_VOID,
+    [GUMBO_TAG_IMG] = ACT_VOID, [GUMBO_TAG_IMAGE] = ACT_VOID, [GUMBO_TAG_INPUT] = ACT_VOID,
+    [GUMBO_TAG_SOURCE] = ACT_VOID, [GUMBO_TAG_TRACK] = ACT_VOID, [GUMBO_TAG_EMBED] = ACT_VOID,
+    [GUMBO_TAG_PARAM] = ACT_VOID, [GUMBO_TAG_AREA] = ACT_VOID, [GUMBO_TAG_WBR] = ACT_VOID,
+    [GUMBO_TAG_COL] = ACT_VOID, [GUMBO_TAG_FRAME] = ACT_VOID, [GUMBO_TAG_KEYGEN] = ACT_VOID,
     [GUMBO_TAG_ISINDEX] = ACT_VOID, [GUMBO_TAG_SPACER] = ACT_VOID, [GUMBO_TAG_NEXTID] = ACT_VOID,
     [GUMBO_TAG_STYLE] = ACT_RAW, [GUMBO_TAG_IFRAME] = ACT_RAW, [GUMBO_TAG_NOEMBED] = ACT_RAW,
     [GUMBO_TAG_NOFRAMES] = ACT_RAW, [GUMBO_TAG_NOSCRIPT] = ACT_RAW, [GUMBO_TAG_TEXTAREA] = ACT_RAW,
     [GUMBO_TAG_SCRIPT] = ACT_SCRIPT, [GUMBO_TAG_TITLE] = ACT_TITLE, [GUMBO_TAG_XMP] = ACT_XMP,
-    [GUMBO_TAG_PLAINTEXT] = ACT_PLAINTEXT, [GUMBO_TAG_SELECT] = ACT_SELECT, [GUMBO_TAG_SVG] = ACT_SVG,
-    [GUMBO_TAG_MATH] = ACT_MATH, [GUMBO_TAG_TEMPLATE] = ACT_TEMPLATE,
+    [GUMBO_TAG_PLAINTEXT] = ACT_PLAINTEXT, [GUMBO_TAG_SELECT] = ACT_SELECT,
+    [GUMBO_TAG_SVG] = ACT_SVG, [GUMBO_TAG_MATH] = ACT_MATH, [GUMBO_TAG_TEMPLATE] = ACT_TEMPLATE,
 };
 
-struct value { const char *ptr; uint32_t len; char quote; bool present, spaced; };
-struct tag {
-    const char *name; uint32_t name_len;
-    struct element element;
-    const char *end;               /* behind '>' */
-    bool closing, self_closing, json, shadow;
-    struct value slot[SLOT_COUNT];
-    uint8_t order[SLOT_COUNT]; uint32_t order_count;
-};
 struct skeleton {
     const char *begin, *at, *end;
-    char *out, *out_start, *text_start; /* text_start: where the run of text that ends at out began */
+    char *out, *out_start;
+    char *text_start;              /* where the run of text that ends at out began */
     struct skeleton_limits limits;
     struct skeleton_facts facts;
     struct nesting nesting;
@@ -77,9 +73,11 @@ struct skeleton {
     bool span_kept[SPANS_MAX]; uint32_t span_count;
 };
 
-static bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r'; }
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+}
 static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static bool is_name_end(char c) { return is_space(c) || c == '/' || c == '>'; }
 
 /* ---- writing ---- */
 static void put(struct skeleton *s, const char *bytes, size_t len)
@@ -88,7 +86,10 @@ static void put(struct skeleton *s, const char *bytes, size_t len)
     s->out += len;
 }
 
-static void put_text(struct skeleton *s, const char *from, const char *to) { put(s, from, (size_t)(to - from)); }
+static void put_text(struct skeleton *s, const char *from, const char *to)
+{
+    put(s, from, (size_t)(to - from));
+}
 static void put_markup_end(struct skeleton *s) { s->text_start = s->out; }
 
 static void put_space(struct skeleton *s)
@@ -97,8 +98,10 @@ static void put_space(struct skeleton *s)
         *s->out++ = ' ';
 }
 
-/* Leaving markup out joins the text on both sides. Where that would make a tag or an entity that the page does not have
- * ("&am" + "p;"), an empty comment keeps them apart; all that is ever left out is at least its 3 bytes long. */
+/* Leaving markup out joins the text on both sides. Where that would make a tag or an entity that
+ * the page does not have
+ * ("&am" + "p;"), an empty comment keeps them apart; all that is ever left out is at least its 3
+ * bytes long. */
 static void put_nothing(struct skeleton *s)
 {
     const char *at = s->out;
@@ -116,7 +119,8 @@ static void put_nothing(struct skeleton *s)
 
 static void put_tag(struct skeleton *s, const struct tag *t)
 {
-    static const char *const names[SLOT_COUNT] = {"class", "id", "role", "href", "hidden", "itemprop", "itemtype"};
+    static const char *const names[SLOT_COUNT] = {"class",  "id",       "role",    "href",
+                                                  "hidden", "itemprop", "itemtype"};
     bool open_value = true;
     put(s, t->closing ? "</" : "<", t->closing ? 2 : 1);
     put(s, t->name, t->name_len);
@@ -139,222 +143,6 @@ static void put_tag(struct skeleton *s, const struct tag *t)
     put_markup_end(s);
 }
 
-/* ---- reading a tag ---- */
-static bool name_is(const char *name, size_t len, const char *lower)
-{
-    for (size_t i = 0; i < len; i++)
-        if ((name[i] | 0x20) != lower[i])
-            return false;
-    return true;
-}
-
-static int slot_of(const char *name, size_t len)
-{
-    switch (len) {
-    case 2: return name_is(name, len, "id") ? SLOT_ID : -1;
-    case 4: return name_is(name, len, "role") ? SLOT_ROLE : name_is(name, len, "href") ? SLOT_HREF : -1;
-    case 5: return name_is(name, len, "class") ? SLOT_CLASS : -1;
-    case 6: return name_is(name, len, "hidden") ? SLOT_HIDDEN : -1;
-    case 8: return name_is(name, len, "itemprop") ? SLOT_ITEMPROP : name_is(name, len, "itemtype") ? SLOT_ITEMTYPE : -1;
-    default: return -1;
-    }
-}
-
-/* display:none and visibility:hidden with any blanks. */
-static bool style_hides(const char *style, size_t len)
-{
-    char squeezed[96];
-    size_t used = 0;
-    for (size_t i = 0; i < len && used < sizeof squeezed; i++)
-        if (!is_space(style[i]))
-            squeezed[used++] = style[i] >= 'A' && style[i] <= 'Z' ? (char)(style[i] + 32) : style[i];
-    struct str text = {squeezed, used};
-    return str_find(text, STR("display:none")) != SIZE_MAX || str_find(text, STR("visibility:hidden")) != SIZE_MAX;
-}
-
-static void keep_attribute(struct tag *t, int slot, struct value v)
-{
-    if (t->slot[slot].present)
-        return; /* the first one counts */
-    if (v.len > ATTRIBUTE_MAX)
-        v.len = ATTRIBUTE_MAX;
-    if (slot == SLOT_HREF) /* where a link leads is not asked, only whether it leaves the page */
-        v = (struct value){v.ptr, v.len && *v.ptr == '#' ? 1 : 0, 0, true, v.spaced};
-    v.present = true;
-    t->slot[slot] = v;
-    t->order[t->order_count++] = (uint8_t)slot;
-}
-
-static void attribute(struct tag *t, const char *name, size_t len, struct value v)
-{
-    int slot = slot_of(name, len);
-    if (slot >= 0)
-        keep_attribute(t, slot, v);
-    else if (len == 5 && name_is(name, 5, "style") && v.len >= 12 && style_hides(v.ptr, v.len))
-        keep_attribute(t, SLOT_HIDDEN, (struct value){.spaced = v.spaced});
-    else if (len == 4 && name_is(name, 4, "type"))
-        t->json = str_find((struct str){v.ptr, v.len}, STR("ld+json")) != SIZE_MAX;
-    else if (len == 14 && name_is(name, 14, "shadowrootmode"))
-        t->shadow = true;
-}
-
-/* From behind '=': the value; NULL when the page ends inside. */
-static const char *read_value(const char *at, const char *end, struct value *v)
-{
-    while (at < end && is_space(*at))
-        at++;
-    if (at == end)
-        return NULL;
-    if (*at == '>')
-        return at;
-    if (*at == '"' || *at == '\'') {
-        const char *close = memchr(at + 1, *at, (size_t)(end - at - 1));
-        if (!close)
-            return NULL;
-        v->quote = *at;
-        v->ptr = at + 1;
-        v->len = close - at - 1 > UINT32_MAX ? UINT32_MAX : (uint32_t)(close - at - 1);
-        return close + 1;
-    }
-    v->ptr = at;
-    while (at < end && !is_space(*at) && *at != '>')
-        at++;
-    v->len = at - v->ptr > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - v->ptr);
-    return at < end ? at : NULL;
-}
-
-/* The tag at s->at ('<' or "</" and a letter). False when the page ends inside: then nothing of it counts. */
-static bool read_tag(const struct skeleton *s, struct tag *t)
-{
-    const char *at = s->at + 1, *end = s->end;
-    memset(t, 0, offsetof(struct tag, slot));
-    for (int i = 0; i < SLOT_COUNT; i++)
-        t->slot[i].present = false;
-    t->order_count = 0;
-    t->closing = *at == '/';
-    t->name = at += t->closing;
-    while (at < end && !is_name_end(*at))
-        at++;
-    t->name_len = at - t->name > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - t->name);
-    while (at < end) {
-        struct value v = {.spaced = false};
-        const char *before = at;
-        while (at < end && (is_space(*at) || (*at == '/' && at + 1 < end && at[1] != '>')))
-            at++;
-        v.spaced = at > before;
-        if (at == end)
-            return false;
-        if (*at == '>' || *at == '/') {
-            t->self_closing = *at == '/';
-            t->end = at + 1 + t->self_closing;
-            if (t->end > end)
-                return false;
-            GumboTag tag = gumbo_tagn_enum(t->name, t->name_len);
-            t->element.tag = (uint16_t)tag;
-            for (uint32_t i = 0; tag == GUMBO_TAG_UNKNOWN && i < t->name_len && i < 64; i++)
-                t->element.hash = (t->element.hash ^ (unsigned char)(t->name[i] | 0x20)) * 16777619u;
-            return true;
-        }
-        const char *name = at++;
-        while (at < end && !is_name_end(*at) && *at != '=')
-            at++;
-        size_t name_len = (size_t)(at - name);
-        const char *equal = at;
-        while (equal < end && is_space(*equal))
-            equal++;
-        if (equal < end && *equal == '=' && !(at = read_value(equal + 1, end, &v)))
-            return false;
-        attribute(t, name, name_len, v);
-    }
-    return false;
-}
-
-/* ---- finding ends ---- */
-/* "</name" followed by blank, '/' or '>', from `from` on; NULL when none comes. */
-static const char *find_end_tag(const struct skeleton *s, const char *from, const char *name, size_t len)
-{
-    while (from < s->end) {
-        const char *open = memchr(from, '<', (size_t)(s->end - from));
-        if (!open || (size_t)(s->end - open) < len + 3)
-            return NULL;
-        if (open[1] == '/' && str_starts_nocase((struct str){open + 2, len}, name) && is_name_end(open[2 + len]))
-            return open;
-        from = open + 1;
-    }
-    return NULL;
-}
-
-static bool at_script(const char *at, const char *end)
-{
-    return end - at > 6 && str_starts_nocase((struct str){at, 6}, "script") && is_name_end(at[6]);
-}
-
-/* The end tag of a script: inside <!-- a <script> hides the next </script>. */
-static const char *find_script_end(const char *at, const char *end)
-{
-    enum { PLAIN, ESCAPED, DOUBLE } state = PLAIN;
-    for (; at < end; at++) {
-        if (state == PLAIN && !(at = memchr(at, '<', (size_t)(end - at))))
-            return NULL;
-        struct str rest = {at, (size_t)(end - at)};
-        if (*at == '-' && state != PLAIN && str_starts(rest, "-->")) {
-            state = PLAIN;
-        } else if (*at == '<' && rest.len > 2) {
-            if (state == PLAIN && str_starts(rest, "<!--")) {
-                state = ESCAPED;
-                at++; /* its two dashes may be those of --> */
-            } else if (at[1] == '/' && at_script(at + 2, end)) {
-                if (state != DOUBLE)
-                    return at;
-                state = ESCAPED;
-            } else if (state == ESCAPED && at_script(at + 1, end)) {
-                state = DOUBLE;
-            }
-        }
-    }
-    return NULL;
-}
-
-/* Behind a comment, a doctype or whatever starts with "<!", "<?" or "</" and no letter. */
-static const char *skip_declaration(const char *at, const char *end, bool foreign)
-{
-    struct str rest = {at, (size_t)(end - at)};
-    if (foreign && str_starts(rest, "<![CDATA[")) {
-        size_t close = str_find(rest, STR("]]>"));
-        return close == SIZE_MAX ? end : at + close + 3;
-    }
-    if (!str_starts(rest, "<!--")) {
-        const char *close = memchr(at, '>', rest.len);
-        return close ? close + 1 : end;
-    }
-    if (str_starts(rest, "<!-->"))
-        return at + 5;
-    if (str_starts(rest, "<!--->"))
-        return at + 6;
-    for (const char *dash = at + 4; dash < end; dash++) {
-        dash = memchr(dash, '-', (size_t)(end - dash));
-        if (!dash || end - dash < 3)
-            return end;
-        if (dash[1] == '-' && dash[2] == '>')
-            return dash + 3;
-        if (dash[1] == '-' && dash[2] == '!' && end - dash > 3 && dash[3] == '>')
-            return dash + 4;
-    }
-    return end;
-}
-
-/* What stands at a '<': a tag, a declaration (both sides of the page's end) or plain text. */
-enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
-static enum markup markup_at(const char *at, const char *end)
-{
-    char next = end - at > 1 ? at[1] : 0, after = end - at > 2 ? at[2] : 0;
-    if (is_alpha(next) || (next == '/' && is_alpha(after)))
-        return MARKUP_TAG;
-    if (next == '!' || next == '?' || (next == '/' && end - at > 2))
-        return MARKUP_DECLARATION;
-    return MARKUP_TEXT;
-}
-
 /* Skips to the next tag from s->at on, over text and declarations; false at the end of the page. */
 static bool next_tag(struct skeleton *s, struct tag *t, bool foreign)
 {
@@ -365,8 +153,8 @@ static bool next_tag(struct skeleton *s, struct tag *t, bool foreign)
         enum markup markup = markup_at(open, s->end);
         s->at = open;
         if (markup == MARKUP_TAG)
-            return read_tag(s, t);
-        s->at = markup == MARKUP_TEXT ? open + 1 : skip_declaration(open, s->end, foreign);
+            return tag_read(s->at, s->end, t);
+        s->at = markup == MARKUP_TEXT ? open + 1 : declaration_end(open, s->end, foreign);
     }
     return false;
 }
@@ -376,17 +164,19 @@ static const char *skip_end_tag(struct skeleton *s, const char *close)
 {
     struct tag t;
     s->at = close;
-    return read_tag(s, &t) ? t.end : s->end;
+    return tag_read(s->at, s->end, &t) ? t.end : s->end;
 }
 
-/* Skips the content of a raw-text element; false when its end never comes (then nothing is skipped). */
+/* Skips the content of a raw-text element; false when its end never comes (then nothing is
+ * skipped). */
 static bool skip_raw(struct skeleton *s, const struct tag *t)
 {
     const char *name = gumbo_normalized_tagname(t->element.tag);
     if (s->endless[t->element.tag])
         return false;
-    const char *close = t->element.tag == GUMBO_TAG_SCRIPT ? find_script_end(t->end, s->end)
-                                                           : find_end_tag(s, t->end, name, t->name_len);
+    const char *close = t->element.tag == GUMBO_TAG_SCRIPT
+                            ? script_end(t->end, s->end)
+                            : raw_end(t->end, s->end, name, t->name_len);
     if (!close) {
         s->endless[t->element.tag] = true;
         return false;
@@ -399,17 +189,51 @@ static bool skip_raw(struct skeleton *s, const struct tag *t)
 static bool breaks_out(GumboTag tag)
 {
     switch (tag) {
-    case GUMBO_TAG_B: case GUMBO_TAG_BIG: case GUMBO_TAG_BLOCKQUOTE: case GUMBO_TAG_BODY: case GUMBO_TAG_BR:
-    case GUMBO_TAG_CENTER: case GUMBO_TAG_CODE: case GUMBO_TAG_DD: case GUMBO_TAG_DIV: case GUMBO_TAG_DL:
-    case GUMBO_TAG_DT: case GUMBO_TAG_EM: case GUMBO_TAG_EMBED: case GUMBO_TAG_H1: case GUMBO_TAG_H2: case GUMBO_TAG_H3:
-    case GUMBO_TAG_H4: case GUMBO_TAG_H5: case GUMBO_TAG_H6: case GUMBO_TAG_HEAD: case GUMBO_TAG_HR: case GUMBO_TAG_I:
-    case GUMBO_TAG_IMG: case GUMBO_TAG_LI: case GUMBO_TAG_LISTING: case GUMBO_TAG_MENU: case GUMBO_TAG_META:
-    case GUMBO_TAG_NOBR: case GUMBO_TAG_OL: case GUMBO_TAG_P: case GUMBO_TAG_PRE: case GUMBO_TAG_RUBY: case GUMBO_TAG_S:
-    case GUMBO_TAG_SMALL: case GUMBO_TAG_SPAN: case GUMBO_TAG_STRONG: case GUMBO_TAG_STRIKE: case GUMBO_TAG_SUB:
-    case GUMBO_TAG_SUP: case GUMBO_TAG_TABLE: case GUMBO_TAG_TT: case GUMBO_TAG_U: case GUMBO_TAG_UL: case GUMBO_TAG_VAR:
-        return true;
-    default:
-        return false;
+    case GUMBO_TAG_B:
+    case GUMBO_TAG_BIG:
+    case GUMBO_TAG_BLOCKQUOTE:
+    case GUMBO_TAG_BODY:
+    case GUMBO_TAG_BR:
+    case GUMBO_TAG_CENTER:
+    case GUMBO_TAG_CODE:
+    case GUMBO_TAG_DD:
+    case GUMBO_TAG_DIV:
+    case GUMBO_TAG_DL:
+    case GUMBO_TAG_DT:
+    case GUMBO_TAG_EM:
+    case GUMBO_TAG_EMBED:
+    case GUMBO_TAG_H1:
+    case GUMBO_TAG_H2:
+    case GUMBO_TAG_H3:
+    case GUMBO_TAG_H4:
+    case GUMBO_TAG_H5:
+    case GUMBO_TAG_H6:
+    case GUMBO_TAG_HEAD:
+    case GUMBO_TAG_HR:
+    case GUMBO_TAG_I:
+    case GUMBO_TAG_IMG:
+    case GUMBO_TAG_LI:
+    case GUMBO_TAG_LISTING:
+    case GUMBO_TAG_MENU:
+    case GUMBO_TAG_META:
+    case GUMBO_TAG_NOBR:
+    case GUMBO_TAG_OL:
+    case GUMBO_TAG_P:
+    case GUMBO_TAG_PRE:
+    case GUMBO_TAG_RUBY:
+    case GUMBO_TAG_S:
+    case GUMBO_TAG_SMALL:
+    case GUMBO_TAG_SPAN:
+    case GUMBO_TAG_STRONG:
+    case GUMBO_TAG_STRIKE:
+    case GUMBO_TAG_SUB:
+    case GUMBO_TAG_SUP:
+    case GUMBO_TAG_TABLE:
+    case GUMBO_TAG_TT:
+    case GUMBO_TAG_U:
+    case GUMBO_TAG_UL:
+    case GUMBO_TAG_VAR: return true;
+    default: return false;
     }
 }
 
@@ -419,18 +243,24 @@ static bool ends_outer(const struct skeleton *s, const struct tag *t)
     GumboTag tag = t->element.tag;
     return t->closing && tag != GUMBO_TAG_UNKNOWN && tag != GUMBO_TAG_A && tag != GUMBO_TAG_TITLE &&
            (acts[tag] == ACT_ELEMENT || tag == GUMBO_TAG_BODY || tag == GUMBO_TAG_HTML) &&
-           (nesting_has(&s->nesting, tag) || tag == GUMBO_TAG_BODY || tag == GUMBO_TAG_HTML || tag == GUMBO_TAG_P);
+           (nesting_has(&s->nesting, tag) || tag == GUMBO_TAG_BODY || tag == GUMBO_TAG_HTML ||
+            tag == GUMBO_TAG_P);
 }
 
 /* Elements of svg in which HTML stands again. */
 static bool is_island(const struct tag *t)
 {
-    return t->element.tag == GUMBO_TAG_FOREIGNOBJECT || t->element.tag == GUMBO_TAG_DESC || t->element.tag == GUMBO_TAG_TITLE;
+    return t->element.tag == GUMBO_TAG_FOREIGNOBJECT || t->element.tag == GUMBO_TAG_DESC ||
+           t->element.tag == GUMBO_TAG_TITLE;
 }
 
-static bool is_raw(enum act act) { return act == ACT_RAW || act == ACT_SCRIPT || act == ACT_XMP || act == ACT_TITLE; }
+static bool is_raw(enum act act)
+{
+    return act == ACT_RAW || act == ACT_SCRIPT || act == ACT_XMP || act == ACT_TITLE;
+}
 
-/* Skips an svg whose start tag is behind s->at. stack: 's' svg, 'h' HTML inside it; deeper than the stack only counts. */
+/* Skips an svg whose start tag is behind s->at. stack: 's' svg, 'h' HTML inside it; deeper than the
+ * stack only counts. */
 static void skip_svg(struct skeleton *s)
 {
     char stack[FOREIGN_MAX] = {'s'};
@@ -482,15 +312,18 @@ static void skip_template(struct skeleton *s)
         s->at = s->end;
 }
 
-/* Skips a select up to what closes it; an input or a textarea also does. Never closed: only its tag is left out. */
+/* Skips a select up to what closes it; an input or a textarea also does. Never closed: only its tag
+ * is left out. */
 static void skip_select(struct skeleton *s, const struct tag *start)
 {
     struct tag t;
     s->at = start->end;
     while (!s->endless[GUMBO_TAG_SELECT] && next_tag(s, &t, false)) {
         GumboTag tag = t.element.tag;
-        bool part = tag == GUMBO_TAG_TABLE || tag == GUMBO_TAG_TR || tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH;
-        if (part || (!t.closing && (tag == GUMBO_TAG_INPUT || tag == GUMBO_TAG_TEXTAREA || tag == GUMBO_TAG_KEYGEN)))
+        bool part = tag == GUMBO_TAG_TABLE || tag == GUMBO_TAG_TR || tag == GUMBO_TAG_TD ||
+                    tag == GUMBO_TAG_TH;
+        if (part || (!t.closing && (tag == GUMBO_TAG_INPUT || tag == GUMBO_TAG_TEXTAREA ||
+                                    tag == GUMBO_TAG_KEYGEN)))
             return;
         s->at = t.end;
         if (tag == GUMBO_TAG_SELECT)
@@ -507,22 +340,27 @@ struct math { const char *kind; uint32_t children; };
 
 static const char *math_sign(const struct math *parent)
 {
-    static const struct { const char *kind, *second, *third; } signs[] = {
-        {"mfrac", "/", ""}, {"msup", "^", ""}, {"mover", "^", ""}, {"msub", "_", ""}, {"munder", "_", ""},
-        {"msubsup", "_", "^"}, {"munderover", "_", "^"}, {"mtr", " ", " "}, {"mtable", ";", ";"},
+    static const struct {
+        const char *kind, *second, *third;
+    } signs[] = {
+        {"mfrac", "/", ""},       {"msup", "^", ""},   {"mover", "^", ""},
+        {"msub", "_", ""},        {"munder", "_", ""}, {"msubsup", "_", "^"},
+        {"munderover", "_", "^"}, {"mtr", " ", " "},   {"mtable", ";", ";"},
     };
     for (size_t i = 0; i < COUNT_OF(signs); i++)
         if (parent->kind == signs[i].kind)
-            return parent->children == 2 ? signs[i].second : parent->children > 2 ? signs[i].third : "";
+            return parent->children == 2  ? signs[i].second
+                   : parent->children > 2 ? signs[i].third
+                                          : "";
     return "";
 }
 
 static const char *math_kind(const struct tag *t)
 {
-    static const char *const kinds[] = {"mfrac", "msup", "mover", "msub", "munder", "msubsup", "munderover", "mtr", "mtable",
-                                        "mrow", "mtd"};
+    static const char *const kinds[] = {"mfrac",      "msup", "mover",  "msub", "munder", "msubsup",
+                                        "munderover", "mtr",  "mtable", "mrow", "mtd"};
     for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (strlen(kinds[i]) == t->name_len && name_is(t->name, t->name_len, kinds[i]))
+        if (str_eq_nocase((struct str){t->name, t->name_len}, str_of(kinds[i])))
             return kinds[i];
     return "";
 }
@@ -542,10 +380,12 @@ static void math_tag(struct skeleton *s, const struct tag *t, struct math *stack
         if ((size_t)(s->out - s->out_start) + strlen(sign) <= (size_t)(s->at - s->begin))
             put(s, sign, strlen(sign));
     }
-    bool annotation = t->name_len >= 10 && name_is(t->name, 10, "annotation");
+    bool annotation = str_starts_nocase((struct str){t->name, t->name_len}, "annotation");
     if (annotation && !t->self_closing) {
         const char *name = t->name_len == 14 ? "annotation-xml" : "annotation";
-        const char *close = s->endless[GUMBO_TAG_MATH] ? NULL : find_end_tag(s, t->end, name, strlen(name));
+        const char *close = s->endless[GUMBO_TAG_MATH]
+                                ? NULL
+                                : raw_end(t->end, s->end, name, strlen(name));
         s->endless[GUMBO_TAG_MATH] |= !close;
         if (close)
             s->at = skip_end_tag(s, close);
@@ -558,7 +398,8 @@ static void math_tag(struct skeleton *s, const struct tag *t, struct math *stack
     ++*depth;
 }
 
-/* Copies the text of a formula whose start tag is behind s->at, up to </math> or what breaks out of it. */
+/* Copies the text of a formula whose start tag is behind s->at, up to </math> or what breaks out of
+ * it. */
 static void copy_math(struct skeleton *s)
 {
     struct math stack[FOREIGN_MAX];
@@ -582,8 +423,8 @@ static void copy_math(struct skeleton *s)
         }
         put_nothing(s);
         if (markup == MARKUP_DECLARATION) {
-            s->at = skip_declaration(open, s->end, true);
-        } else if (!read_tag(s, &t)) {
+            s->at = declaration_end(open, s->end, true);
+        } else if (!tag_read(s->at, s->end, &t)) {
             s->at = s->end;
         } else if (t.element.tag == GUMBO_TAG_MATH && t.closing) {
             s->at = t.end;
@@ -618,7 +459,8 @@ static void element_end(struct skeleton *s, const struct tag *t)
 {
     enum nesting_verdict verdict = nesting_end(&s->nesting, t->element);
     s->at = t->end;
-    bool bare_p = verdict == NESTING_IGNORE && t->element.tag == GUMBO_TAG_P; /* makes an empty paragraph */
+    bool bare_p = verdict == NESTING_IGNORE &&
+                  t->element.tag == GUMBO_TAG_P; /* makes an empty paragraph */
     if (verdict == NESTING_KEEP || (bare_p && s->facts.tags < s->limits.tags_max)) {
         s->facts.tags += bare_p;
         put_tag(s, t);
@@ -661,7 +503,8 @@ static void span_tag(struct skeleton *s, struct tag *t)
     put_nothing(s);
 }
 
-/* Copies an element whose content is text to the tokenizer (title, xmp), tags and all; later titles are drawings' or lost. */
+/* Copies an element whose content is text to the tokenizer (title, xmp), tags and all; later titles
+ * are drawings' or lost. */
 static void copy_raw(struct skeleton *s, const struct tag *t, bool wanted)
 {
     const char *content = t->end;
@@ -687,7 +530,8 @@ static void start_script(struct skeleton *s, const struct tag *t)
     if (!skip_raw(s, t)) {
         s->at = s->end;
     } else if (t->json && s->facts.json_count < SKELETON_JSON_MAX) {
-        const char *close = s->at; /* the end tag is found again from behind: its '<' is the last one */
+        const char *close =
+            s->at; /* the end tag is found again from behind: its '<' is the last one */
         while (close > t->end && *close != '<')
             close--;
         s->facts.json[s->facts.json_count++] = (struct str){t->end, (size_t)(close - t->end)};
@@ -727,9 +571,7 @@ static void start_tag(struct skeleton *s, struct tag *t)
         if (!t->self_closing)
             copy_math(s);
         break;
-    case ACT_XMP:
-        copy_raw(s, t, s->facts.tags++ < s->limits.tags_max);
-        break;
+    case ACT_XMP: copy_raw(s, t, s->facts.tags++ < s->limits.tags_max); break;
     case ACT_TITLE:
         copy_raw(s, t, !s->seen_title);
         s->seen_title = true;
@@ -739,10 +581,11 @@ static void start_tag(struct skeleton *s, struct tag *t)
             put_tag(s, t);
         s->seen_body = true;
         break;
-    case ACT_RAW:
-        start_raw(s, t);
+    case ACT_RAW: start_raw(s, t); break;
+    case ACT_SELECT:
+        skip_select(s, t);
+        put_space(s);
         break;
-    case ACT_SELECT: skip_select(s, t); put_space(s); break;
     case ACT_SVG:
         if (!t->self_closing)
             skip_svg(s);
@@ -773,9 +616,10 @@ static void end_tag(struct skeleton *s, struct tag *t)
 static void declaration(struct skeleton *s)
 {
     const char *start = s->at;
-    s->at = skip_declaration(start, s->end, false);
+    s->at = declaration_end(start, s->end, false);
     struct str text = {start, (size_t)(s->at - start)};
-    if (!s->seen_doctype && s->facts.tags == 0 && str_starts_nocase(text, "<!doctype") && s->at[-1] == '>') {
+    if (!s->seen_doctype && s->facts.tags == 0 && str_starts_nocase(text, "<!doctype") &&
+        s->at[-1] == '>') {
         put(s, text.ptr, text.len); /* quirks decide where tables stand */
         put_markup_end(s);
         s->seen_doctype = true;
@@ -798,11 +642,9 @@ static void run(struct skeleton *s)
             put(s, open, 1);
             s->at++;
             break;
-        case MARKUP_DECLARATION:
-            declaration(s);
-            break;
+        case MARKUP_DECLARATION: declaration(s); break;
         case MARKUP_TAG:
-            if (!read_tag(s, &t))
+            if (!tag_read(s->at, s->end, &t))
                 return; /* the page was cut inside a tag */
             if (t.closing)
                 end_tag(s, &t);
@@ -813,8 +655,8 @@ static void run(struct skeleton *s)
     }
 }
 
-int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits, struct str *out,
-                     struct skeleton_facts *facts)
+int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits,
+                     struct str *out, struct skeleton_facts *facts)
 {
     struct skeleton *s = arena_array_zero(a, struct skeleton, 1);
     char *to = s ? arena_push(a, html.len + 1, 1) : NULL;

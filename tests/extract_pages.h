@@ -1,4 +1,5 @@
-/* extract_pages - the annotated web pages of the shared data, one after the other, for tests of extract/. */
+/* extract_pages - the annotated web pages of the shared data, one after the other, for tests of
+ * extract/. */
 #ifndef SLUICE_TESTS_EXTRACT_PAGES_H
 #define SLUICE_TESTS_EXTRACT_PAGES_H
 #include "core/io.h"

@@ -1,4 +1,5 @@
-/* test_extract_gold - main text against annotated pages: the metric of the gold set, by kind of page. */
+/* test_extract_gold - main text against annotated pages: the metric of the gold set, by kind of
+ * page. */
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/unicode.h"
@@ -9,7 +10,8 @@
 
 static const struct extract_conf conf = {512, 96u << 20, 10000, false, false};
 
-/* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the metric. */
+/* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the
+ * metric. */
 struct words { uint64_t *word; size_t count; };
 
 static int by_value(const void *a, const void *b)
@@ -74,8 +76,9 @@ static double cpu_seconds(void)
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* The trees were fitted to these very pages, so this guards against regressions of code; the honest figure on unseen sites
- * comes from tests/bench/extract_train.py (0.84). Trafilatura has 0.791 on the set these pages are from. */
+/* The trees were fitted to these very pages, so this guards against regressions of code; the honest
+ * figure on unseen sites comes from tests/bench/extract_train.py (0.84). Trafilatura has 0.791 on
+ * the set these pages are from. */
 TEST_LIMIT(extract_gold_f1, 120)
 {
     struct pages pages;
@@ -85,7 +88,8 @@ TEST_LIMIT(extract_gold_f1, 120)
     struct kind kinds[16] = {{0}};
     struct str url, html;
     double sum = 0, seconds = 0;
-    uint64_t bytes = 0, lost = 0, shown = 0, with = 0, without = 0, with_found = 0, without_found = 0;
+    uint64_t bytes = 0, lost = 0, shown = 0, with = 0, without = 0, with_found = 0,
+             without_found = 0;
     int count = 0;
     pages_open(&pages);
     gold_open(&gold);
@@ -122,9 +126,11 @@ TEST_LIMIT(extract_gold_f1, 120)
     }
     for (struct kind *k = kinds; k->name; k++)
         printf("    %-14s %4d pages  F1 %.3f\n", k->name, k->pages, k->f1 / k->pages);
-    printf("    all %d pages  F1 %.4f  with %.3f  without %.3f  empty %d  %.0f pages/s  %.1f MB/s\n", count, sum / count,
-           with ? (double)with_found / (double)with : 0, without ? (double)without_found / (double)without : 0, (int)lost,
-           count / seconds, (double)bytes / 1e6 / seconds);
+    printf(
+        "    all %d pages  F1 %.4f  with %.3f  without %.3f  empty %d  %.0f pages/s  %.1f MB/s\n",
+        count, sum / count, with ? (double)with_found / (double)with : 0,
+        without ? (double)without_found / (double)without : 0, (int)lost, count / seconds,
+        (double)bytes / 1e6 / seconds);
     CHECK(shown > 0);
     CHECK_INT(count, 448);
     CHECK(sum / count > 0.85);
@@ -166,7 +172,8 @@ static void put_features(FILE *out, struct arena *a, struct str url, const struc
     }
 }
 
-/* Writes what the trainer needs; every number must be finite, which is what is tested when nothing is written. */
+/* Writes what the trainer needs; every number must be finite, which is what is tested when nothing
+ * is written. */
 TEST_LIMIT(extract_gold_features, 120)
 {
     const char *path = getenv("SLUICE_FEATURES");

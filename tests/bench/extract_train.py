@@ -241,9 +241,7 @@ def split_rows(model):
                 leaves.append(int(np.clip(round(node["leaf_value"] * LEAF_UNIT), -32768, 32767)))
                 return -len(leaves)
             assert node["decision_type"] == "<=" and node["missing_type"] == "None"
-            limit = np.float32(node["threshold"])
-            if float(limit) > node["threshold"]:  # x <= limit must hold for the same floats x
-                limit = np.nextafter(limit, np.float32(-np.inf))
+            limit = np.float32(f"{node['threshold']:.5g}")  # short to print, as good a limit
             at = len(splits)
             splits.append(None)
             left = visit(node["left_child"])
@@ -255,21 +253,30 @@ def split_rows(model):
     return trees
 
 
-def put_rows(out, rows, width):
-    for at in range(0, len(rows), width):
-        out.write("    " + " ".join(row + "," for row in rows[at:at + width]) + "\n")
+def put_rows(out, rows):
+    line = "   "
+    for row in rows:
+        if len(line) + len(row) + 2 > 100:
+            out.write(line + "\n")
+            line = "   "
+        line += " " + row + ","
+    out.write(line + "\n")
+
+
+def number(value):
+    text = f"{float(value):.9g}"
+    return text + ("f" if "." in text or "e" in text else ".0f")
 
 
 def write_forest(out, name, model):
     trees = split_rows(model)
     out.write(f"static const struct split {name}_split[] = {{\n")
-    put_rows(out, [f"{{{f}, {float(limit):.9g}f, {left}, {right}}}".replace(", 0f,", ", 0.0f,")
-                   if any(c in f"{float(limit):.9g}" for c in ".e") else f"{{{f}, {float(limit):.9g}.0f, {left}, {right}}}"
-                   for splits, _ in trees for f, limit, left, right in splits], 4)
+    put_rows(out, [f"{{{f}, {number(limit)}, {left}, {right}}}"
+                   for splits, _ in trees for f, limit, left, right in splits])
     out.write(f"}};\nstatic const int16_t {name}_leaf[] = {{\n")
-    put_rows(out, [str(leaf) for _, leaves in trees for leaf in leaves], 14)
+    put_rows(out, [str(leaf) for _, leaves in trees for leaf in leaves])
     out.write(f"}};\nstatic const uint8_t {name}_splits[] = {{\n")
-    put_rows(out, [str(len(splits)) for splits, _ in trees], 24)
+    put_rows(out, [str(len(splits)) for splits, _ in trees])
     out.write("};\n")
 
 

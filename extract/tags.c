@@ -1,0 +1,229 @@
+/* tags - reads tags, comments and raw text as the tokenizer of the HTML standard does. */
+#include "extract/parts.h"
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+}
+
+static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+static bool is_name_end(char c) { return is_space(c) || c == '/' || c == '>'; }
+
+/* ---- reading a tag ---- */
+static bool name_is(const char *name, size_t len, const char *lower)
+{
+    for (size_t i = 0; i < len; i++)
+        if ((name[i] | 0x20) != lower[i])
+            return false;
+    return true;
+}
+
+static int slot_of(const char *name, size_t len)
+{
+    switch (len) {
+    case 2: return name_is(name, len, "id") ? SLOT_ID : -1;
+    case 4:
+        return name_is(name, len, "role") ? SLOT_ROLE : name_is(name, len, "href") ? SLOT_HREF : -1;
+    case 5: return name_is(name, len, "class") ? SLOT_CLASS : -1;
+    case 6: return name_is(name, len, "hidden") ? SLOT_HIDDEN : -1;
+    case 8:
+        return name_is(name, len, "itemprop")   ? SLOT_ITEMPROP
+               : name_is(name, len, "itemtype") ? SLOT_ITEMTYPE
+                                                : -1;
+    default: return -1;
+    }
+}
+
+/* display:none and visibility:hidden with any blanks. */
+static bool style_hides(const char *style, size_t len)
+{
+    char squeezed[96];
+    size_t used = 0;
+    for (size_t i = 0; i < len && used < sizeof squeezed; i++)
+        if (!is_space(style[i]))
+            squeezed[used++] = style[i] >= 'A' && style[i] <= 'Z' ? (char)(style[i] + 32)
+                                                                  : style[i];
+    struct str text = {squeezed, used};
+    return str_find(text, STR("display:none")) != SIZE_MAX ||
+           str_find(text, STR("visibility:hidden")) != SIZE_MAX;
+}
+
+static void keep_attribute(struct tag *t, int slot, struct value v)
+{
+    if (t->slot[slot].present)
+        return; /* the first one counts */
+    if (v.len > ATTRIBUTE_MAX)
+        v.len = ATTRIBUTE_MAX;
+    if (slot == SLOT_HREF) /* where a link leads is not asked, only whether it leaves the page */
+        v = (struct value){v.ptr, v.len && *v.ptr == '#' ? 1 : 0, 0, true, v.spaced};
+    v.present = true;
+    t->slot[slot] = v;
+    t->order[t->order_count++] = (uint8_t)slot;
+}
+
+static void attribute(struct tag *t, const char *name, size_t len, struct value v)
+{
+    int slot = slot_of(name, len);
+    if (slot >= 0)
+        keep_attribute(t, slot, v);
+    else if (len == 5 && name_is(name, 5, "style") && v.len >= 12 && style_hides(v.ptr, v.len))
+        keep_attribute(t, SLOT_HIDDEN, (struct value){.spaced = v.spaced});
+    else if (len == 4 && name_is(name, 4, "type"))
+        t->json = str_find((struct str){v.ptr, v.len}, STR("ld+json")) != SIZE_MAX;
+    else if (len == 14 && name_is(name, 14, "shadowrootmode"))
+        t->shadow = true;
+}
+
+/* From behind '=': the value; NULL when the page ends inside. */
+static const char *read_value(const char *at, const char *end, struct value *v)
+{
+    while (at < end && is_space(*at))
+        at++;
+    if (at == end)
+        return NULL;
+    if (*at == '>')
+        return at;
+    if (*at == '"' || *at == '\'') {
+        const char *close = memchr(at + 1, *at, (size_t)(end - at - 1));
+        if (!close)
+            return NULL;
+        v->quote = *at;
+        v->ptr = at + 1;
+        v->len = close - at - 1 > UINT32_MAX ? UINT32_MAX : (uint32_t)(close - at - 1);
+        return close + 1;
+    }
+    v->ptr = at;
+    while (at < end && !is_space(*at) && *at != '>')
+        at++;
+    v->len = at - v->ptr > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - v->ptr);
+    return at < end ? at : NULL;
+}
+
+bool tag_read(const char *at, const char *end, struct tag *t)
+{
+    at++;
+    memset(t, 0, offsetof(struct tag, slot));
+    for (int i = 0; i < SLOT_COUNT; i++)
+        t->slot[i].present = false;
+    t->order_count = 0;
+    t->closing = *at == '/';
+    t->name = at += t->closing;
+    while (at < end && !is_name_end(*at))
+        at++;
+    t->name_len = at - t->name > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - t->name);
+    while (at < end) {
+        struct value v = {.spaced = false};
+        const char *before = at;
+        while (at < end && (is_space(*at) || (*at == '/' && at + 1 < end && at[1] != '>')))
+            at++;
+        v.spaced = at > before;
+        if (at == end)
+            return false;
+        if (*at == '>' || *at == '/') {
+            t->self_closing = *at == '/';
+            t->end = at + 1 + t->self_closing;
+            if (t->end > end)
+                return false;
+            GumboTag tag = gumbo_tagn_enum(t->name, t->name_len);
+            t->element.tag = (uint16_t)tag;
+            for (uint32_t i = 0; tag == GUMBO_TAG_UNKNOWN && i < t->name_len && i < 64; i++)
+                t->element.hash = (t->element.hash ^ (unsigned char)(t->name[i] | 0x20)) *
+                                  16777619u;
+            return true;
+        }
+        const char *name = at++;
+        while (at < end && !is_name_end(*at) && *at != '=')
+            at++;
+        size_t name_len = (size_t)(at - name);
+        const char *equal = at;
+        while (equal < end && is_space(*equal))
+            equal++;
+        if (equal < end && *equal == '=' && !(at = read_value(equal + 1, end, &v)))
+            return false;
+        attribute(t, name, name_len, v);
+    }
+    return false;
+}
+
+/* ---- finding ends ---- */
+const char *raw_end(const char *at, const char *end, const char *name, size_t len)
+{
+    while (at < end) {
+        const char *open = memchr(at, '<', (size_t)(end - at));
+        if (!open || (size_t)(end - open) < len + 3)
+            return NULL;
+        if (open[1] == '/' && str_starts_nocase((struct str){open + 2, len}, name) &&
+            is_name_end(open[2 + len]))
+            return open;
+        at = open + 1;
+    }
+    return NULL;
+}
+
+static bool at_script(const char *at, const char *end)
+{
+    return end - at > 6 && str_starts_nocase((struct str){at, 6}, "script") && is_name_end(at[6]);
+}
+
+/* Inside <!-- a <script> hides the next </script>. */
+const char *script_end(const char *at, const char *end)
+{
+    enum { PLAIN, ESCAPED, DOUBLE } state = PLAIN;
+    for (; at < end; at++) {
+        if (state == PLAIN && !(at = memchr(at, '<', (size_t)(end - at))))
+            return NULL;
+        struct str rest = {at, (size_t)(end - at)};
+        if (*at == '-' && state != PLAIN && str_starts(rest, "-->")) {
+            state = PLAIN;
+        } else if (*at == '<' && rest.len > 2) {
+            if (state == PLAIN && str_starts(rest, "<!--")) {
+                state = ESCAPED;
+                at++; /* its two dashes may be those of --> */
+            } else if (at[1] == '/' && at_script(at + 2, end)) {
+                if (state != DOUBLE)
+                    return at;
+                state = ESCAPED;
+            } else if (state == ESCAPED && at_script(at + 1, end)) {
+                state = DOUBLE;
+            }
+        }
+    }
+    return NULL;
+}
+
+const char *declaration_end(const char *at, const char *end, bool foreign)
+{
+    struct str rest = {at, (size_t)(end - at)};
+    if (foreign && str_starts(rest, "<![CDATA[")) {
+        size_t close = str_find(rest, STR("]]>"));
+        return close == SIZE_MAX ? end : at + close + 3;
+    }
+    if (!str_starts(rest, "<!--")) {
+        const char *close = memchr(at, '>', rest.len);
+        return close ? close + 1 : end;
+    }
+    if (str_starts(rest, "<!-->"))
+        return at + 5;
+    if (str_starts(rest, "<!--->"))
+        return at + 6;
+    for (const char *dash = at + 4; dash < end; dash++) {
+        dash = memchr(dash, '-', (size_t)(end - dash));
+        if (!dash || end - dash < 3)
+            return end;
+        if (dash[1] == '-' && dash[2] == '>')
+            return dash + 3;
+        if (dash[1] == '-' && dash[2] == '!' && end - dash > 3 && dash[3] == '>')
+            return dash + 4;
+    }
+    return end;
+}
+
+enum markup markup_at(const char *at, const char *end)
+{
+    char next = end - at > 1 ? at[1] : 0, after = end - at > 2 ? at[2] : 0;
+    if (is_alpha(next) || (next == '/' && is_alpha(after)))
+        return MARKUP_TAG;
+    if (next == '!' || next == '?' || (next == '/' && end - at > 2))
+        return MARKUP_DECLARATION;
+    return MARKUP_TEXT;
+}
