@@ -75,7 +75,7 @@ TEST(filter_stage_only_live_documents)
     filter_run_close(&r);
 }
 
-/* Judges see signals alone, and a value exactly at the threshold stays, though 0.1 and 0.3 are no floats. */
+/* Judges see signals alone; a value exactly at the threshold stays, though 0.1 is no float. */
 TEST(filter_judge_at_the_threshold)
 {
     for (int i = 0; filters[i]; i++) {
@@ -229,7 +229,7 @@ TEST(filter_line_shares_at_the_threshold)
     buf_free(&text);
 }
 
-/* The same text with CRLF, with blank lines and with trailing blanks is the same text for rules on lines. */
+/* With CRLF, with trailing blanks, with a last line break: the same text for rules on lines. */
 TEST(filter_line_ends_do_not_matter)
 {
     static const char *const names[] = {"gopher_quality", "gopher_repetition", "fineweb", "length"};
@@ -396,7 +396,6 @@ TEST(filter_hostile_texts)
     for (size_t i = 0; i < COUNT_OF(units); i++) {
         char *text = repeat(units[i], 300000);
         check_sane(str_of(text));
-        free(text);
     }
 }
 

@@ -55,7 +55,7 @@ static void slow_lines(struct str text, struct pieces *out)
     }
 }
 
-/* Paragraphs keep their inner line breaks; white space at the ends of inner lines is not in these texts. */
+/* Paragraphs keep their inner line breaks; no text here has blanks at the ends of inner lines. */
 static void slow_paragraphs(struct str text, struct pieces *out)
 {
     struct str rest = text, open = {0};
@@ -247,7 +247,7 @@ TEST(filter_twin_fineweb)
     filter_run_close(&r);
 }
 
-/* A document among others in a batch, after others in the same scratch, measures as it does alone. */
+/* A document in a batch, after others in the same scratch, measures as it does alone. */
 TEST(filter_twin_batch_equals_alone)
 {
     enum { DOCS = 60 };

@@ -91,7 +91,6 @@ TEST(filter_url_shape)
               "url.soft_words");
     CHECK_STR(str_of(rule_of(&r, "http://example.com/poker/poker/POKER", "example.com")), "");
     CHECK_STR(str_of(rule_of(&r, "http://essex.com/middlesex/xxxiv", "essex.com")), "");
-    free(path);
     filter_run_close(&r);
 }
 
