@@ -102,8 +102,20 @@ static char *copy_repaired(char *to, struct str s)
     return to;
 }
 
+/* The first quote, backslash or control character, eight bytes at a time: x - 0x01.. & ~x has a
+ * high bit exactly when some byte of x is 0, v - 0x20.. & ~v when some byte of v is below 0x20. */
 static const char *plain_end(const char *at, const char *end)
 {
+    const uint64_t ones = 0x0101010101010101u, highs = ones * 0x80;
+    for (; end - at >= 8; at += 8) {
+        uint64_t eight;
+        memcpy(&eight, at, 8);
+        uint64_t quote = eight ^ ones * '"', back = eight ^ ones * '\\';
+        uint64_t hit = ((quote - ones) & ~quote) | ((back - ones) & ~back) |
+                       ((eight - ones * 0x20) & ~eight);
+        if (hit & highs)
+            break;
+    }
     while (at < end && *at != '"' && *at != '\\' && (unsigned char)*at >= 0x20)
         at++;
     return at;
