@@ -15,7 +15,8 @@ extern "C" {
 #define UNUSED(x) ((void)(x))
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Borrowed bytes: not NUL-terminated, never freed through this struct. ptr may be NULL when len is 0. */
+/* Borrowed bytes: not NUL-terminated, never freed through this struct. ptr may be NULL when len is
+ * 0. */
 struct str { const char *ptr; size_t len; };
 
 /* Bytes [start, start + len) of a document's text. */

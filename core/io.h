@@ -1,5 +1,5 @@
-/* io - files in and out: streams that decompress, files that appear whole or not at all, manifests.
- * */
+/* io - files in and out: streams that decompress, files that appear whole or not at all,
+ * manifests. */
 #ifndef SLUICE_CORE_IO_H
 #define SLUICE_CORE_IO_H
 #include "core/arena.h"
@@ -39,8 +39,8 @@ int io_open_file(const char *path, uint64_t *bytes);
  * fixed whatever the file's size. One thread at a time. "-" is standard input. */
 struct io_reader;
 int io_open(struct io_reader **out, const char *path);
-/* Up to len bytes; 0 at the end. A cut or damaged stream is ERR_FORMAT with file and byte offset.
- * */
+/* Up to len bytes; 0 at the end. A cut or damaged stream is ERR_FORMAT with file and byte
+ * offset. */
 int64_t io_read(struct io_reader *r, void *to, size_t len);
 /* The next line without its \n (and \r); valid until the next call. 1 a line, 0 end. */
 int io_read_line(struct io_reader *r, struct str *line);

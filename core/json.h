@@ -1,5 +1,5 @@
-/* json - reading JSON into an arena and writing it into a buffer; hostile input costs bounded time.
- * */
+/* json - reading JSON into an arena and writing it into a buffer; hostile input costs bounded
+ * time. */
 #ifndef SLUICE_CORE_JSON_H
 #define SLUICE_CORE_JSON_H
 #include "core/arena.h"
@@ -8,8 +8,8 @@
 enum { JSON_DEPTH_MAX = 64 };
 enum json_type { JSON_NULL, JSON_BOOL, JSON_NUMBER, JSON_STRING, JSON_ARRAY, JSON_OBJECT };
 /* A value; children are a linked list in input order. Strings are unescaped UTF-8 in the arena
- * (they may hold NUL). For numbers both forms are kept: `number` and the source text in `string`.
- * */
+ * (they may hold NUL). For numbers both forms are kept: `number` and the source text in
+ * `string`. */
 struct json {
     enum json_type type;
     bool boolean;
@@ -23,8 +23,8 @@ struct json {
  * but for text: broken UTF-8 and lone surrogates become U+FFFD. NaN, infinities and numbers beyond
  * a double are errors. About 80 bytes of arena a value; ERR_LIMIT when it is full. */
 int json_parse(struct arena *a, struct str text, struct json **out);
-/* The member, the last one where a key stands twice (as in Python); NULL when absent or no object.
- * */
+/* The member, the last one where a key stands twice (as in Python); NULL when absent or no
+ * object. */
 const struct json *json_get(const struct json *object, const char *key);
 /* Typed access with a default for absent or otherwise typed values. */
 struct str json_str(const struct json *object, const char *key, struct str preset);

@@ -1,5 +1,5 @@
-/* log - people read stderr, programs read metrics.jsonl; colour and animation only on a terminal.
- * */
+/* log - people read stderr, programs read metrics.jsonl; colour and animation only on a
+ * terminal. */
 #ifndef SLUICE_CORE_LOG_H
 #define SLUICE_CORE_LOG_H
 #include "core/str.h"

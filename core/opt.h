@@ -34,8 +34,8 @@ int opt_from_recipe(const struct opt *rows, void *conf, const struct conf_node *
  * Unknown --flags are ERR_USAGE naming the nearest; "--" ends flags and is taken out. */
 int opt_from_args(const struct opt *rows, void *conf, int *argc, char **argv, struct arena *a);
 /* Sets one row from text, with range check; where is for the message. Integers may be 1e9 or
- * 1_000_000, sizes 4096, 512k, 64M, 1.5G (powers of 1024), bools true/yes/on/1 and false/no/off/0.
- * */
+ * 1_000_000, sizes 4096, 512k, 64M, 1.5G (powers of 1024), bools true/yes/on/1 and
+ * false/no/off/0. */
 int opt_set(const struct opt *row, void *conf, const char *text, const char *where,
             struct arena *a);
 void opt_print_help(const struct opt *rows, FILE *to);

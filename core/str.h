@@ -47,8 +47,8 @@ void buf_char(struct buf *b, char c);
 void buf_printf(struct buf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 /* The shortest decimal form that reads back as v, which must be finite. */
 void buf_num(struct buf *b, double v);
-/* Reserves at least len more bytes and returns where they start (NULL: failed); then buf_grown().
- * */
+/* Reserves at least len more bytes and returns where they start (NULL: failed); then
+ * buf_grown(). */
 char *buf_room(struct buf *b, size_t len);
 static inline void buf_grown(struct buf *b, size_t len) { b->len += len; }
 static inline struct str buf_view(const struct buf *b) { return (struct str){b->ptr, b->len}; }

@@ -44,8 +44,8 @@ int conf_check_unused(const struct conf_node *table, const char *const *known);
 /* "file:line" of a node, or what the command line said; valid as long as the arena or until buf
  * changes. */
 const char *conf_where(const struct conf_node *node, char buf[256]);
-/* The one of `known` (NULL-ended) that is a few edits away from name, or NULL: for "did you mean".
- * */
+/* The one of `known` (NULL-ended) that is a few edits away from name, or NULL: for "did you
+ * mean". */
 const char *conf_nearest(const char *name, const char *const *known);
 /* TOML's own forms: a string in double quotes, the shortest float that reads back. */
 void conf_write_string(struct buf *to, struct str value);

@@ -357,6 +357,20 @@ TEST(core_io_lines_then_bytes)
     io_close(r);
 }
 
+TEST(core_io_standard_input)
+{
+    struct io_reader *r;
+    struct str line;
+    write_sample(place("a"), IO_GZIP, "from a pipe\n", 12, NULL);
+    int fd = open(place("a"), O_RDONLY);
+    CHECK(fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
+    CHECK_OK(io_open(&r, "-"));
+    CHECK_INT(io_read_line(r, &line), 1);
+    CHECK_STR(line, "from a pipe");
+    io_close(r);
+    CHECK(fcntl(STDIN_FILENO, F_GETFD) >= 0);
+}
+
 TEST(core_io_line_limit)
 {
     struct io_writer *w;
