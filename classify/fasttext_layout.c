@@ -39,6 +39,7 @@ enum {
     COUNTS_BYTES = 3 * 4 + 2 * 8,
     DENSE_BYTES = 16,
     QUANTISED_BYTES = 21,
+    LABELS_MAX = 1 << 24,
     PRUNED_BUCKETS_MAX = 1 << 27, /* the index has a bit a bucket; trained models have 2 million */
 };
 #define MODEL_BYTES_MAX (UINT64_C(16) << 30)
@@ -185,7 +186,7 @@ static int dictionary_check(struct cursor *c, struct fasttext_layout *l)
     l->nwords = i32_at(at + 4);
     l->nlabels = i32_at(at + 8);
     l->pruned = i64_at(at + 20);
-    if (i64_at(at + 12) < 0 || l->nwords < 1 || l->nlabels < 1 ||
+    if (i64_at(at + 12) < 0 || l->nwords < 1 || l->nlabels < 1 || l->nlabels > LABELS_MAX ||
         (int64_t)l->nwords + l->nlabels != size)
         return damaged(c, "the dictionary's sizes do not add up");
     if ((uint64_t)size > (uint64_t)(c->end - c->at) / ENTRY_MIN)

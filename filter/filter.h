@@ -3,10 +3,10 @@
 #define SLUICE_FILTER_FILTER_H
 #include "core/pipe.h"
 
-/* One filter is one file and one row of filters.def. `measure` fills out[] in the order of signals[];
- * `judge` looks at those numbers alone (so that thresholds can be replayed from the ledger) and returns 0 to
- * keep or k: rules[k - 1] drops it; it sets bit k-1 of *all for every rule that would. A signal that does
- * not apply to a document is NaN, and NaN trips no rule. */
+/* One filter is one file and one row of filters.def. `measure` fills out[] in the order of
+ * signals[]; `judge` looks at those numbers alone (so that thresholds can be replayed from the
+ * ledger) and returns 0 to keep or k: rules[k - 1] drops it; it sets bit k-1 of *all for every
+ * rule that would. A signal that does not apply to a document is NaN, and NaN trips no rule. */
 enum { FILTER_SIGNALS_MAX = 32, FILTER_RULES_MAX = 32 };
 struct filter_rule { const char *name; int signal; /* index in signals[], -1 none */ int sense; size_t threshold_offset; /* of a double in conf */ };
 struct filter {
@@ -26,11 +26,13 @@ struct filter {
 #include "filter/filters.def"
 #undef FILTER
 extern const struct filter *const filters[];                 /* NULL-ended, in filters.def's order */
-/* The stage that runs one filter; NULL when there is none of that name. Its conf is the filter's conf, its
- * signals are "<filter>.<signal>" and its rules "<filter>.<rule>". The pointer is good for ever. */
+/* The stage that runs one filter; NULL when there is none of that name. Its conf is the filter's
+ * conf, its signals are "<filter>.<signal>" and its rules "<filter>.<rule>". The pointer is good
+ * for ever. */
 const struct stage_type *filter_stage(const char *name);
-/* What every judge does: rule k drops when its signal is above (sense +1) or below (-1) its threshold, both
- * rounded to float, so that a value exactly at the threshold stays. Returns the first such rule. */
+/* What every judge does: rule k drops when its signal is above (sense +1) or below (-1) its
+ * threshold, both rounded to float, so that a value exactly at the threshold stays. Returns the
+ * first such rule. */
 int filter_judge(const struct filter *f, const void *conf, const float *signal, uint32_t *all);
 /* Number of signals of f. */
 int filter_signal_count(const struct filter *f);

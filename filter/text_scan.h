@@ -22,12 +22,12 @@ static inline uint32_t text_chars(struct str s)
 struct str line_trim(struct str line);
 /* The last code point of s and, in *len, its bytes; 0 and 0 when s is empty. */
 uint32_t last_char(struct str s, size_t *len);
-/* Sentence_Terminal of Unicode 14 and what later versions added in Khmer, Coptic and Kawi: . ! ? and their
- * kin in 60 scripts. No quotes, no ellipsis. */
+/* Sentence_Terminal of Unicode 14 and what later versions added in Khmer, Coptic and Kawi: . ! ?
+ * and their kin in 60 scripts. No quotes, no ellipsis. */
 bool char_ends_sentence(uint32_t cp);
 /* Closing quotes and brackets, which may stand behind the full stop. */
 bool char_closes(uint32_t cp);
-/* True when the trimmed line ends in a sentence terminal, closing quotes and brackets behind it ignored. */
+/* True when the trimmed line ends in a sentence terminal, closers behind it ignored. */
 bool line_ends_sentence(struct str line);
 /* How many sentences a trimmed line holds: at least 1 unless it is empty. */
 uint32_t line_sentences(struct str line);

@@ -160,8 +160,6 @@ static struct str host_normal(struct str host, char *room)
 
 /* ---- lists ---- */
 
-typedef uint64_t entry_hash(struct str line);
-
 static uint64_t domain_hash(struct str line)
 {
     char room[URL_SEEN_MAX];
@@ -188,7 +186,7 @@ struct lines_to {
     int (*each)(struct lines_to *to, struct str line);
     struct arena *arena;
     void *set;
-    entry_hash *hash;
+    uint64_t (*hash)(struct str line);
     size_t room; /* entries the set has space for */
 };
 
@@ -231,8 +229,8 @@ static int set_add(struct lines_to *to, struct str line)
     return 0;
 }
 
-static int set_open(struct hash_set *set, const struct opt_list *paths, entry_hash *hash,
-                    struct arena *a, bool builtin)
+static int set_open(struct hash_set *set, const struct opt_list *paths,
+                    uint64_t (*hash)(struct str), struct arena *a, bool builtin)
 {
     struct lines_to to = {.each = set_add, .arena = a, .set = set, .hash = hash};
     *set = (struct hash_set){0};
