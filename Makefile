@@ -59,7 +59,7 @@ CC_SRC := $(foreach r,$(ROOMS),$(wildcard $(r)/*.cc))
 CU_SRC := $(if $(filter 1,$(HAVE_CUDA)),$(foreach r,$(ROOMS),$(wildcard $(r)/*.cu)))
 OBJ := $(C_SRC:%=$(BUILD)/%.o) $(CC_SRC:%=$(BUILD)/%.o) $(CU_SRC:%=$(BUILD)/%.o)
 MAIN := $(wildcard main.c)
-TEST_SRC := tests/harness.c $(foreach r,$(ROOMS),$(wildcard tests/test_$(r).c) $(wildcard tests/test_$(r)_*.c)) $(wildcard tests/emu/*.cc)
+TEST_SRC := tests/harness.c $(foreach r,$(ROOMS),$(wildcard tests/test_$(r).c) $(wildcard tests/test_$(r)_*.c)) $(if $(filter kernels,$(ROOMS)),$(wildcard tests/emu/*.cc))
 TEST_OBJ := $(TEST_SRC:%=$(BUILD)/%.o)
 
 Q := $(if $(filter 1,$(V)),,@)

@@ -16,7 +16,8 @@ struct workers;
 struct stream {
     enum device device;
     struct workers *workers; /* CPU: the threads */
-    void *cuda;              /* CUDA: struct cuda_stream of device_cuda.cu */
+    void *cuda;              /* CUDA: the cudaStream_t */
+    void *blas;              /* CUDA: struct cublas of cublas.cu, NULL without cuBLASLt */
     void *scratch;
     size_t scratch_bytes;
     struct {
@@ -57,6 +58,10 @@ int cuda_upload(struct stream *s, void *to, const void *from_host, size_t bytes)
 int cuda_download(struct stream *s, void *to_host, const void *from, size_t bytes);
 int cuda_zero(struct stream *s, void *to, size_t bytes);
 int cuda_wait(struct stream *s);
+/* "cuBLASLt 13.1.0", or why matmul runs its own kernel; known once a CUDA stream was opened. */
+const char *cuda_libraries(void);
+/* ERR_GPU with "cuda: what: why". For .cu files, which do not see core/err.h. */
+int cuda_failed(const char *what, const char *why);
 
 /* Entry points of the .cu files. A build without CUDA has NULL in their place, and tape_apply
  * refuses. */

@@ -10,6 +10,8 @@ const char *cuda_describe(void)
     return "none: this program was built without CUDA (make CUDA=1)";
 }
 
+const char *cuda_libraries(void) { return "none"; }
+
 static int refuse(void)
 {
     return err_set(

@@ -287,6 +287,11 @@ int op_refuse(const struct node *n, const char *fmt, ...)
     return err_set(ERR_USAGE, "%s: %s", n->op->name, what);
 }
 
+int cuda_failed(const char *what, const char *why)
+{
+    return err_set(ERR_GPU, "cuda: %s: %s", what, why);
+}
+
 bool node_needs_grad(const struct node *n)
 {
     for (int k = 0; k < OP_IN_MAX; k++)

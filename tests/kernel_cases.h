@@ -203,4 +203,38 @@ static inline double case_error(const float *a, const float *b, int64_t count)
     }
     return sqrt(difference) / (sqrt(size) + 1e-30);
 }
+
+/* One case on two devices: the largest relative error of the output or of any gradient, `other`
+ * against `base`. Negative on failure. */
+static inline double case_compare(struct stream *base, struct stream *other, const struct op *op,
+                                  const struct op_case *row, enum dtype dtype)
+{
+    struct case_run run[2];
+    struct stream *stream[2] = {base, other};
+    for (int k = 0; k < 2; k++)
+        if (case_open(&run[k], stream[k], op, row, dtype, 2) < 0 || case_forward(&run[k]) < 0 ||
+            case_backward(&run[k], 3, NULL) < 0)
+            return -1;
+    double worst = 0;
+    for (int k = -1; k < run[0].in_count; k++) {
+        const struct tensor *t[2] = {run[0].out, run[1].out};
+        if (k >= 0 && (!run[0].given[k] || !run[0].given[k]->grad))
+            continue;
+        float *got[2];
+        for (int side = 0; side < 2; side++)
+            got[side] = case_take(stream[side], k < 0 ? t[side] : &run[side].grad[k]);
+        if (!got[0] || !got[1])
+            return -1;
+        double error = case_error(got[1], got[0], tensor_count(k < 0 ? t[0] : &run[0].in[k]));
+        worst = error > worst ? error : worst;
+        free(got[0]);
+        free(got[1]);
+    }
+    case_close(&run[0]);
+    case_close(&run[1]);
+    return worst;
+}
+
+/* What case_compare may return: the devices add in other orders, and round to bf16 after it. */
+static inline double case_allowed(enum dtype dtype) { return dtype == DT_F32 ? 5e-5 : 1e-2; }
 #endif

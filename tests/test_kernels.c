@@ -312,3 +312,24 @@ TEST(kernels_no_gpu_is_an_error_that_says_so)
     CHECK_ERR(device_open(&s, DEV_CUDA, 0), ERR_GPU);
     CHECK(strlen(err_text()) > 10 && strlen(cuda_describe()) > 10);
 }
+
+/* The CUDA kernels on a real device; tests/emu checks the same code where there is none. */
+TEST(kernels_cuda_matches_cpu)
+{
+    if (!cuda_available())
+        test_skip("CUDA cases: no device (%s)", cuda_describe());
+    struct stream *cpu, *cuda;
+    CHECK_OK(device_open(&cpu, DEV_CPU, 0));
+    CHECK_OK(device_open(&cuda, DEV_CUDA, 0));
+    for (int k = 0; ops[k]; k++) {
+        for (int c = 0; c < 2 * ops[k]->case_count; c++) {
+            enum dtype dtype = c % 2 ? DT_BF16 : DT_F32;
+            double error = case_compare(cpu, cuda, ops[k], &ops[k]->cases[c / 2], dtype);
+            if (error < 0 || !(error <= case_allowed(dtype)))
+                test_fail(__FILE__, __LINE__, "%s case %d dtype %d: off by %g: %s", ops[k]->name,
+                          c / 2, dtype, error, err_text());
+        }
+    }
+    device_close(cpu);
+    device_close(cuda);
+}
