@@ -11,6 +11,10 @@ enum { EXIT_SKIP = 77 };
 
 static int passed, failed, skipped;
 
+/* train_gpu.c, where the model is linked in: fifty steps on both devices; returns how many runs
+ * failed. */
+int gpu_train_test(void) __attribute__((weak));
+
 /* Larger than the ops' own cases: many blocks, long rows, cuBLASLt's tensor core paths. */
 static const struct {
     const char *op;
@@ -209,6 +213,11 @@ int main(int argc, char **argv)
     check_optimizer(cpu, cuda);
     if (argc > 1 && strcmp(argv[1], "--bench") == 0)
         bench_all(cuda);
+    if (gpu_train_test) {
+        int runs_failed = gpu_train_test();
+        failed += runs_failed;
+        passed += runs_failed == 0;
+    }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     device_close(cuda);
     device_close(cpu);
