@@ -77,15 +77,16 @@ TEST(core_write_killed)
 TEST(core_write_no_room)
 {
     struct rlimit limit = {.rlim_cur = 100000, .rlim_max = RLIM_INFINITY};
+    const struct rlimit none = {.rlim_cur = RLIM_INFINITY, .rlim_max = RLIM_INFINITY};
     uint64_t seed = 1;
     char noise[4096];
     signal(SIGXFSZ, SIG_IGN);
     CHECK_OK(io_write_file(place("a"), STR("old")));
-    CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     for (int f = IO_PLAIN; f <= IO_GZIP; f++) {
         struct io_writer *w;
         struct io_info info;
         int rc = 0;
+        CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
         CHECK_OK(io_create(&w, place("a"), (enum io_format)f, 0));
         for (int i = 0; i < 200 && rc == 0; i++) {
             for (size_t k = 0; k < sizeof noise; k++)
@@ -94,7 +95,9 @@ TEST(core_write_no_room)
         }
         CHECK_INT(rc, ERR_IO);
         CHECK(strstr(err_text(), "/a at byte"));
-        /* The failure sticks: neither more bytes nor a commit can make the file look whole. */
+        /* The failure sticks even when there is room again: neither more bytes nor a commit can
+         * make a file with a hole in it look whole. */
+        CHECK(setrlimit(RLIMIT_FSIZE, &none) == 0);
         CHECK_ERR(io_write(w, noise, 1), ERR_IO);
         CHECK_ERR(io_commit(w, &info), ERR_IO);
         CHECK(strstr(err_text(), "/a at byte"));
