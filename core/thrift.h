@@ -25,7 +25,8 @@ void thrift_put_bool(struct thrift_out *w, int id, bool value); /* as a field on
  * of bad behind them is enough. No call recurses or reads beyond end. */
 struct thrift_in { const uint8_t *at, *end; bool bad; };
 struct thrift_field { int id; enum thrift_type type; };
-/* The next field of a struct; *field must be zeroed before the first. False at its end or when bad. */
+/* The next field of a struct; *field must be zeroed before the first. False at the end or when
+ * bad. */
 bool thrift_next(struct thrift_in *r, struct thrift_field *field);
 /* The value of a field of any integer type; another type is a fault. */
 int64_t thrift_int(struct thrift_in *r, enum thrift_type type);

@@ -50,10 +50,55 @@ static void merge_add(struct merge *m, const struct point *row)
     m->point[m->count++] = *row;
 }
 
+static int domain_index(struct curves *out, struct str name)
+{
+    name = str_slice(name, 0, sizeof out->domain[0] - 1);
+    for (int i = 0; i < out->domain_count; i++)
+        if (str_is(name, out->domain[i]))
+            return i;
+    if (out->domain_count == CURVE_DOMAINS || name.len == 0)
+        return -1;
+    memcpy(out->domain[out->domain_count], name.ptr, name.len);
+    for (int i = 0; i < CURVE_EVALS; i++)
+        out->eval[out->domain_count][i] = NAN;
+    return out->domain_count++;
+}
+
+static void take_eval(struct curves *out, double step, const struct json *eval)
+{
+    while (out->eval_count && out->eval_step[out->eval_count - 1] >= step)
+        out->eval_count--;
+    if (out->eval_count == CURVE_EVALS) { /* every other one is left out */
+        out->eval_count /= 2;
+        for (int i = 0; i < out->eval_count; i++) {
+            out->eval_step[i] = out->eval_step[2 * i + 1];
+            for (int d = 0; d < out->domain_count; d++)
+                out->eval[d][i] = out->eval[d][2 * i + 1];
+        }
+    }
+    int at = out->eval_count++;
+    out->eval_step[at] = step;
+    for (int d = 0; d < out->domain_count; d++)
+        out->eval[d][at] = NAN;
+    for (const struct json *v = eval->child; v; v = v->next) {
+        int d = domain_index(out, v->key);
+        if (d >= 0 && v->type == JSON_NUMBER)
+            out->eval[d][at] = v->number;
+    }
+}
+
+static bool is_anneal(const struct json *row)
+{
+    return json_num(row, "phase", 0) >= 1 || str_is(json_str(row, "phase", STR("")), "anneal");
+}
+
 static void take_row(struct merge *m, struct curves *out, const struct json *row)
 {
     static const char *const key[LINES] = {"loss", "lr", "grad_norm"};
     double step = json_num(row, "step", NAN);
+    const struct json *eval = json_get(row, "eval");
+    if (isfinite(step) && eval && eval->type == JSON_OBJECT)
+        take_eval(out, step, eval);
     if (!isfinite(step) || !json_get(row, "loss"))
         return;
     struct point p = {.first_step = step, .step_sum = step, .rows = 1};
@@ -66,7 +111,7 @@ static void take_row(struct merge *m, struct curves *out, const struct json *row
     }
     out->rows++;
     out->not_finite += p.has[0] == 0;
-    if (isnan(out->anneal_step) && json_num(row, "phase", 0) >= 1)
+    if (isnan(out->anneal_step) && is_anneal(row))
         out->anneal_step = step;
     out->last_step = step;
     merge_add(m, &p);

@@ -11,7 +11,8 @@ enum { MARKS_MAX = 4 }; /* marks on one letter: more is a tower that runs over o
 
 static const char style[] =
     ":root{color-scheme:light dark;--page:#fbfbf9;--card:#fff;--ink:#1d2125;--soft:#5d646d;"
-    "--line:#e2e3df;--kept:#2c6fb3;--drop:#d9713c;--shade:#d9713c1f;--warn:#8a5a00;--warnbg:#fff6e0;"
+    "--line:#e2e3df;--kept:#2c6fb3;--drop:#d9713c;--shade:#d9713c1f;--warn:#8a5a00;--warnbg:#"
+    "fff6e0;"
     "--s1:#2f8f6b;--s2:#a3569b;--s3:#c79a16}"
     "@media(prefers-color-scheme:dark){:root{--page:#14171a;--card:#1b1f23;--ink:#e4e6e8;"
     "--soft:#9aa2ab;--line:#2e343a;--kept:#6caaf0;--drop:#eb8f5c;--shade:#eb8f5c2b;--warn:#f0c877;"
@@ -20,20 +21,24 @@ static const char style[] =
     "body{margin:0;background:var(--page);color:var(--ink);font:15px/1.55 system-ui,-apple-system,"
     "'Segoe UI',Roboto,'Noto Sans','DejaVu Sans',sans-serif;-webkit-text-size-adjust:100%}"
     "main,header,footer{max-width:1080px;margin:0 auto;padding:0 20px}"
-    "header{padding-top:36px}h1{font-size:28px;line-height:1.2;margin:0 0 4px;letter-spacing:-.01em;"
+    "header{padding-top:36px}h1{font-size:28px;line-height:1.2;margin:0 0 "
+    "4px;letter-spacing:-.01em;"
     "overflow-wrap:anywhere}"
     "h2{font-size:19px;margin:0 0 4px;letter-spacing:-.005em}h3{font-size:15px;margin:24px 0 8px}"
     "section{margin:44px 0}p{margin:0 0 12px;max-width:72ch}.soft{color:var(--soft)}"
     "nav{display:flex;flex-wrap:wrap;gap:4px 16px;margin:18px 0 0;padding:10px 0;font-size:14px;"
     "border-top:1px solid var(--line);border-bottom:1px solid var(--line)}"
     "a{color:var(--kept);text-decoration:none}a:hover{text-decoration:underline}"
-    ".cards{display:grid;grid-template-columns:repeat(auto-fill,minmax(148px,1fr));gap:12px;"
+    ".cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(200px,1fr));gap:12px;"
     "margin:24px 0 0}"
-    ".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px 16px}"
+    ".card{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:12px "
+    "16px}"
     ".card b{display:block;font-size:24px;line-height:1.25;font-weight:600;"
     "font-variant-numeric:tabular-nums}.card span{color:var(--soft);font-size:13px}"
-    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,310px),1fr));gap:16px}"
-    ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:12px 36px}"
+    ".grid{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,310px),1fr));gap:"
+    "16px}"
+    ".two{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:12px "
+    "36px}"
     ".grid .card h3{margin:0;overflow-wrap:anywhere;font-size:14px}"
     ".card ul{margin:8px 0 0;padding:0;list-style:none;font-size:13px;color:var(--soft)}"
     ".card li{margin:2px 0;overflow-wrap:anywhere}.card li b{display:inline;font-size:13px;"
@@ -51,10 +56,12 @@ static const char style[] =
     "font-family:inherit;font-variant-numeric:tabular-nums}"
     "svg.bars text{font-size:13px}svg.bars text.l{fill:var(--ink)}"
     "svg.plot{margin:14px 14px 46px 58px;width:calc(100% - 72px)}svg.hist{margin:10px 0 24px}"
-    ".grid-line{stroke:var(--line)}.axis{stroke:var(--soft)}.k{fill:var(--kept)}.d{fill:var(--drop)}"
+    ".grid-line{stroke:var(--line)}.axis{stroke:var(--soft)}.k{fill:var(--kept)}.d{fill:var(--drop)"
+    "}"
     ".t{fill:var(--line)}.shade{fill:var(--shade)}.mark{stroke:var(--drop);stroke-width:1.5;"
     "stroke-dasharray:4 3}"
-    ".s{fill:none;stroke-width:1.6;stroke-linejoin:round}.s0{stroke:var(--kept)}.s1{stroke:var(--s1)}"
+    ".s{fill:none;stroke-width:1.6;stroke-linejoin:round}.s0{stroke:var(--kept)}.s1{stroke:var(--"
+    "s1)}"
     ".s2{stroke:var(--s2)}.s3{stroke:var(--s3)}"
     ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;font-size:13px;color:var(--soft);"
     "margin:0 0 10px}"
@@ -63,7 +70,8 @@ static const char style[] =
     ".i0{background:var(--kept)}.i1{background:var(--s1)}.i2{background:var(--s2)}"
     ".i3{background:var(--s3)}.ik{background:var(--kept)}.id{background:var(--drop)}"
     ".is{background:var(--shade);border:1px dashed var(--drop)}"
-    ".warn{background:var(--warnbg);border:1px solid var(--line);border-radius:10px;padding:12px 18px}"
+    ".warn{background:var(--warnbg);border:1px solid var(--line);border-radius:10px;padding:12px "
+    "18px}"
     ".warn li{margin:3px 0;overflow-wrap:anywhere}.warn ul{margin:4px 0;padding-left:20px}"
     ".warn h2{color:var(--warn)}"
     "details{border-bottom:1px solid var(--line);padding:7px 0}summary{cursor:pointer;"
@@ -79,7 +87,8 @@ static const char style[] =
     "footer{color:var(--soft);font-size:13px;padding-bottom:40px}"
     "@media(max-width:560px){header{padding-top:22px}h1{font-size:23px}main,header,footer"
     "{padding-left:14px;padding-right:14px}.cards{grid-template-columns:repeat(2,1fr)}"
-    ".card{padding:10px 12px}.card b{font-size:20px}section{margin:34px 0}}"
+    "td.w{min-width:120px}td.bar,th.bar{display:none}table{font-size:13px}.card{padding:10px "
+    "12px}.card b{font-size:20px}section{margin:34px 0}}"
     "@media print{:root{--page:#fff;--card:#fff;--ink:#000;--soft:#444;--line:#ccc;--kept:#1f5c9e;"
     "--drop:#b8501e;--warn:#6b4500;--warnbg:#fff}nav{display:none}body{font-size:12px}"
     "section,.card,tr,details,svg{break-inside:avoid}section.long{break-inside:auto}"
@@ -172,7 +181,8 @@ void html_count(struct buf *to, uint64_t value)
     }
 }
 
-static void put_scaled(struct buf *to, double value, double base, const char *const *unit, int units)
+static void put_scaled(struct buf *to, double value, double base, const char *const *unit,
+                       int units)
 {
     int step = 0;
     while (step + 1 < units && fabs(value) >= base * 0.9995) {
@@ -207,12 +217,21 @@ void html_num(struct buf *to, double value)
 {
     if (!isfinite(value))
         buf_text(to, isnan(value) ? "\u2013" : value > 0 ? "\u221E" : "\u2212\u221E");
-    else if (value >= 10000 && value < 1e15 && value == floor(value))
-        html_count(to, (uint64_t)value);
+    else if (value >= 1000 && value < 1e15)
+        html_count(to, (uint64_t)llround(value));
     else if (value < 0)
         buf_printf(to, "\u2212%.4g", -value);
     else
         buf_printf(to, "%.4g", value);
+}
+
+void html_rough(struct buf *to, double value)
+{
+    double whole = fabs(value) >= 100 ? round(value) : value;
+    if (fabs(whole) < 100)
+        buf_printf(to, whole < 0 ? "\u2212%.2g" : "%.2g", fabs(whole));
+    else
+        html_num(to, whole);
 }
 
 void html_share(struct buf *to, uint64_t part, uint64_t whole)

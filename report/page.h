@@ -5,14 +5,22 @@
 #include "report/curves.h"
 #include "report/gather.h"
 
-enum { PAGE_STAGES_MAX = 256, PAGE_SAMPLES_KEPT = 12, PAGE_SAMPLES_DROPPED = 48, PAGE_SAMPLES_RULE = 3 };
+enum {
+    PAGE_STAGES_MAX = 256,
+    PAGE_SAMPLES_KEPT = 12,
+    PAGE_SAMPLES_DROPPED = 48,
+    PAGE_SAMPLES_RULE = 3
+};
 
 /* Stages in the order of the recipe, then those only the ledger knows. */
-struct page_stage { char name[48]; uint64_t dropped; };
+struct page_stage {
+    char name[48];
+    uint64_t dropped;
+};
 struct page {
     const char *run_dir;
-    struct arena arena;                      /* of the JSON files */
-    const struct json *run, *store, *eval;   /* NULL when absent */
+    struct arena arena;                    /* of the JSON files */
+    const struct json *run, *store, *eval; /* NULL when absent */
     struct gather *gather;
     struct curves *curves;
     bool has_ledger, has_curves;
@@ -20,7 +28,7 @@ struct page {
     int stage_count;
     struct buf kept_samples, dropped_samples; /* HTML */
     int kept_sample_count, dropped_sample_count;
-    struct buf warnings;                     /* one a line, as plain text */
+    struct buf warnings; /* one a line, as plain text */
     int warning_count;
 };
 void page_warn(struct page *p, const char *fmt, ...) PRINTF_LIKE(2, 3);

@@ -32,10 +32,9 @@ static void headline_ledger(const struct gather *g, struct buf *to)
     card_big(to, (double)g->rows, "pages in");
     card_open(to);
     html_big(to, (double)(g->kept + g->heldout));
-    buf_text(to, " <span>(");
+    buf_text(to, "</b><span>pages kept, ");
     html_share(to, g->kept + g->heldout, g->rows);
-    buf_text(to, ")</span>");
-    put_card(to, "pages kept");
+    buf_text(to, "</span></div>\n");
     card_open(to);
     html_bytes(to, (double)g->kept_text_bytes);
     put_card(to, "of text kept");
@@ -178,7 +177,7 @@ void page_put_rules(const struct page *p, struct buf *to)
         "have dropped, so what would come back without it. Rules behind a page's drop were not "
         "asked.</p>\n<div class=\"scroll\"><table><thead><tr><th>rule</th><th>drops</th>"
         "<th class=\"n\">first</th><th class=\"n\">in all</th><th class=\"n\">alone</th>"
-        "<th class=\"n\">of pages</th><th></th></tr></thead><tbody>\n");
+        "<th class=\"n\">of pages</th><th class=\"bar\"></th></tr></thead><tbody>\n");
     while (fired < count && g->rule_count[order[fired]].total > 0)
         put_rule_row(g, order[fired++], g->rule_count[order[0]].total, to);
     buf_text(to, "</tbody></table></div>\n");
@@ -242,7 +241,7 @@ void page_put_languages(const struct page *p, struct buf *to)
              "<i class=\"ik\"></i>kept</span><span><i class=\"id\"></i>dropped</span></div>"
              "<div class=\"scroll\"><table><thead><tr><th>language</th><th class=\"n\">pages</th>"
              "<th class=\"n\">kept</th><th class=\"n\">dropped</th><th class=\"n\">share kept</th>"
-             "<th class=\"n\">tokens</th><th></th></tr></thead><tbody>\n");
+             "<th class=\"n\">tokens</th><th class=\"bar\"></th></tr></thead><tbody>\n");
     for (int i = 0; i < g->lang.count; i++) {
         const struct lang_count *c = &g->lang_count[order[i]];
         if (i == 0)
@@ -271,7 +270,7 @@ static void put_moves(struct buf *to, const struct signal_about *s, int sense)
     buf_text(to, "<li>to drop 1, 5, 10, 25\u202F%: ");
     for (int i = 0; i < 4; i++) {
         buf_text(to, i ? ", " : sense > 0 ? "above " : "below ");
-        html_num(to, s->quantile[sense > 0 ? above[i] : below[i]]);
+        html_rough(to, s->quantile[sense > 0 ? above[i] : below[i]]);
     }
     buf_text(to, "</li>");
 }
@@ -437,9 +436,9 @@ static void put_cluster_sizes(const struct gather *g, struct buf *to)
 
 static void put_cluster(const struct cluster *c, struct buf *to)
 {
-    buf_text(to, "<tr>");
-    html_count_cell(to, c->size);
-    buf_text(to, "<td class=\"w\"><span class=\"url\">");
+    buf_text(to, "<tr><td>");
+    html_count(to, c->size);
+    buf_text(to, "</td><td class=\"w\"><span class=\"url\">");
     html_clip(to, str_of(c->survivor), 200);
     buf_text(to, "</span></td><td class=\"w\">");
     for (int i = 0; i < c->members; i++) {
@@ -478,10 +477,8 @@ void page_put_duplicates(const struct page *p, struct buf *to)
     if (g->clusters)
         put_cluster_sizes(g, to);
     if (g->cluster_count) {
-        buf_text(
-            to,
-            "<h3>Largest clusters</h3><div class=\"scroll\"><table><thead><tr><th class=\"n\">pages"
-            "</th><th>who stayed</th><th>some that went</th></tr></thead><tbody>\n");
+        buf_text(to, "<h3>Largest clusters</h3><div class=\"scroll\"><table><thead><tr><th>pages"
+                     "</th><th>who stayed</th><th>some that went</th></tr></thead><tbody>\n");
         for (int i = 0; i < g->cluster_count; i++)
             put_cluster(&g->cluster[i], to);
         buf_text(to, "</tbody></table></div>\n");

@@ -14,7 +14,7 @@ enum { TEXT_POINTS = 1200, URL_POINTS = 300, SAMPLE_ARENA = 256 << 20, WARNINGS_
 
 void page_warn(struct page *p, const char *fmt, ...)
 {
-    char text[512];
+    char text[4096];
     va_list args;
     if (p->warning_count == WARNINGS_MAX)
         return;
@@ -57,10 +57,10 @@ static void put_reason(struct buf *to, const struct json *row, bool kept)
     buf_text(to, "</span>");
 }
 
-static void put_sample(struct buf *to, const struct json *row, bool kept)
+static void put_sample(struct buf *to, const struct json *row, bool kept, bool open)
 {
     struct str text = json_str(row, "text", STR(""));
-    buf_text(to, "<details><summary>");
+    buf_text(to, open ? "<details open><summary>" : "<details><summary>");
     put_reason(to, row, kept);
     buf_text(to, "</summary><div class=\"doc\" dir=\"auto\">");
     if (text.len)
@@ -74,14 +74,14 @@ static void take_sample(struct page *p, struct names *rules, uint8_t *taken, con
 {
     if (!str_is(json_str(row, "verdict", STR("")), "dropped")) {
         if (p->kept_sample_count < PAGE_SAMPLES_KEPT) {
-            put_sample(&p->kept_samples, row, true);
+            put_sample(&p->kept_samples, row, true, p->kept_sample_count == 0);
             p->kept_sample_count++;
         }
         return;
     }
     int rule = names_index(rules, json_str(row, "rule", STR("")));
     if (p->dropped_sample_count < PAGE_SAMPLES_DROPPED && taken[rule] < PAGE_SAMPLES_RULE) {
-        put_sample(&p->dropped_samples, row, false);
+        put_sample(&p->dropped_samples, row, false, p->dropped_sample_count == 0);
         p->dropped_sample_count++;
         taken[rule]++;
     }
@@ -164,29 +164,56 @@ static bool stage_has_rules(const struct gather *g, struct str name)
     return found;
 }
 
+/* "Rules that never fired: a, b." as one warning. */
+static void warn_list(struct page *p, const char *what, struct buf *names)
+{
+    if (names->len)
+        page_warn(p, "%s: %s.", what, buf_cstr(names));
+    buf_free(names);
+}
+
+static void list_add(struct buf *names, const char *name)
+{
+    if (names->len)
+        buf_text(names, ", ");
+    buf_text(names, name);
+}
+
+static void find_idle_rows(struct page *p)
+{
+    const struct gather *g = p->gather;
+    struct buf rules = {0}, unmeasured = {0}, constant = {0};
+    for (int i = 0; i < p->stage_count; i++) {
+        const char *name = p->stage[i].name;
+        if (p->stage[i].dropped == 0 && stage_has_rules(g, str_of(name)))
+            page_warn(p, "Stage %s removed 0 of %llu pages.", name, (unsigned long long)g->rows);
+    }
+    for (int i = 0; i < g->rule.count; i++)
+        if (g->rule_about[i].known && g->rule_count[i].total == 0)
+            list_add(&rules, g->rule.name[i]);
+    for (int i = 0; i < g->signal_count; i++) {
+        const struct signal_about *s = &g->signal[i];
+        if (s->measured == 0)
+            list_add(&unmeasured, s->name);
+        if (s->least != s->most || g->rows < 2)
+            continue;
+        list_add(&constant, s->name);
+        buf_printf(&constant, " (%g)", s->least);
+    }
+    warn_list(p, "Rules that never fired", &rules);
+    warn_list(p, "Signals that were never measured", &unmeasured);
+    warn_list(p, "Signals with one value on all pages", &constant);
+}
+
 void page_find_idle(struct page *p)
 {
     const struct gather *g = p->gather;
-    if (!p->has_ledger)
-        return;
-    if (g->rows == 0)
+    if (p->has_ledger && g->rows == 0)
         page_warn(p, "The ledger has no rows: nothing was read.");
-    else if (g->kept + g->heldout == 0)
+    if (p->has_ledger && g->rows && g->kept + g->heldout == 0)
         page_warn(p, "No page was kept of %llu.", (unsigned long long)g->rows);
-    for (int i = 0; i < p->stage_count && g->rows; i++) {
-        const char *name = p->stage[i].name;
-        bool dedup = strncmp(name, "dedup", 5) == 0;
-        if (p->stage[i].dropped == 0 && (dedup || stage_has_rules(g, str_of(name))))
-            page_warn(p, "%s removed 0 of %llu pages.", name, (unsigned long long)g->rows);
-    }
-    for (int i = 0; i < g->rule.count && g->rows; i++)
-        if (g->rule_about[i].known && g->rule_count[i].total == 0)
-            page_warn(p, "Rule %s never fired.", g->rule.name[i]);
-    for (int i = 0; i < g->signal_count && g->rows; i++)
-        if (g->signal[i].measured == 0)
-            page_warn(p, "Signal %s was never measured.", g->signal[i].name);
-        else if (g->signal[i].least == g->signal[i].most && g->rows > 1)
-            page_warn(p, "Signal %s is always %g.", g->signal[i].name, g->signal[i].least);
+    if (p->has_ledger && g->rows)
+        find_idle_rows(p);
     if (p->has_curves && p->curves->not_finite)
         page_warn(p, "The loss was not a number in %llu of %llu steps.",
                   (unsigned long long)p->curves->not_finite, (unsigned long long)p->curves->rows);

@@ -76,15 +76,57 @@ static bool any_finite(const double *value, int count)
     return false;
 }
 
-static void put_curve(const struct curves *c, const double *y, const char *name, struct buf *to)
+/* Where to cut the steep start of a loss curve, so that the rest can be seen: the greatest value
+ * behind the first 25th of the points. Infinity when the whole curve fits. */
+static double find_cut(const double *y, int count)
 {
+    double most = -INFINITY, least = INFINITY, later = -INFINITY;
+    for (int i = 0; i < count; i++) {
+        if (!isfinite(y[i]))
+            continue;
+        most = fmax(most, y[i]);
+        least = fmin(least, y[i]);
+        if (i >= count / 25)
+            later = fmax(later, y[i]);
+    }
+    return count >= 100 && most - least > 1.5 * (later - least) ? later : INFINITY;
+}
+
+static void put_curve(const struct curves *c, const double *values, const char *name, bool cut,
+                      struct buf *to)
+{
+    double y[CURVE_POINTS], limit = cut ? find_cut(values, c->count) : INFINITY;
     struct svg_series series = {name, c->step, y, c->count};
-    if (!any_finite(y, c->count))
+    if (!any_finite(values, c->count))
         return;
+    for (int i = 0; i < c->count; i++)
+        y[i] = values[i] <= limit ? values[i] : NAN;
     buf_text(to, "<div><h3>");
     html_text(to, name);
+    if (isfinite(limit))
+        buf_printf(to, " <span class=\"soft\">(the start, above %.3g, is cut off)</span>", limit);
     buf_text(to, "</h3>\n");
     svg_lines(to, &series, 1, "step", "", c->anneal_step, "anneal");
+    buf_text(to, "</div>\n");
+}
+
+static void put_eval_curve(const struct curves *c, struct buf *to)
+{
+    struct svg_series series[CURVE_DOMAINS];
+    int count = 0;
+    for (int i = 0; i < c->domain_count && count < 4; i++)
+        if (any_finite(c->eval[i], c->eval_count))
+            series[count++] =
+                (struct svg_series){c->domain[i], c->eval_step, c->eval[i], c->eval_count};
+    if (c->eval_count < 2 || count == 0)
+        return;
+    buf_text(to, "<div><h3>Held-out bits per byte");
+    if (count == 1) {
+        buf_text(to, ": ");
+        html_text(to, series[0].name);
+    }
+    buf_text(to, "</h3>\n");
+    svg_lines(to, series, count, "step", "", c->anneal_step, "anneal");
     buf_text(to, "</div>\n");
 }
 
@@ -108,10 +150,11 @@ void page_put_training(const struct page *p, struct buf *to)
         buf_text(to, " steps");
     }
     buf_text(to, ".</p>\n");
-    put_curve(c, c->loss, "Loss", to);
+    put_curve(c, c->loss, "Loss", true, to);
     buf_text(to, "<div class=\"two\">\n");
-    put_curve(c, c->lr, "Learning rate", to);
-    put_curve(c, c->grad_norm, "Norm of the gradient", to);
+    put_curve(c, c->lr, "Learning rate", false, to);
+    put_curve(c, c->grad_norm, "Norm of the gradient", false, to);
+    put_eval_curve(c, to);
     buf_text(to, "</div></section>\n");
 }
 

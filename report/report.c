@@ -36,20 +36,32 @@ static void load_json(struct page *p, const char *name, const struct json **out)
     err_clear();
 }
 
-static void add_stage(struct page *p, struct str name)
+static int find_stage(const struct page *p, struct str name)
 {
-    name = str_slice(name, 0, sizeof p->stage[0].name - 1);
     for (int i = 0; i < p->stage_count; i++)
         if (str_is(name, p->stage[i].name))
-            return;
-    if (p->stage_count == PAGE_STAGES_MAX || name.len == 0)
-        return;
-    struct page_stage *s = &p->stage[p->stage_count++];
-    memcpy(s->name, name.ptr, name.len);
-    int index = names_find(&p->gather->stage, name);
-    s->dropped = index >= 0 ? p->gather->stage_dropped[index] : 0;
+            return i;
+    return -1;
 }
 
+/* Puts a new stage at a place; returns where the stage stands then. */
+static int add_stage(struct page *p, struct str name, int at)
+{
+    name = str_slice(name, 0, sizeof p->stage[0].name - 1);
+    int known = find_stage(p, name);
+    if (known >= 0 || name.len == 0 || p->stage_count == PAGE_STAGES_MAX)
+        return known >= 0 ? known : at - 1;
+    memmove(&p->stage[at + 1], &p->stage[at], (size_t)(p->stage_count - at) * sizeof *p->stage);
+    p->stage[at] = (struct page_stage){0};
+    memcpy(p->stage[at].name, name.ptr, name.len);
+    int index = names_find(&p->gather->stage, name);
+    p->stage[at].dropped = index >= 0 ? p->gather->stage_dropped[index] : 0;
+    p->stage_count++;
+    return at;
+}
+
+/* The recipe's stages, and among them those that only the ledger knows, each behind the one that
+ * registered its rules before it: reading the source comes first though no recipe names it. */
 static void order_stages(struct page *p)
 {
     const struct json *stages = json_get(p->run, "stages");
@@ -57,9 +69,9 @@ static void order_stages(struct page *p)
         return;
     for (const struct json *s = stages ? stages->child : NULL; s; s = s->next)
         if (s->type == JSON_STRING)
-            add_stage(p, s->string);
-    for (int i = 0; i < p->gather->stage.count; i++)
-        add_stage(p, str_of(p->gather->stage.name[i]));
+            add_stage(p, s->string, p->stage_count);
+    for (int i = 0, before = -1; i < p->gather->stage.count; i++)
+        before = add_stage(p, str_of(p->gather->stage.name[i]), before + 1);
 }
 
 static int load(struct page *p)

@@ -4,14 +4,16 @@
 #include "core/ledger.h"
 #include "core/str.h"
 
-/* Reads RUN/{run.json,ledger/,store.json,train/train.jsonl,eval.json,samples.jsonl}; what is absent leaves
- * its section out, what is damaged but the ledger is told in the page's warnings. Writes RUN/report.html
- * (offline, no script, Content-Security-Policy, all text escaped, light and dark, printable) and
- * RUN/report.json with the same figures. The ledger is walked twice; memory does not grow with it. */
+/* Reads RUN/{run.json,ledger/,store.json,train/train.jsonl,eval.json,samples.jsonl}; what is absent
+ * leaves its section out, what is damaged but the ledger is told in the page's warnings. Writes
+ * RUN/report.html (offline, no script, Content-Security-Policy, all text escaped, light and dark,
+ * printable) and RUN/report.json with the same figures. The ledger is walked twice; memory does not
+ * grow with it. */
 int report_write(const char *run_dir);
 
-/* ---- SVG pieces (report/svg.c): HTML fragments appended to buf. Charts take the width of their container
- * while text keeps its size, so they read the same on a phone; colours come from CSS classes. ---- */
+/* ---- SVG pieces (report/svg.c): HTML fragments appended to buf. Charts take the width of their
+ * container while text keeps its size, so they read the same on a phone; colours come from CSS
+ * classes. ---- */
 struct svg_bar {
     struct str label;
     double value;

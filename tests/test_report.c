@@ -29,7 +29,7 @@ static const struct {
     double threshold;
     int sense;
 } rules[RULES] = {
-    [R_URL] = {"url", "url.blocked", -1, NAN, 0},
+    [R_URL] = {"source", "source.status", -1, NAN, 0},
     [R_LANG] = {"language", "language.low_score", S_SCORE, 0.65, -1},
     [R_SHORT] = {"gopher", "gopher.min_words", S_WORDS, 50, -1},
     [R_LONG] = {"gopher", "gopher.max_words", S_WORDS, 100000, 1},
@@ -249,9 +249,13 @@ static void write_training(const char *run, int steps)
         double loss = 2.9 + 7.5 * exp(-i / 180.0) -
                       (anneal ? 0.3 * (i - steps * 0.8) / (steps * 0.2) : 0) +
                       0.03 * normal(9, (uint64_t)i);
-        buf_printf(
-            &text, "{\"step\":%d,\"phase\":%d,\"loss\":%.5f,\"lr\":%.8f,\"grad_norm\":%.4f}\n", i,
-            anneal, loss, lr, 0.4 + exp(-i / 60.0) * 3 + 0.05 * fabs(normal(10, (uint64_t)i)));
+        buf_printf(&text,
+                   "{\"step\":%d,\"phase\":\"%s\",\"loss\":%.5f,\"lr\":%.8f,\"grad_norm\":%.4f}\n",
+                   i, anneal ? "anneal" : "stable", loss, lr,
+                   0.4 + exp(-i / 60.0) * 3 + 0.05 * fabs(normal(10, (uint64_t)i)));
+        if (i % 500 == 499)
+            buf_printf(&text, "{\"step\":%d,\"eval\":{\"web\":%.4f,\"<i>books\":%.4f}}\n", i,
+                       loss / 2.4, loss / 2.7);
     }
     write_text(run, "train/train.jsonl", buf_view(&text));
     buf_free(&text);
@@ -295,15 +299,17 @@ static struct str read_text(const char *run, const char *name)
     char path[IO_PATH_MAX], *bytes;
     size_t len;
     CHECK_OK(io_path(path, "%s/%s", run, name));
+    if (!memory.base)
+        CHECK_OK(arena_open(&memory, 256 << 20));
     CHECK_OK(io_read_file(path, 64 << 20, &bytes, &len));
-    return (struct str){bytes, len};
+    struct str text = arena_str(&memory, (struct str){bytes, len});
+    free(bytes);
+    return text;
 }
 
 static const struct json *read_json(const char *run)
 {
     struct json *root;
-    if (!memory.base)
-        CHECK_OK(arena_open(&memory, 256 << 20));
     CHECK_OK(json_parse(&memory, read_text(run, "report.json"), &root));
     return root;
 }
@@ -407,8 +413,8 @@ TEST(report_figures)
     CHECK_INT(count_of(duplicates, "pages"), t.duplicates);
     CHECK_INT(count_of(duplicates, "clusters"), t.clusters);
     /* stages: the recipe's order, then the ledger's; what is left at the end was kept */
-    static const char *const order[] = {"url",    "charset", "extract", "language",
-                                        "gopher", "exact",   "quality", "dedup_minhash"};
+    static const char *const order[] = {"source", "url",   "charset", "extract",      "language",
+                                        "gopher", "exact", "quality", "dedup_minhash"};
     const struct json *stage = json_get(root, "stages")->child;
     for (size_t i = 0; i < COUNT_OF(order); i++, stage = stage->next) {
         CHECK_STR(json_str(stage, "name", STR("")), order[i]);
@@ -457,28 +463,31 @@ TEST(report_page)
     CHECK_OK(report_write(run));
     struct str page = read_text(run, "report.html");
     check_page(page);
-    static const char *const wanted[] = {"Content-Security-Policy",
-                                         "default-src 'none'; style-src 'unsafe-inline'",
-                                         "prefers-color-scheme:dark",
-                                         "fineweb &lt;small&gt; &amp; co",
-                                         "&lt;b&gt;books&lt;/b&gt;",
-                                         "6,000",
-                                         "1.23\u202FM",
-                                         "1.2345",
-                                         "1.3012",
-                                         "Rule exact.never never fired.",
-                                         "exact removed 0 of 6000 pages.",
-                                         "Signal exact.never was never measured.",
-                                         "Signal exact.fixed is always 7.",
-                                         "annealing from step 4000",
-                                         "gopher.min_words",
-                                         "below 50",
-                                         "above 100,000",
-                                         "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;",
-                                         "3.1021 to 2.9507",
-                                         "near the line",
-                                         "held out for evaluation",
-                                         "min_words = 50"};
+    static const char *const wanted[] = {
+        "Content-Security-Policy",
+        "default-src 'none'; style-src 'unsafe-inline'",
+        "prefers-color-scheme:dark",
+        "fineweb &lt;small&gt; &amp; co",
+        "&lt;b&gt;books&lt;/b&gt;",
+        "6,000",
+        "1.23\u202FM",
+        "1.2345",
+        "1.3012",
+        "Rules that never fired: gopher.max_words, gopher.max_mean_word_length, exact.never.",
+        "Stage exact removed 0 of 6000 pages.",
+        "Signals that were never measured: exact.never.",
+        "Signals with one value on all pages: exact.fixed (7).",
+        "annealing from step 4,000",
+        "gopher.min_words",
+        "below 50",
+        "above 100,000",
+        "&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;",
+        "3.1021 to 2.9507",
+        "near the line",
+        "Held-out bits per byte",
+        "&lt;i&gt;books",
+        "held out for evaluation",
+        "min_words = 50"};
     for (size_t i = 0; i < COUNT_OF(wanted); i++)
         if (!has(page, wanted[i]))
             test_fail(__FILE__, __LINE__, "the page lacks %s", wanted[i]);

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """parquet_check - other programs read what sluice wrote, and write what sluice must read.
 
-    parquet_check.py check FILE ROWS     pyarrow and DuckDB agree with the rows of test_core_parquet.c
+    parquet_check.py check FILE ROWS   pyarrow and DuckDB agree with the rows of test_core_parquet.c
     parquet_check.py make DIR ROWS       writes DIR/*.parquet in several dialects
 
 Exits with 77 when a module is not installed.
@@ -65,8 +65,8 @@ def check(path, count):
     assert start == count
     seen = duckdb.sql(f"select * from read_parquet('{path}')").fetchall()
     assert seen == [tuple(r.values()) for r in want.to_pylist()]
-    kinds = duckdb.sql(f"select typeof(columns(*)) from read_parquet('{path}') limit 1").fetchall()[0]
-    assert kinds == ("UBIGINT", "UINTEGER", "FLOAT", "VARCHAR", "VARCHAR", "BOOLEAN"), kinds
+    kinds = duckdb.sql(f"select typeof(columns(*)) from read_parquet('{path}') limit 1").fetchall()
+    assert kinds[0] == ("UBIGINT", "UINTEGER", "FLOAT", "VARCHAR", "VARCHAR", "BOOLEAN"), kinds
     few = duckdb.sql(f"select count(*) from read_parquet('{path}') where count > 4000000000")
     assert few.fetchall()[0][0] == sum(c > 4000000000 for c in want["count"].to_pylist())
 
@@ -84,8 +84,9 @@ def make(folder, count):
     duckdb.sql(f"copy data to '{folder}/duckdb.parquet' (format parquet, compression zstd)")
     nested = pa.table({"id": data["id"], "list": [[i, 1] for i in range(count)],
                        "struct": [{"a": i, "b": {"c": "x"}} for i in range(count)],
-                       "double": [i / 4 for i in range(count)], "signed": [-i for i in range(count)],
-                       "url": data["url"], "when": pa.array([0] * count, pa.timestamp("us"))})
+                       "double": [i / 4 for i in range(count)],
+                       "signed": [-i for i in range(count)], "url": data["url"],
+                       "when": pa.array([0] * count, pa.timestamp("us"))})
     pq.write_table(nested, f"{folder}/nested.parquet")
     delta = pa.table({"count": pa.array(range(count), pa.int32())})
     pq.write_table(delta, f"{folder}/delta.parquet", use_dictionary=False,
