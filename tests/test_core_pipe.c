@@ -209,5 +209,6 @@ TEST(core_ledger_damage_is_an_error)
         CHECK_OK(io_write_file(path, (struct str){bytes, cut}));
         CHECK_ERR(ledger_walk(test_dir(), count_rows, &rows), ERR_FORMAT);
     }
+    free(bytes);
     free(schema);
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Bad input: one clear error that names file, place and remedy, the documented exit code, nothing that looks finished.
 . "$(dirname "$0")/common.sh"
-python3 "$here/tests/tools/make_warc.py" "$work/in" 1 20 5
+python3 "$here/tests/tools/make_warc.py" "$work/in" 1 80 5
 warc=$work/in/part-00000.warc.gz
 expect() { # NAME CODE PATTERN COMMAND...
     local name=$1 code=$2 pattern=$3 rc; shift 3
@@ -36,11 +36,11 @@ if model_here; then
     expect not_an_archive 3 'noise.warc.gz' "$sluice" run "$small" --set source.path=noise.warc.gz --run=noise
     [ ! -e "$work/noise/store" ] && ok nothing_looks_finished || bad nothing_looks_finished
     head -c $(($(stat -c %s "$warc") * 2 / 3)) "$warc" > "$work/cut.warc.gz"
-    (cd "$work" && "$sluice" run "$here/recipes/warc.toml" --set source.path=cut.warc.gz --set train.steps=0 --run=cut --dry-run) > "$work/out" 2>&1 && ok dry_run_prints_the_recipe || bad dry_run_prints_the_recipe "$(tail -n 1 "$work/out")"
+    (cd "$work" && "$sluice" run "$here/recipes/warc.toml" --set source.path=cut.warc.gz --run=cut --dry-run) > "$work/out" 2>&1 && ok dry_run_prints_the_recipe || bad dry_run_prints_the_recipe "$(tail -n 1 "$work/out")"
     expect no_permission 1 'ermission|read-only|not permitted|director' env "$sluice" run "$small" --set source.path="$warc" --run=/proc/sluice
     SLUICE_MODELS=$work/none expect no_language_model 2 'model get lid176' env SLUICE_MODELS="$work/none" "$sluice" run "$small" --set source.path="$warc" --run=nomodel
     if [ "$(id -u)" = 0 ] && mkdir -p "$work/tiny" && mount -t tmpfs -o size=300k tmpfs "$work/tiny" 2>/dev/null; then
-        expect full_disk 75 'free space|No space' "$sluice" run "$small" --set source.path="$warc" --run=tiny/r
+        expect full_disk 75 'free space|No space' "$sluice" run "$small" --set source.path="$warc" --run=tiny/r --threads=1
         umount "$work/tiny"
     else skip full_disk "no tmpfs can be mounted here"; fi
     (cd "$work" && "$sluice" run "$small" --set source.path="$warc" --set heldout.share=0.2 --run=first) > "$work/first.log" 2>&1
