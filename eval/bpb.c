@@ -107,14 +107,13 @@ static int walk(const struct tokenizer *tok, const char *path, const uint32_t *l
     int rc;
     TRY_OUT(heldout_open(&h, path));
     TRY_OUT(encoder_open(&encoder, tok));
-    TRY_OUT(arena_open(&a, (size_t)IO_LINE_MAX * ENCODE_ROOM + (1 << 20)));
     while ((rc = heldout_next(h, &id, &text)) > 0) {
         if (lines && (next == line_count || lines[next] != line++))
             continue;
         next++;
         const uint32_t *ids;
         uint32_t count;
-        arena_trim(&a, 1 << 20);
+        TRY_OUT(heldout_room(&a, text.len * ENCODE_ROOM + (1 << 20)));
         TRY_OUT(encoder_encode(encoder, text, &a, &ids, &count));
         TRY_OUT(visit.tokens(visit.arg, ids, count));
         out->documents++;

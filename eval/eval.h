@@ -38,6 +38,9 @@ struct heldout;
 int heldout_open(struct heldout **out, const char *path);
 int heldout_next(struct heldout *h, struct str *id, struct str *text);   /* 1, 0 at the end */
 void heldout_close(struct heldout *h);
+/* Empties an arena and makes sure that bytes fit: one for the largest document is not reserved
+ * before it comes. */
+int heldout_room(struct arena *a, size_t bytes);
 void heldout_domain(const char *path, char out[48]);
 /* Sum of -log2 p over ids[0..count) and a closing eot, each behind all that stands before it (eot
  * first), as far as the context reaches. The piece of eval_bpb that needs no tokenizer. */

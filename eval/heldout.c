@@ -15,6 +15,16 @@ struct heldout {
     const char *path;
 };
 
+int heldout_room(struct arena *a, size_t bytes)
+{
+    if (a->size_max < bytes) {
+        arena_close(a);
+        return arena_open(a, bytes);
+    }
+    arena_reset(a, 0);
+    return 0;
+}
+
 int heldout_open(struct heldout **out, const char *path)
 {
     struct heldout *h = *out = calloc(1, sizeof *h);
@@ -22,8 +32,6 @@ int heldout_open(struct heldout **out, const char *path)
         return err_set(ERR_LIMIT, "eval: no memory");
     h->path = path;
     int rc = io_open(&h->reader, path);
-    if (rc >= 0)
-        rc = arena_open(&h->arena, (size_t)IO_LINE_MAX * PARSE_ROOM + PARSE_MIN);
     if (rc < 0) {
         heldout_close(h);
         *out = NULL;
@@ -39,7 +47,7 @@ int heldout_next(struct heldout *h, struct str *id, struct str *text)
     if (rc <= 0)
         return rc;
     h->line++;
-    arena_trim(&h->arena, PARSE_MIN);
+    TRY(heldout_room(&h->arena, line.len * PARSE_ROOM + PARSE_MIN));
     rc = json_parse(&h->arena, line, &root);
     if (rc < 0)
         return err_in(rc, "eval: %s: line %llu", h->path, (unsigned long long)h->line);
