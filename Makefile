@@ -19,9 +19,9 @@ NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin
 ROOMS ?= core crawl extract filter dedup classify tokenize store kernels model eval train report command
 
 # ---- what is here ----
-PKGS := gumbo lmdb libzstd libcurl libisal zlib libbrotlidec uchardet fasttext openblas libxxhash
+PKGS := gumbo lmdb libzstd libcurl libisal zlib libbrotlidec uchardet fasttext libxxhash
 DEBS := build-essential pkg-config libgumbo-dev liblmdb-dev libzstd-dev libcurl4-openssl-dev libisal-dev \
-        zlib1g-dev libbrotli-dev libuchardet-dev libfasttext-dev libopenblas-dev libxxhash-dev
+        zlib1g-dev libbrotli-dev libuchardet-dev libfasttext-dev libxxhash-dev
 DEMO_DEBS := nginx-light wget xz-utils zstd python3 ca-certificates
 
 ifeq ($(CUDA),auto)
@@ -149,7 +149,7 @@ bench: all
 GPU_SRC := $(wildcard kernels/*.c) $(wildcard tests/gpu/*.c) core/err.c core/arena.c core/str.c $(GPU_EXTRA)
 GPU_CU := $(wildcard kernels/*.cu)
 GPU_OBJ := $(GPU_SRC:%=$(BUILD)-gpu/%.o) $(GPU_CU:%=$(BUILD)-gpu/%.o)
-GPU_CFLAGS := -std=c11 -I. -D_GNU_SOURCE -DHAVE_CUDA=1 -DHAVE_MPI=0 -DHAVE_OPENBLAS=0 -g -O2 $(WARN) -pthread
+GPU_CFLAGS := -std=c11 -I. -D_GNU_SOURCE -DHAVE_CUDA=1 -DHAVE_MPI=0 -g -O2 $(WARN) -pthread
 $(BUILD)-gpu/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
