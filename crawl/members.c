@@ -185,7 +185,8 @@ static int64_t member_damaged(struct members *m, size_t produced)
     return (int64_t)produced;
 }
 
-/* Steps over the gzip header. ISA-L 2.30 would read it too, but gets split optional fields wrong. */
+/* Steps over the gzip header: ISA-L 2.30 would read it too, but gets optional fields wrong that
+ * arrive in two pieces. */
 static int gzip_enter(struct members *m)
 {
     size_t want = 10;

@@ -35,8 +35,8 @@ uint64_t members_lost(const struct members *m);     /* stored bytes that gave no
 const char *members_path(const struct members *m);
 void members_close(struct members *m);              /* NULL is fine */
 
-/* Length of the gzip header at `at` (whose magic was checked), or 0 when len bytes do not hold it all:
- * then *want is the length to ask again with. */
+/* Length of the gzip header at `at` (whose magic was checked), or 0 when len bytes do not hold it
+ * all: then *want is the length to ask again with. */
 enum { MEMBERS_GZIP_HEADER_MAX = 256 << 10 };
 size_t members_gzip_header(const unsigned char *at, size_t len, size_t *want);
 #endif

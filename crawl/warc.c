@@ -447,7 +447,7 @@ static int trim_end(const struct warc_reader *r, struct body *b)
     return lines;
 }
 
-/* True when the wall ahead is damage of the member that holds what comes before decoded position end. */
+/* True when the wall ahead is damage of the member that holds the bytes before position end. */
 static bool in_bad_member(const struct warc_reader *r, uint64_t end)
 {
     return r->wall_kind == WALL_DAMAGE && end > r->member_at[1];

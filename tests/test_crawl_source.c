@@ -9,12 +9,14 @@
 #include <zlib.h>
 #include <zstd.h>
 
-/* Buffers and batches are static: each test is a process, and leak checkers look for the reader's. */
+/* Buffers and batches are static: each test is a process, and leak checkers look for the reader's.
+ */
 
 /* ---- URLs ---- */
 TEST(crawl_url_split)
 {
-    /* By RFC 3986, sections 3 and 5.4; userinfo, brackets and backslashes as the WHATWG URL page reads them. */
+    /* By RFC 3986, sections 3 and 5.4; userinfo, brackets and backslashes as the WHATWG URL page
+     * reads them. */
     static const struct { const char *url, *scheme, *host, *port, *path, *query; } good[] = {
         {"http://a.example/b/c?d=e&f#g", "http", "a.example", "", "/b/c", "d=e&f"},
         {"HTTPS://User:pa@ss@Host.Example:8443?q", "HTTPS", "Host.Example", "8443", "", "q"},
@@ -25,8 +27,9 @@ TEST(crawl_url_split)
         {"http://[::1", "http", "[", "", "", ""},
         {"ftp+x-1.y://h/", "ftp+x-1.y", "h", "", "/", ""},
     };
-    static const char *const bad[] = {"", "http", "http:", "http:/a", "://a", "dns:a.example", "//a/b", "1http://a",
-                                      "http://", "http:///path", "http://?q", "mailto:a@b", "\xff://a"};
+    static const char *const bad[] = {
+        "",          "http",    "http:",        "http:/a",   "://a",       "dns:a.example", "//a/b",
+        "1http://a", "http://", "http:///path", "http://?q", "mailto:a@b", "\xff://a"};
     struct url_parts p;
     for (size_t i = 0; i < COUNT_OF(good); i++) {
         CHECK(url_split(str_of(good[i].url), &p));
@@ -70,25 +73,31 @@ static struct http_response parse(struct str head, struct str body, size_t body_
 
 TEST(crawl_http_headers)
 {
-    struct http_response r = parse(STR("HTTP/1.1 200 OK\r\ncontent-TYPE: Text/HTML; foo=\"a;b\"; Charset = 'UTF-8' ;x\r\n"
-                                       "Content-Type: image/png\r\n\r\n"), STR("<p>\r\n\r\nx"), 100);
+    struct http_response r = parse(STR("HTTP/1.1 200 OK\r\ncontent-TYPE: Text/HTML; foo=\"a;b\"; "
+                                       "Charset = 'UTF-8' ;x\r\n"
+                                       "Content-Type: image/png\r\n\r\n"),
+                                   STR("<p>\r\n\r\nx"), 100);
     CHECK_INT(r.status, 200);
     CHECK_STR(r.content_type, "text/html");
     CHECK_STR(r.charset, "UTF-8");
     CHECK_STR(r.body, "<p>\r\n\r\nx");
-    r = parse(STR("HTTP/2 404\nContent-Type:\n text/plain;\n charset=\"windows-1251\"\nX-\xff: \xfe\n\n"), STR("no"), 100);
+    r = parse(STR("HTTP/2 404\nContent-Type:\n text/plain;\n charset=\"windows-1251\"\nX-\xff: "
+                  "\xfe\n\n"),
+              STR("no"), 100);
     CHECK_INT(r.status, 404);
     CHECK_STR(r.content_type, "text/plain");
     CHECK_STR(r.charset, "windows-1251");
     CHECK_STR(r.body, "no");
-    r = parse(STR("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.0  301  Moved\r\n\r\n"),
+    r = parse(STR("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: "
+                  "x\r\n\r\nHTTP/1.0  301  Moved\r\n\r\n"),
               STR("HTTP/1.1 200 inside the body"), 100);
     CHECK_INT(r.status, 301);
     CHECK_STR(r.body, "HTTP/1.1 200 inside the body");
     r = parse(STR("no status line\r\n\r\n"), STR("x"), 100);
     CHECK_INT(r.status, 0);
     CHECK_STR(r.body, "no status line\r\n\r\nx");
-    static const char *const bad[] = {"HTTP/1.1\r\n\r\n", "HTTP/1.1 2x0\r\n\r\n", "HTTP/1.1 2000\r\n\r\n", "HTTP/", "HTTP/1.1 20"};
+    static const char *const bad[] = {"HTTP/1.1\r\n\r\n", "HTTP/1.1 2x0\r\n\r\n",
+                                      "HTTP/1.1 2000\r\n\r\n", "HTTP/", "HTTP/1.1 20"};
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         CHECK_INT(parse(str_of(bad[i]), STR(""), 100).status, 0);
     CHECK_INT(parse(STR("HTTP/1.1 200 OK\r\nA: b"), STR(""), 100).body.len, 0);
@@ -96,25 +105,36 @@ TEST(crawl_http_headers)
 
 TEST(crawl_http_chunks)
 {
-    static const struct { const char *body, *want; bool partial; } chunk[] = {
-        {"4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n", "Wikipedia", false},            /* RFC 9112, 7.1 */
+    static const struct { const char *body, *want; bool partial;
+    } chunk[] = {
+        {"4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n", "Wikipedia", false}, /* RFC 9112, 7.1 */
         {"4;ext=\"v\"\r\nWiki\r\n005 \r\npedia\r\n0\r\nTrailer: x\r\n\r\n", "Wikipedia", false},
         {"A\n0123456789\n0\n\n", "0123456789", false},
-        {"4\r\nWiki\r\n", "Wiki", false}, {"4\r\nWiki", "Wiki", false},          /* no last chunk */
-        {"ff\r\nWiki", "Wiki", true},                                            /* ends inside */
-        {"<!doctype html>", "<!doctype html>", false},                           /* not chunked at all */
-        {"4\r\nWiki\r\nzz\r\nrest", "Wiki\r\nzz\r\nrest", false},                /* goes bad later */
-        {"0\r\n\r\n", "", false}, {"", "", false}, {"\r\n", "\r\n", false},
+        {"4\r\nWiki\r\n", "Wiki", false},
+        {"4\r\nWiki", "Wiki", false},                             /* no last chunk */
+        {"ff\r\nWiki", "Wiki", true},                             /* ends inside */
+        {"<!doctype html>", "<!doctype html>", false},            /* not chunked at all */
+        {"4\r\nWiki\r\nzz\r\nrest", "Wiki\r\nzz\r\nrest", false}, /* goes bad later */
+        {"0\r\n\r\n", "", false},
+        {"", "", false},
+        {"\r\n", "\r\n", false},
         {"FFFFFFFFFFFFFFFFF\r\nx", "FFFFFFFFFFFFFFFFF\r\nx", false},
-        {"7fffffffffffffff\r\nx", "7fffffffffffffff\r\nx", false}, {"fffffffffffffff\r\nx", "x", true},
-        {"-1\r\nx", "-1\r\nx", false}, {"4", "4", false}, {"4\r", "4\r", false},
+        {"7fffffffffffffff\r\nx", "7fffffffffffffff\r\nx", false},
+        {"fffffffffffffff\r\nx", "x", true},
+        {"-1\r\nx", "-1\r\nx", false},
+        {"4", "4", false},
+        {"4\r", "4\r", false},
     };
     for (size_t i = 0; i < COUNT_OF(chunk); i++) {
-        struct http_response r = parse(STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n"), str_of(chunk[i].body), 100);
+        struct http_response r = parse(STR("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, "
+                                           "Chunked\r\n\r\n"),
+                                       str_of(chunk[i].body), 100);
         if (!str_is(r.body, chunk[i].want) || r.partial != chunk[i].partial)
             test_fail(__FILE__, __LINE__, "case %zu: \"%.*s\"", i, STR_ARG(r.body));
     }
-    struct http_response r = parse(STR("HTTP/1.1 200 OK\r\nX-Crawl-Transfer-Encoding: chunked\r\n\r\n"), STR("4\r\nWiki"), 100);
+    struct http_response r = parse(STR("HTTP/1.1 200 OK\r\nX-Crawl-Transfer-Encoding: "
+                                       "chunked\r\n\r\n"),
+                                   STR("4\r\nWiki"), 100);
     CHECK_STR(r.body, "4\r\nWiki"); /* Common Crawl undid it */
 }
 
@@ -134,8 +154,9 @@ static struct buf pack(struct str bytes, int window_bits)
     return out;
 }
 
-static const char brotli_page[] = "\x1b\x20\x00\xf8\x8d\xd4\x61\xcd\x9d\x07\x72\x1b\x5b\xd7\x35\xc4\x37\x5a\x05\x46\x10\xc6"
-                                  "\x4b\x4d\x12\x54\x25\xa0\xc2\xb3\xb3\x56\xfd\xc5\x03\x18"; /* by brotli 1.0.9 -q 11 */
+static const char brotli_page[] =
+    "\x1b\x20\x00\xf8\x8d\xd4\x61\xcd\x9d\x07\x72\x1b\x5b\xd7\x35\xc4\x37\x5a\x05\x46\x10\xc6"
+    "\x4b\x4d\x12\x54\x25\xa0\xc2\xb3\xb3\x56\xfd\xc5\x03\x18"; /* by brotli 1.0.9 -q 11 */
 
 TEST(crawl_http_encodings)
 {
@@ -147,16 +168,24 @@ TEST(crawl_http_encodings)
     twice = pack(buf_view(&gz), 31);
     char zs[256];
     size_t zs_len = ZSTD_compress(zs, sizeof zs, page.ptr, page.len, 3);
-    const struct { const char *head; struct str body; } good[] = {
-        {"Content-Encoding: gzip", buf_view(&gz)}, {"content-encoding:X-GZIP", buf_view(&gz)},
-        {"Content-Type: text/html", buf_view(&gz)},                    /* not said */
-        {"Content-Encoding: deflate", buf_view(&zl)}, {"Content-Encoding: deflate", buf_view(&raw)},
-        {"Content-Encoding: br", buf_view(&gz)},                       /* said wrongly */
-        {"Content-Encoding: gzip, gzip", buf_view(&twice)}, {"Content-Encoding: gzip", buf_view(&twice)},
-        {"Content-Encoding: gzip", page}, {"Content-Encoding: br", page}, {"Content-Encoding: zstd", page},
-        {"Content-Encoding: deflate", page},                           /* undone, the word stayed */
-        {"Content-Encoding: zstd", {zs, zs_len}}, {"Content-Encoding: zstd, identity", {zs, zs_len}},
-        {"X-Crawl-Content-Encoding: gzip", page}, {"Content-Encoding: identity", page},
+    const struct { const char *head; struct str body;
+    } good[] = {
+        {"Content-Encoding: gzip", buf_view(&gz)},
+        {"content-encoding:X-GZIP", buf_view(&gz)},
+        {"Content-Type: text/html", buf_view(&gz)}, /* not said */
+        {"Content-Encoding: deflate", buf_view(&zl)},
+        {"Content-Encoding: deflate", buf_view(&raw)},
+        {"Content-Encoding: br", buf_view(&gz)}, /* said wrongly */
+        {"Content-Encoding: gzip, gzip", buf_view(&twice)},
+        {"Content-Encoding: gzip", buf_view(&twice)},
+        {"Content-Encoding: gzip", page},
+        {"Content-Encoding: br", page},
+        {"Content-Encoding: zstd", page},
+        {"Content-Encoding: deflate", page}, /* undone, the word stayed */
+        {"Content-Encoding: zstd", {zs, zs_len}},
+        {"Content-Encoding: zstd, identity", {zs, zs_len}},
+        {"X-Crawl-Content-Encoding: gzip", page},
+        {"Content-Encoding: identity", page},
     };
     for (size_t i = 0; i < COUNT_OF(good); i++) {
         struct buf head = {0};
@@ -169,14 +198,18 @@ TEST(crawl_http_encodings)
     struct http_response r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n"),
                                    (struct str){brotli_page, sizeof brotli_page - 1}, 4096);
     CHECK_STR(r.body, "<html>brotli brotli brotli</html>");
-    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\n\r\n"), buf_view(&gz), 4096);
+    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Type: application/gzip\r\n\r\n"), buf_view(&gz),
+              4096);
     CHECK(str_eq(r.body, buf_view(&gz))); /* a gzip file is a gzip file */
-    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), str_slice(buf_view(&gz), 0, gz.len - 12), 4096);
+    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"),
+              str_slice(buf_view(&gz), 0, gz.len - 12), 4096);
     CHECK(r.partial && r.body.len > 0 && memcmp(r.body.ptr, page.ptr, r.body.len) == 0);
     buf_printf(&chunked, "%zx\r\n", gz.len);
     buf_str(&chunked, buf_view(&gz));
     buf_text(&chunked, "\r\n0\r\n\r\n");
-    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"), buf_view(&chunked), 4096);
+    r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: "
+                  "chunked\r\n\r\n"),
+              buf_view(&chunked), 4096);
     CHECK(str_eq(r.body, page));
     empty = pack(STR(""), 31);
     r = parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"), buf_view(&empty), 4096);
@@ -207,7 +240,9 @@ TEST(crawl_http_bombs_are_too_large)
     size_t mark = arena_mark(&arena);
     CHECK(parse(head, buf_view(&big), len).too_large);
     CHECK(parse(head, buf_view(&twice), len).too_large);
-    CHECK(parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n"), (struct str){zs, zs_len}, len).too_large);
+    CHECK(parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: zstd\r\n\r\n"), (struct str){zs, zs_len},
+                len)
+              .too_large);
     CHECK(parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n"),
                 (struct str){brotli_bomb, sizeof brotli_bomb - 1}, len).too_large);
     CHECK(arena_mark(&arena) - mark < 64 << 10); /* what was decoded is given back */
@@ -301,54 +336,131 @@ static void add_response(struct buf *to, const char *warc_fields, const char *he
     struct buf block = {0};
     buf_printf(&block, "HTTP/1.1 %s\r\n\r\n", head);
     buf_str(&block, body);
-    buf_printf(to, "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; msgtype=response\r\n"
-               "WARC-Date: 2024-05-18T01:58:10Z\r\n%sContent-Length: %zu\r\n\r\n", warc_fields, block.len);
+    buf_printf(to,
+               "WARC/1.0\r\nWARC-Type: response\r\nContent-Type: application/http; "
+               "msgtype=response\r\n"
+               "WARC-Date: 2024-05-18T01:58:10Z\r\n%sContent-Length: %zu\r\n\r\n",
+               warc_fields, block.len);
     buf_str(to, buf_view(&block));
     buf_text(to, "\r\n\r\n");
     buf_free(&block);
 }
 
 #define URI(u) "WARC-Target-URI: " u "\r\n"
+static const struct {
+    const char *fields, *head;
+    struct str body;
+    const char *rule;
+    enum doc_kind kind;
+} response[] = {
+    {URI("http://A.Example:80/x"),
+     "200 OK\r\nContent-Type: text/html; charset=utf-8",
+     {"<p>hi", 5},
+     "",
+     DOC_HTML},
+    {URI("http://b/"),
+     "404 Not Found\r\nContent-Type: text/html",
+     {"<p>", 3},
+     "source.status",
+     DOC_HTML},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: image/png",
+     {"\x89PNG", 4},
+     "source.not_text",
+     DOC_OTHER},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/html",
+     {"%PDF-1.4", 8},
+     "source.not_text",
+     DOC_OTHER},
+    {URI("http://b/"), "200 OK\r\nContent-Type: text/html", {"", 0}, "source.empty", DOC_HTML},
+    {URI("http://b/") "WARC-Truncated: length\r\n",
+     "200 OK\r\nContent-Type: text/html",
+     {"<p>", 3},
+     "source.truncated",
+     DOC_HTML},
+    {URI("http://b/") "WARC-Identified-Payload-Type: application/xhtml+xml\r\n",
+     "200 OK\r\nContent-Type: text/css",
+     {"<p>", 3},
+     "",
+     DOC_HTML},
+    {URI("http://b/") "WARC-Identified-Payload-Type: application/pdf\r\n",
+     "200 OK\r\nContent-Type: text/html",
+     {"<p>", 3},
+     "source.not_text",
+     DOC_OTHER},
+    {URI("http://b/"), "200 OK\r\nContent-Type: text/plain", {"plain words", 11}, "", DOC_TEXT},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/plain",
+     {" \n<!DOCTYPE HTML><p>", 20},
+     "",
+     DOC_HTML},
+    {URI("http://b/"), "200 OK", {"<html><p>", 9}, "", DOC_HTML},
+    {URI("http://b/"), "200 OK", {"body { color: red }", 19}, "source.not_text", DOC_OTHER},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: application/json",
+     {"{}", 2},
+     "source.not_text",
+     DOC_OTHER},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/html; charset=utf-16le",
+     {"<\0p\0>\0h\0i\0", 10},
+     "",
+     DOC_HTML},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/html",
+     {"<\0p\0\1\2\3\4\5\6", 10},
+     "source.not_text",
+     DOC_OTHER},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked",
+     {"3\r\n<p>\r\n0\r\n\r\n", 13},
+     "",
+     DOC_HTML},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked",
+     {"ff\r\n<p>", 7},
+     "source.truncated",
+     DOC_HTML},
+    {URI("http://b/"),
+     "200 OK\r\nContent-Type: application/xml",
+     {"<?xml version='1.0'?><html xmlns='x'>", 37},
+     "",
+     DOC_HTML},
+    {URI("http://b/") "WARC-Segment-Number: 1\r\n",
+     "200 OK\r\nContent-Type: text/html",
+     {"<p>", 3},
+     "source.truncated",
+     DOC_HTML},
+};
+
 TEST(crawl_source_verdicts)
 {
     log_open(LOG_QUIET);
     static struct buf f = {0};
     buf_text(&f, "WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 4\r\n\r\nabcd\r\n\r\n"
              "WARC/1.0\r\nWARC-Type: request\r\nContent-Length: 4\r\n\r\nGET \r\n\r\n");
-    static const struct { const char *fields, *head; struct str body; const char *rule; enum doc_kind kind; } c[] = {
-        {URI("http://A.Example:80/x"), "200 OK\r\nContent-Type: text/html; charset=utf-8", {"<p>hi", 5}, "", DOC_HTML},
-        {URI("http://b/"), "404 Not Found\r\nContent-Type: text/html", {"<p>", 3}, "source.status", DOC_HTML},
-        {URI("http://b/"), "200 OK\r\nContent-Type: image/png", {"\x89PNG", 4}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html", {"%PDF-1.4", 8}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html", {"", 0}, "source.empty", DOC_HTML},
-        {URI("http://b/") "WARC-Truncated: length\r\n", "200 OK\r\nContent-Type: text/html", {"<p>", 3}, "source.truncated", DOC_HTML},
-        {URI("http://b/") "WARC-Identified-Payload-Type: application/xhtml+xml\r\n", "200 OK\r\nContent-Type: text/css", {"<p>", 3}, "", DOC_HTML},
-        {URI("http://b/") "WARC-Identified-Payload-Type: application/pdf\r\n", "200 OK\r\nContent-Type: text/html", {"<p>", 3}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/plain", {"plain words", 11}, "", DOC_TEXT},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/plain", {" \n<!DOCTYPE HTML><p>", 20}, "", DOC_HTML},
-        {URI("http://b/"), "200 OK", {"<html><p>", 9}, "", DOC_HTML},
-        {URI("http://b/"), "200 OK", {"body { color: red }", 19}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: application/json", {"{}", 2}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html; charset=utf-16le", {"<\0p\0>\0h\0i\0", 10}, "", DOC_HTML},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html", {"<\0p\0\1\2\3\4\5\6", 10}, "source.not_text", DOC_OTHER},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked", {"3\r\n<p>\r\n0\r\n\r\n", 13}, "", DOC_HTML},
-        {URI("http://b/"), "200 OK\r\nContent-Type: text/html\r\nTransfer-Encoding: chunked", {"ff\r\n<p>", 7}, "source.truncated", DOC_HTML},
-        {URI("http://b/"), "200 OK\r\nContent-Type: application/xml", {"<?xml version='1.0'?><html xmlns='x'>", 37}, "", DOC_HTML},
-        {URI("http://b/") "WARC-Segment-Number: 1\r\n", "200 OK\r\nContent-Type: text/html", {"<p>", 3}, "source.truncated", DOC_HTML},
-    };
-    for (size_t i = 0; i < COUNT_OF(c); i++)
-        add_response(&f, c[i].fields, c[i].head, c[i].body);
-    buf_text(&f, "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: dns:a.example\r\nContent-Type: text/dns\r\nContent-Length: 3\r\n\r\nabc\r\n\r\n"
-             "WARC/1.0\r\nWARC-Type: revisit\r\nContent-Type: application/http\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n\r\n"
-             "WARC/1.0\r\nWARC-Type: resource\r\nWARC-Target-URI: file:///a.html\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>\r\n\r\n"
-             "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: http://wet/\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nwords\r\n\r\n"
-             "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://cut/\r\nContent-Type: application/http\r\nContent-Length: 500\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n<p>cut");
+    for (size_t i = 0; i < COUNT_OF(response); i++)
+        add_response(&f, response[i].fields, response[i].head, response[i].body);
+    buf_text(&f, "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: "
+                 "dns:a.example\r\nContent-Type: text/dns\r\nContent-Length: 3\r\n\r\nabc\r\n\r\n"
+                 "WARC/1.0\r\nWARC-Type: revisit\r\nContent-Type: "
+                 "application/http\r\nContent-Length: 19\r\n\r\nHTTP/1.1 200 OK\r\n\r\n\r\n\r\n"
+                 "WARC/1.0\r\nWARC-Type: resource\r\nWARC-Target-URI: "
+                 "file:///a.html\r\nContent-Type: text/html\r\nContent-Length: 3\r\n\r\n<p>\r\n\r\n"
+                 "WARC/1.0\r\nWARC-Type: conversion\r\nWARC-Target-URI: "
+                 "http://wet/\r\nContent-Type: text/plain\r\nContent-Length: 5\r\n\r\nwords\r\n\r\n"
+                 "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://cut/\r\nContent-Type: "
+                 "application/http\r\nContent-Length: 500\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: "
+                 "text/html\r\n\r\n<p>cut");
     struct batch *b = fill_one(save("v.warc", buf_view(&f)), 1 << 20);
-    CHECK_INT(b->doc_count, COUNT_OF(c) + 3);
-    for (size_t i = 0; i < COUNT_OF(c); i++) {
+    CHECK_INT(b->doc_count, COUNT_OF(response) + 3);
+    for (size_t i = 0; i < COUNT_OF(response); i++) {
         const struct doc *d = &b->doc[i];
-        if (strcmp(rule_of(d), c[i].rule) != 0 || d->kind != c[i].kind || d->record != i)
-            test_fail(__FILE__, __LINE__, "case %zu: rule \"%s\", kind %d, record %u", i, rule_of(d), (int)d->kind, d->record);
+        if (strcmp(rule_of(d), response[i].rule) != 0 || d->kind != response[i].kind
+            || d->record != i)
+            test_fail(__FILE__, __LINE__, "case %zu: rule \"%s\", kind %d, record %u", i,
+                      rule_of(d), (int)d->kind, d->record);
         CHECK(d->rule ? d->raw.len == 0 : d->raw.len > 0);
     }
     const struct doc *d = &b->doc[0];
@@ -361,10 +473,10 @@ TEST(crawl_source_verdicts)
     CHECK_INT(d->item, 7);
     CHECK_NUM(b->doc[1].value, 404, 0);
     CHECK_STR(b->doc[15].raw, "<p>");
-    CHECK_STR(b->doc[COUNT_OF(c)].url, "file:///a.html");
-    CHECK_INT(b->doc[COUNT_OF(c) + 1].kind, DOC_TEXT);
-    CHECK_STR(b->doc[COUNT_OF(c) + 1].raw, "words");
-    CHECK_STR(str_of(rule_of(&b->doc[COUNT_OF(c) + 2])), "source.truncated");
+    CHECK_STR(b->doc[COUNT_OF(response)].url, "file:///a.html");
+    CHECK_INT(b->doc[COUNT_OF(response) + 1].kind, DOC_TEXT);
+    CHECK_STR(b->doc[COUNT_OF(response) + 1].raw, "words");
+    CHECK_STR(str_of(rule_of(&b->doc[COUNT_OF(response) + 2])), "source.truncated");
 }
 
 TEST(crawl_source_too_large_and_bombs)
@@ -376,8 +488,10 @@ TEST(crawl_source_too_large_and_bombs)
     memset(page, 'x', 4 << 20);
     static struct buf bomb;
     bomb = pack((struct str){page, 4 << 20}, 31);
-    add_response(&f, URI("http://big/"), "200 OK\r\nContent-Type: text/html", (struct str){page, 4 << 20});
-    add_response(&f, URI("http://bomb/"), "200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", buf_view(&bomb));
+    add_response(&f, URI("http://big/"), "200 OK\r\nContent-Type: text/html",
+                 (struct str){page, 4 << 20});
+    add_response(&f, URI("http://bomb/"),
+                 "200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", buf_view(&bomb));
     add_response(&f, URI("http://good/"), "200 OK\r\nContent-Type: text/html", STR("<p>good"));
     struct batch *b = fill_one(save("big.warc", buf_view(&f)), 1 << 20);
     CHECK_INT(b->doc_count, 3);
@@ -425,7 +539,8 @@ TEST(crawl_source_reads_wcxb)
     CHECK_INT(stats.responses, 448);
     CHECK_INT(stats.damaged, 0);
     CHECK_INT(source_bytes(in), 20881239); /* the file's size */
-    CHECK(raw > 134000000 && raw < 135093654); /* 135,093,654 bytes of blocks less their HTTP headers */
+    CHECK(raw > 134000000
+          && raw < 135093654); /* 135,093,654 bytes of blocks less their HTTP headers */
     source_close(in);
 }
 
@@ -447,7 +562,8 @@ TEST(crawl_source_ids)
 
 TEST(crawl_source_wet)
 {
-    struct batch *b = fill_one(test_data("warc/cc/commoncrawl+whirlwind-python__whirlwind.warc.wet.gz"), 1 << 20);
+    struct batch *b =
+        fill_one(test_data("warc/cc/commoncrawl+whirlwind-python__whirlwind.warc.wet.gz"), 1 << 20);
     CHECK_INT(b->doc_count, 1);
     CHECK_INT(b->doc[0].kind, DOC_TEXT);
     CHECK_STR(b->doc[0].url, "https://an.wikipedia.org/wiki/Escopete");
@@ -458,14 +574,17 @@ TEST(crawl_source_json_lines)
 {
     log_open(LOG_QUIET);
     static struct buf f = {0}, gz = {0};
-    buf_text(&f, "{\"id\": \"7\", \"text\": \"caf\\u00e9\\n\\u0000x\", \"url\": \"http://J.Example/\", \"date\": \"2020\"}\n"
-             "\r\n{\"id\":\"only-id\",\"content\":\"c\"}\r\n"
-             "{\"text\":\"m\",\"id\":\"i\",\"metadata\":{\"url\":\"http://meta/\"}}\n"
-             "{broken\n{\"text\":5}\n[1]\n{\"no\":\"text\"}\n{\"text\":\"\"}\n{\"text\":\"last line without end\"}");
+    buf_text(&f, "{\"id\": \"7\", \"text\": \"caf\\u00e9\\n\\u0000x\", \"url\": "
+                 "\"http://J.Example/\", \"date\": \"2020\"}\n"
+                 "\r\n{\"id\":\"only-id\",\"content\":\"c\"}\r\n"
+                 "{\"text\":\"m\",\"id\":\"i\",\"metadata\":{\"url\":\"http://meta/\"}}\n"
+                 "{broken\n{\"text\":5}\n[1]\n{\"no\":\"text\"}\n{\"text\":\"\"}\n{\"text\":\"last "
+                 "line without end\"}");
     for (int packed = 0; packed < 2; packed++) {
         if (packed)
             gz = pack(buf_view(&f), 31);
-        struct batch *b = fill_one(save(packed ? "a.jsonl.gz" : "a.jsonl", buf_view(packed ? &gz : &f)), 1 << 20);
+        struct batch *b =
+            fill_one(save(packed ? "a.jsonl.gz" : "a.jsonl", buf_view(packed ? &gz : &f)), 1 << 20);
         CHECK_INT(b->doc_count, 9);
         CHECK(str_eq(b->doc[0].raw, (struct str){"caf\xc3\xa9\n\0x", 8}));
         CHECK_STR(b->doc[0].host, "j.example");

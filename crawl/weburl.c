@@ -1,4 +1,4 @@
-/* url - cuts absolute URLs as found on the web into their parts. */
+/* weburl - cuts absolute URLs as found on the web into their parts. */
 #include "crawl/crawl.h"
 
 static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }

@@ -1,0 +1,131 @@
+/* gzip_check - inflates gzip members into nothing to verify their lengths and CRCs. */
+#include "crawl/gzip_check.h"
+#include "crawl/members.h"
+
+#include "core/err.h"
+#include "core/str.h"
+
+#include <isa-l/igzip_lib.h>
+#include <stdlib.h>
+
+enum { SCRATCH_BYTES = 64 << 10, FEED_MAX = 1 << 30 };
+enum part { PART_HEADER, PART_DATA, PART_ZEROS, PART_BAD };
+
+struct gzip_check {
+    enum part part;
+    uint64_t members;
+    struct buf header;      /* of the member that begins, until it is whole */
+    struct inflate_state state;
+    uint8_t scratch[SCRATCH_BYTES];
+};
+
+struct gzip_check *gzip_check_open(void)
+{
+    struct gzip_check *g = malloc(sizeof *g);
+    if (!g) {
+        err_set(ERR_LIMIT, "crawl: no memory to check gzip files");
+        return NULL;
+    }
+    isal_inflate_init(&g->state);
+    g->header = (struct buf){.max = MEMBERS_GZIP_HEADER_MAX};
+    gzip_check_reset(g);
+    return g;
+}
+
+void gzip_check_reset(struct gzip_check *g)
+{
+    g->part = PART_HEADER;
+    g->members = 0;
+    buf_clear(&g->header);
+}
+
+/* Takes bytes of a header; all that is behind it stays. */
+static size_t feed_header(struct gzip_check *g, const char *at, size_t len)
+{
+    static const char magic[] = "\x1f\x8b\x08";
+    if (g->header.len == 0 && g->members && *at == 0) {
+        g->part = PART_ZEROS;
+        return 0;
+    }
+    size_t want = 10, took = 0;
+    while (took < len) {
+        size_t step = want > g->header.len ? want - g->header.len : 1;
+        step = step < len - took ? step : len - took;
+        buf_add(&g->header, at + took, step);
+        took += step;
+        size_t head = g->header.len < 3 ? g->header.len : 3;
+        if (g->header.failed || memcmp(g->header.ptr, magic, head) != 0) {
+            g->part = PART_BAD;
+            break;
+        }
+        if (members_gzip_header((const unsigned char *)g->header.ptr, g->header.len, &want)) {
+            buf_clear(&g->header);
+            isal_inflate_reset(&g->state);
+            g->state.crc_flag = ISAL_GZIP_NO_HDR_VER;
+            g->part = PART_DATA;
+            break;
+        }
+    }
+    return took;
+}
+
+static size_t feed_data(struct gzip_check *g, const char *at, size_t len)
+{
+    struct inflate_state *s = &g->state;
+    uint32_t feed = len < FEED_MAX ? (uint32_t)len : FEED_MAX;
+    s->next_in = (uint8_t *)(uintptr_t)at;
+    s->avail_in = feed;
+    for (;;) {
+        uint32_t before = s->avail_in;
+        s->next_out = g->scratch;
+        s->avail_out = SCRATCH_BYTES;
+        if (isal_inflate(s) < 0) {
+            g->part = PART_BAD;
+            break;
+        }
+        if (s->block_state == ISAL_BLOCK_FINISH) {
+            g->part = PART_HEADER;
+            g->members++;
+            break;
+        }
+        if (s->avail_out == SCRATCH_BYTES && s->avail_in == before)
+            break;
+    }
+    return feed - s->avail_in;
+}
+
+bool gzip_check_feed(struct gzip_check *g, const void *bytes, size_t len)
+{
+    const char *at = bytes;
+    for (size_t done = 0; done < len && g->part != PART_BAD;) {
+        size_t took = 0;
+        if (g->part == PART_HEADER) {
+            took = feed_header(g, at + done, len - done);
+        } else if (g->part == PART_DATA) {
+            took = feed_data(g, at + done, len - done);
+            if (took == 0 && g->part == PART_DATA)
+                g->part = PART_BAD; /* it would never move again */
+        } else {
+            for (; done + took < len && at[done + took] == 0;)
+                took++;
+            if (done + took < len)
+                g->part = PART_BAD;
+        }
+        done += took;
+    }
+    return g->part != PART_BAD;
+}
+
+bool gzip_check_whole(const struct gzip_check *g)
+{
+    bool between = g->part == PART_HEADER && g->header.len == 0;
+    return g->members > 0 && (between || g->part == PART_ZEROS);
+}
+
+void gzip_check_close(struct gzip_check *g)
+{
+    if (!g)
+        return;
+    buf_free(&g->header);
+    free(g);
+}
