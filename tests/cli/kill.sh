@@ -14,13 +14,13 @@ span=$(( ($(date +%s%N) - begin) / 1000000 ))
 outputs "$work/whole" > "$work/whole.sum"
 done_kills=0 rounds=0
 while [ "$done_kills" -lt "$kills" ]; do
-    run victim & pid=$!
+    (cd "$work" && exec "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=victim --threads=2) > "$work/run.log" 2>&1 &
+    pid=$!
     after=$(( (RANDOM * 32768 + RANDOM) % (span / 3 + 30) ))
     sleep "$(printf '%d.%03d' $((after / 1000)) $((after % 1000)))"
-    if pkill -9 -f -- "--run=victim --threads=2" 2>/dev/null; then
+    if kill -9 $pid 2>/dev/null; then
+        { wait $pid; } 2>/dev/null
         done_kills=$((done_kills + 1))
-        wait $pid 2>/dev/null
-        find "$work/victim" -path '*/done/*' -name '*.json' 2>/dev/null | LC_ALL=C sort > "$work/before"
         continue
     fi
     if ! wait $pid; then bad "run after a kill" "$(tail -n 2 "$work/run.log")"; break; fi
