@@ -1,4 +1,4 @@
-/* parquet - columnar files that pyarrow, DuckDB and the Hugging Face viewer open: flat schemas only. */
+/* parquet - columnar files that pyarrow, DuckDB and the Hugging Face viewer open: flat schemas. */
 #ifndef SLUICE_CORE_PARQUET_H
 #define SLUICE_CORE_PARQUET_H
 #include "core/arena.h"
@@ -6,14 +6,22 @@
 
 enum pq_type { PQ_STRING, PQ_U64, PQ_U32, PQ_F32, PQ_BOOL };
 enum { PQ_COLUMNS_MAX = 160, PQ_GROUP_ROWS = 65536 };
-struct pq_column { char name[64]; enum pq_type type; bool optional; /* may be null */ bool dictionary; /* few distinct strings */ };
-/* Writes one file atomically: row groups of PQ_GROUP_ROWS rows, zstd pages, PLAIN or dictionary encoding,
- * min/max statistics. The same rows give the same bytes. */
+struct pq_column {
+    char name[64];
+    enum pq_type type;
+    bool optional;   /* may be null */
+    bool dictionary; /* few distinct strings */
+};
+/* Writes one file atomically: row groups of PQ_GROUP_ROWS rows (fewer when their values pass 64 MiB,
+ * so memory is bounded), zstd pages with CRC-32, PLAIN or dictionary encoding, min/max statistics.
+ * The same rows give the same bytes. */
 struct pq_writer;
 int pq_create(struct pq_writer **out, const char *path, const struct pq_column *columns, int count);
-/* One row: a value for every column in order, then pq_end_row. NaN in an optional F32 column is null. */
-void pq_put_str(struct pq_writer *w, struct str v);   /* must be valid UTF-8; ptr NULL: null */
-void pq_put_u64(struct pq_writer *w, uint64_t v);     /* U64 and U32 columns */
+/* One row: a value for every column in order, then pq_end_row. NaN in an optional F32 column is
+ * null; so is a string with ptr NULL in an optional column. What is not UTF-8 becomes U+FFFD; a
+ * string over 64 MiB is ERR_LIMIT from pq_end_row. */
+void pq_put_str(struct pq_writer *w, struct str v);
+void pq_put_u64(struct pq_writer *w, uint64_t v);   /* U64 and U32 columns */
 void pq_put_f32(struct pq_writer *w, float v);
 void pq_put_bool(struct pq_writer *w, bool v);
 void pq_put_null(struct pq_writer *w);
@@ -23,18 +31,28 @@ int pq_meta(struct pq_writer *w, const char *key, struct str value);
 int pq_commit(struct pq_writer *w, struct io_info *info);
 void pq_abandon(struct pq_writer *w);
 
-/* Reads flat files as this writer makes them (and others' with the same encodings; what it does not
- * know is ERR_FORMAT naming column and encoding). Every size is checked before it is used. */
+/* Reads files as this writer makes them and those of other programs: data pages v1 and v2; zstd,
+ * snappy, gzip or none; PLAIN and dictionaries. What it does not know is ERR_FORMAT naming column and
+ * encoding. Columns inside lists, maps or structs and of other types are passed over: pq_find does
+ * not know them. Signed integers come as U64 in two's complement, doubles as F32; strings are the
+ * bytes as stored. Every size is checked before it is used. One thread at a time. */
 struct pq_reader;
 int pq_open(struct pq_reader **out, const char *path);
 int pq_column_count(const struct pq_reader *r);
 const struct pq_column *pq_column(const struct pq_reader *r, int index);
-int pq_find(const struct pq_reader *r, const char *name);          /* -1 when absent */
+int pq_find(const struct pq_reader *r, const char *name); /* -1 when absent */
 uint64_t pq_rows(const struct pq_reader *r);
 int pq_groups(const struct pq_reader *r);
 struct str pq_get_meta(const struct pq_reader *r, const char *key); /* ptr NULL when absent */
-/* One column of one row group, decoded into the arena: array of rows values. valid[i] 0 = null. */
-struct pq_data { uint32_t rows; const uint8_t *valid; const struct str *str; const uint64_t *u64; const float *f32; };
+/* One column of one row group, decoded into the arena: array of rows values. valid[i] 0 = null;
+ * bools come as u64. On failure the arena is as it was. */
+struct pq_data {
+    uint32_t rows;
+    const uint8_t *valid;
+    const struct str *str;
+    const uint64_t *u64;
+    const float *f32;
+};
 int pq_read(struct pq_reader *r, int group, int column, struct arena *a, struct pq_data *out);
 void pq_close(struct pq_reader *r);
 #endif

@@ -2,7 +2,7 @@
 #include "report/page.h"
 
 #include "core/err.h"
-#include "report/html.h"
+#include "report/hypertext.h"
 #include "report/report.h"
 
 #include <math.h>

@@ -3,7 +3,7 @@
 
 #include "core/err.h"
 #include "core/log.h"
-#include "report/html.h"
+#include "report/hypertext.h"
 
 #include <math.h>
 #include <stdarg.h>

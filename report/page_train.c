@@ -2,7 +2,7 @@
  * provenance. */
 #include "report/page.h"
 
-#include "report/html.h"
+#include "report/hypertext.h"
 #include "report/report.h"
 
 #include <math.h>

@@ -2,7 +2,7 @@
 #include "report/report.h"
 
 #include "core/err.h"
-#include "report/html.h"
+#include "report/hypertext.h"
 #include "report/page.h"
 
 #include <stdio.h>

@@ -3,7 +3,7 @@
  * Places are percentages of the drawing, sizes of text are not: a chart narrows without shrinking
  * its letters. Polylines cannot be given in percent, so they stand in an inner drawing of 1000 x
  * 1000 units that is stretched, with strokes that are not. */
-#include "report/html.h"
+#include "report/hypertext.h"
 #include "report/report.h"
 
 #include <assert.h>

@@ -1,6 +1,6 @@
-/* html - the page's frame and its figures as people write them. */
-#ifndef SLUICE_REPORT_HTML_H
-#define SLUICE_REPORT_HTML_H
+/* hypertext - the page's frame and its figures as people write them. */
+#ifndef SLUICE_REPORT_HYPERTEXT_H
+#define SLUICE_REPORT_HYPERTEXT_H
 #include "core/str.h"
 
 void html_head(struct buf *to, struct str title);

@@ -1,5 +1,5 @@
-/* html - escaping, numbers and the frame with its style sheet. */
-#include "report/html.h"
+/* hypertext - escaping, numbers and the frame with its style sheet. */
+#include "report/hypertext.h"
 
 #include "core/unicode.h"
 #include "report/report.h"
