@@ -4,8 +4,8 @@
  * Cluster file: header of 32 bytes (magic, version, bytes of a row, rows, hash of the sketch set),
  * rows of struct cluster_row by ascending place, trailer of 32 bytes (magic, rows, XXH3-128 of all
  * before it). */
+#include "dedup/component.h"
 #include "dedup/extsort.h"
-#include "dedup/sketch.h"
 
 #include "core/err.h"
 
@@ -33,16 +33,7 @@ _Static_assert(sizeof(struct clusters_header) == 32, "no padding");
 _Static_assert(sizeof(struct clusters_trailer) == 32, "no padding");
 _Static_assert(sizeof(struct cluster_row) == 40, "as in the file");
 
-/* A document of a component, as it goes through the sort by (root, row). */
-struct member {
-    uint64_t root, row, id, date, values_hash;
-    struct hash128 exact;
-    uint32_t text_bytes, item, record, has;
-    float quality;
-    uint32_t zero;
-};
 enum { MEMBER_WORDS = sizeof(struct member) / 8, ROW_WORDS = 5 };
-_Static_assert(sizeof(struct member) == 80, "no padding");
 
 struct settling {
     const struct dedup_conf *conf;
@@ -50,10 +41,7 @@ struct settling {
     uint32_t *parent; /* union-find over rows; a root is its component's smallest row */
     struct extsort *members, *rows;
     uint64_t row_count;
-    struct member *member;
-    size_t member_count, member_cap; /* the component at hand */
-    size_t *live, *joined;           /* indexes of members, member_cap each */
-    uint32_t *own, *other;           /* MinHash values */
+    struct component *component;
 };
 
 /* ---- union-find ---- */
@@ -175,171 +163,38 @@ out:
     return rc;
 }
 
-/* ---- one component ---- */
+/* ---- components to rows ---- */
 
-static bool member_better(const char *policy, const struct member *a, const struct member *b)
+static int row_emit(void *arg, const struct member *survivor, const struct member *m, uint32_t size,
+                    bool exact)
 {
-    if (strcmp(policy, "longest") == 0 && a->text_bytes != b->text_bytes)
-        return a->text_bytes > b->text_bytes;
-    if (strcmp(policy, "newest") == 0 && a->date != b->date)
-        return a->date > b->date;
-    if (strcmp(policy, "quality") == 0) {
-        bool a_known = a->quality == a->quality,
-             b_known = b->quality == b->quality; /* NaN: not measured */
-        if (a_known != b_known)
-            return a_known;
-        if (a_known && (a->quality > b->quality || a->quality < b->quality))
-            return a->quality > b->quality;
-    }
-    return a->row < b->row;
-}
-
-static bool same_text(const struct member *a, const struct member *b)
-{
-    return (a->has & b->has & SKETCH_EXACT) && a->exact.low == b->exact.low &&
-           a->exact.high == b->exact.high;
-}
-
-/* 1 when m may be dropped in favour of the survivor, whose values are in t->own once *loaded. */
-static int member_joins(struct settling *t, const struct member *survivor, const struct member *m,
-                        bool *loaded)
-{
-    if (same_text(survivor, m))
-        return 1;
-    if (!(survivor->has & m->has & SKETCH_MINHASH))
-        return 0;
-    if (t->conf->verify <= 0 || survivor->values_hash == m->values_hash)
-        return 1;
-    if (!*loaded)
-        TRY(sketch_set_values(t->set, survivor->row, survivor->values_hash, t->own));
-    *loaded = true;
-    TRY(sketch_set_values(t->set, m->row, m->values_hash, t->other));
-    return sketch_share(t->own, t->other, sketch_values_count(t->conf)) >= t->conf->verify;
-}
-
-/* Rows of the cluster t->joined[0..count), whose survivor is joined[0]. */
-static int cluster_emit(struct settling *t, size_t count)
-{
-    const struct member *survivor = &t->member[t->joined[0]];
-    if (count < 2)
-        return 0;
-    for (size_t i = 0; i < count; i++) {
-        const struct member *m = &t->member[t->joined[i]];
-        uint32_t exact = i > 0 && same_text(survivor, m);
-        uint64_t words[ROW_WORDS] = {
-            (uint64_t)m->item << 32 | m->record,
-            (uint64_t)survivor->item << 32 | survivor->record,
-            m->id,
-            survivor->id,
-            (uint64_t)exact << 32 | count,
-        };
-        TRY(extsort_add(t->rows, words));
-        t->row_count++;
-    }
-    return 0;
-}
-
-/* One survivor and those that go with it; returns how many are left in t->live. */
-static int64_t component_round(struct settling *t, size_t live)
-{
-    size_t best = 0, left = 0, joined = 1;
-    bool loaded = false;
-    for (size_t i = 1; i < live; i++)
-        if (member_better(t->conf->policy, &t->member[t->live[i]], &t->member[t->live[best]]))
-            best = i;
-    t->joined[0] = t->live[best];
-    for (size_t i = 0; i < live; i++) {
-        if (i == best)
-            continue;
-        int joins = member_joins(t, &t->member[t->joined[0]], &t->member[t->live[i]], &loaded);
-        if (joins < 0)
-            return joins;
-        if (joins)
-            t->joined[joined++] = t->live[i];
-        else
-            t->live[left++] = t->live[i];
-    }
-    TRY(cluster_emit(t, joined));
-    return (int64_t)left;
-}
-
-static int by_exact(const void *a, const void *b, void *members)
-{
-    const struct member *one = (const struct member *)members + *(const size_t *)a;
-    const struct member *two = (const struct member *)members + *(const size_t *)b;
-    if (one->exact.high != two->exact.high)
-        return one->exact.high < two->exact.high ? -1 : 1;
-    if (one->exact.low != two->exact.low)
-        return one->exact.low < two->exact.low ? -1 : 1;
-    return one->row < two->row ? -1 : one->row > two->row;
-}
-
-/* What the rounds left: only equal texts go together. */
-static int component_rest(struct settling *t, size_t live)
-{
-    qsort_r(t->live, live, sizeof *t->live, by_exact, t->member);
-    for (size_t first = 0, end; first < live; first = end) {
-        size_t best = first;
-        for (end = first + 1;
-             end < live && same_text(&t->member[t->live[first]], &t->member[t->live[end]]); end++)
-            if (member_better(t->conf->policy, &t->member[t->live[end]], &t->member[t->live[best]]))
-                best = end;
-        size_t joined = 1;
-        t->joined[0] = t->live[best];
-        for (size_t i = first; i < end; i++)
-            if (i != best)
-                t->joined[joined++] = t->live[i];
-        TRY(cluster_emit(t, joined));
-    }
-    return 0;
-}
-
-static int component_settle(struct settling *t)
-{
-    size_t live = t->member_count;
-    for (size_t i = 0; i < live; i++)
-        t->live[i] = i;
-    for (int round = 0; round < DEDUP_ROUNDS_MAX && live > 1; round++) {
-        int64_t left = component_round(t, live);
-        if (left < 0)
-            return (int)left;
-        live = (size_t)left;
-    }
-    return component_rest(t, live);
-}
-
-static int component_add(struct settling *t, const uint64_t *record)
-{
-    if (t->member_count == t->member_cap) {
-        size_t cap = t->member_cap ? t->member_cap * 2 : 256;
-        struct member *member = realloc(t->member, cap * sizeof *member);
-        t->member = member ? member : t->member;
-        size_t *live = realloc(t->live, cap * sizeof *live);
-        t->live = live ? live : t->live;
-        size_t *joined = realloc(t->joined, cap * sizeof *joined);
-        t->joined = joined ? joined : t->joined;
-        if (!member || !live || !joined)
-            return err_set(ERR_LIMIT, "dedup: no memory for a component of %zu documents", cap);
-        t->member_cap = cap;
-    }
-    memcpy(&t->member[t->member_count++], record, sizeof *t->member);
-    return 0;
+    struct settling *t = arg;
+    uint64_t words[ROW_WORDS] = {
+        (uint64_t)m->item << 32 | m->record,
+        (uint64_t)survivor->item << 32 | survivor->record,
+        m->id,
+        survivor->id,
+        (uint64_t)exact << 32 | size,
+    };
+    t->row_count++;
+    return extsort_add(t->rows, words);
 }
 
 static int components_settle(struct settling *t)
 {
     const uint64_t *record;
+    uint64_t root = UINT64_MAX;
     int more;
     while ((more = extsort_next(t->members, &record)) > 0) {
-        if (t->member_count > 0 && t->member[0].root != record[0]) {
-            TRY(component_settle(t));
-            t->member_count = 0;
-        }
-        TRY(component_add(t, record));
+        struct member m;
+        memcpy(&m, record, sizeof m);
+        if (m.root != root)
+            TRY(component_settle(t->component));
+        root = m.root;
+        TRY(component_add(t->component, &m));
     }
     TRY(more);
-    if (t->member_count > 0)
-        TRY(component_settle(t));
+    TRY(component_settle(t->component));
     return extsort_finish(t->rows);
 }
 
@@ -405,13 +260,7 @@ int dedup_settle_clusters(const struct dedup_conf *conf, const char *const *sket
     TRY(slash ? io_path(dir, "%.*s", slash == dir ? 1 : (int)(slash - dir), clusters_path)
               : io_path(dir, "."));
     TRY(sketch_set_open(&t.set, conf, sketches, items));
-    size_t values = (size_t)sketch_values_count(conf) + 1;
-    t.own = malloc(values * sizeof *t.own);
-    t.other = malloc(values * sizeof *t.other);
-    if (!t.own || !t.other) {
-        rc = err_set(ERR_LIMIT, "dedup: no memory to compare sketches");
-        goto out;
-    }
+    TRY_OUT(component_open(&t.component, conf, t.set, row_emit, &t));
     uint64_t rows = sketch_set_rows(t.set);
     TRY_OUT(join_edges(&t, edges, bands));
     TRY_OUT(extsort_open(&t.members, MEMBER_WORDS, conf->memory / 2, rows, dir));
@@ -423,11 +272,7 @@ out:
     extsort_close(t.members);
     extsort_close(t.rows);
     free(t.parent);
-    free(t.member);
-    free(t.live);
-    free(t.joined);
-    free(t.own);
-    free(t.other);
+    component_close(t.component);
     sketch_set_close(t.set);
     return rc < 0 ? err_in(rc, "settle clusters") : 0;
 }

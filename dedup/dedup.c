@@ -142,7 +142,7 @@ static int sign_run(struct stage *s, void *local, struct batch *b)
 }
 
 const struct stage_type stage_dedup = {
-    .name = "dedup_sign",
+    .name = "dedup",
     .help = "signs documents so that equal and nearly equal ones are found when the run settles",
     .source = "arXiv:2406.17557",
     .opts = dedup_opts,

@@ -19,8 +19,9 @@ struct dedup_key {
 enum {
     DEDUP_VALUES_MAX = 1024, /* bands * rows: MinHash values of a document */
     DEDUP_BANDS_MAX = 256,
-    DEDUP_ROUNDS_MAX = 64, /* survivors of one connected component (then: see below) */
-    DEDUP_HUBS_MAX = 16,   /* documents of a bucket that others are compared with */
+    DEDUP_HUBS_MAX = 16, /* documents of a bucket that others are compared with */
+    DEDUP_SURVIVORS_MAX =
+        16, /* survivors of a component that all its documents are compared with */
 };
 /* Signed documents one settling can hold: 4 bytes of memory each. */
 #define DEDUP_DOCS_MAX 0xfffffffeull
@@ -43,7 +44,7 @@ struct dedup_method {
 #undef DEDUP
 extern const struct dedup_method *const dedups[]; /* NULL-ended, in dedups.def's order */
 
-/* Stage `dedup_sign` of pass 1: runs every method named in conf and packs their sketches into
+/* Stage `dedup` of pass 1: runs every method named in conf and packs their sketches into
  * doc.sketch; a document without a word and without text gets none (sketch NULL) and is never a
  * duplicate.
  *
@@ -95,15 +96,17 @@ int dedup_settle_band(const struct dedup_conf *conf, const char *const *sketches
  * place). Writes the cluster file: sorted by place, one row for every document in a cluster of two
  * or more.
  *
- * A chain of edges may join documents that are not alike (A ~ B ~ C). Hence the diameter rule: a
- * component's survivor takes with it the documents that have exactly its text or share at least
- * `verify` of its MinHash values. Those left choose a survivor among themselves by the same policy,
- * and so on, up to DEDUP_ROUNDS_MAX times; what is left then only collapses where texts are exactly
- * equal. So every dropped document is like the one that stays for it.
+ * A chain of edges may join documents that are not alike (A ~ B ~ C). Hence the diameter rule: the
+ * documents of a connected component are taken from the best on by the policy; each goes with the
+ * first survivor whose text is exactly its own or with which it shares at least `verify` of its
+ * MinHash values, or else becomes a survivor. So every dropped document is like the one that stays
+ * for it, and exact copies never stay. Where a component has more than DEDUP_SURVIVORS_MAX
+ * survivors, the later ones are asked only by documents that share a whole band or the text with
+ * them: time is linear in the documents. verify 0: a component is one cluster.
  *
- * Memory: conf->memory for the sorts, 4 bytes a signed document, and 80 bytes a document of the
- * largest component. Spilled runs lie beside clusters_path. `edges` must come from the same
- * sketches (else ERR_FORMAT). */
+ * Memory: conf->memory for the sorts, 4 bytes a signed document, and for the largest component
+ * about 100 bytes a document and 500 a survivor. Spilled runs lie beside clusters_path. `edges`
+ * must come from the same sketches (else ERR_FORMAT). */
 int dedup_settle_clusters(const struct dedup_conf *conf, const char *const *sketches,
                           uint32_t items, const char *const *edges, int bands,
                           const char *clusters_path, struct io_info *info);

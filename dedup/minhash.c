@@ -204,6 +204,7 @@ static uint64_t fold_document(struct minhash_local *l, const struct dedup_conf *
 {
     uint32_t width = (uint32_t)conf->shingle;
     uint64_t seen = 0, polynomial = 0;
+    uint32_t oldest = 0;
     struct folder f = {l, 0};
     memset(l->value, 0xff, l->lanes * sizeof l->value[0]);
     for (uint32_t i = 0; i < words.count; i++) {
@@ -211,7 +212,8 @@ static uint64_t fold_document(struct minhash_local *l, const struct dedup_conf *
         if (!word_is_alnum(word))
             continue;
         uint64_t hash = minhash_word(word);
-        uint64_t *slot = &l->window[seen % width];
+        uint64_t *slot = &l->window[oldest];
+        oldest = oldest + 1 == width ? 0 : oldest + 1;
         polynomial = polynomial * POLYNOMIAL + hash;
         if (seen >= width)
             polynomial -= l->drop * *slot;

@@ -230,6 +230,32 @@ TEST(dedup_exact_normalises_white_space_only)
         struct hash128 h = pack_exact(signer_sign(&s, str_of(other[i])));
         CHECK(h.low != base.low);
     }
+    /* Slow twin over random strings of letters and all kinds of white space, at every offset of a
+     * word. */
+    static const char *const piece[] = {"a",  "Bc", "\xc3\xa9", " ",    " ",    "  ",
+                                        "\n", "\t", "\xc2\xa0", "\x7f", "\x01", "!"};
+    uint64_t state = 31;
+    for (int trial = 0; trial < 20000; trial++) {
+        struct buf text = {0}, twin = {0};
+        bool gap = false;
+        for (uint64_t n = test_random(&state) % 40; n > 0; n--) {
+            size_t which = test_random(&state) % COUNT_OF(piece);
+            bool space = which >= 3 && which <= 8;
+            buf_text(&text, piece[which]);
+            if (!space && gap && twin.len > 0)
+                buf_char(&twin, ' ');
+            if (!space)
+                buf_text(&twin, piece[which]);
+            gap = space;
+        }
+        const struct sketch_pack *p = signer_sign(&s, buf_view(&text));
+        CHECK((p == NULL) == (twin.len == 0));
+        struct hash128 expected = hash128(twin.ptr, twin.len);
+        CHECK(!p || (pack_exact(p).low == expected.low && pack_exact(p).high == expected.high));
+        buf_free(&text);
+        buf_free(&twin);
+        batch_clear(s.b);
+    }
     /* The hash is the published XXH3-128 of the normalised text. */
     struct hash128 want = hash128("one two three", 13);
     CHECK(base.low == want.low && base.high == want.high);

@@ -37,7 +37,7 @@ static void check_all(struct store *s, const struct made *m)
         CHECK_INT(store_domain(s, meta->domain[d].name), d);
         uint32_t *ids = malloc((from->count + 1) * sizeof *ids);
         CHECK_OK(store_read(s, d, 0, (uint32_t)from->count, ids));
-        CHECK(memcmp(ids, from->ids, from->count * sizeof *ids) == 0);
+        CHECK(from->count == 0 || memcmp(ids, from->ids, from->count * sizeof *ids) == 0);
         for (uint64_t i = 0; i < from->count; i++)
             want[ids[i]]++;
         for (uint64_t i = 0; i < from->docs; i++) {
@@ -450,7 +450,7 @@ TEST(store_verify_finds_any_flipped_bit_of_a_block)
     }
     /* An id outside the vocabulary never gets to a model. */
     uint32_t ids[8];
-    put_byte(fd, at + 7, 0xff);
+    put_byte(fd, at + 6, 0x02); /* 131072 and more, of 70000 */
     CHECK_OK(store_open(&s, path_in("store")));
     CHECK_ERR(store_read(s, 0, 0, 8, ids), ERR_FORMAT);
     CHECK_OK(store_read(s, 0, 2, 8, ids));
