@@ -23,13 +23,13 @@ enum {
     WAIT_MAX_MS = 60000,
     FORGIVEN_BYTES = 1 << 20,
     CALM_AFTER = 8,          /* successes before one more slot may run again */
-    QUICK_TRIES = 3,         /* on a loopback port that refuses: it is a mirror nobody started */
+    QUICK_TRIES = 3,         /* on a host that never answered: no mirror there, or a wrong name */
     QUICK_WAIT_MS = 100,
     RESTARTS_MAX = 3,        /* times a partial file may be thrown away */
 };
 static const uint64_t MS = 1000000;
 
-struct host { char name[256]; uint64_t quiet_until, next_retry; };
+struct host { char name[256]; uint64_t quiet_until, next_retry; bool answered; };
 struct slot {
     struct transfer *transfer;   /* NULL: empty */
     size_t index;
@@ -115,6 +115,7 @@ static void slot_done(struct fetcher *f, struct slot *s)
         item_failed(f, s->index, rc);
     } else {
         f->items[s->index].rc = 0;
+        s->host->answered = true;
         if (f->progress)
             progress_add(f->progress, 1, 0, 0);
         if (f->allowed < f->conf.connections && ++f->calm >= CALM_AFTER) {
@@ -142,8 +143,11 @@ static void slot_failed(struct fetcher *f, struct slot *s, enum outcome outcome)
     if (transfer_bytes(t) >= s->had + FORGIVEN_BYTES)
         s->failures = 0;
     s->failures++;
-    if (outcome == OUTCOME_REFUSED) {
+    bool silent = outcome == OUTCOME_REFUSED || outcome == OUTCOME_NO_HOST;
+    s->host->answered |= !silent;
+    if (silent && !s->host->answered)
         tries = tries < QUICK_TRIES ? tries : QUICK_TRIES;
+    if (outcome == OUTCOME_REFUSED && !s->host->answered) {
         wait = QUICK_WAIT_MS * MS;
     } else if (outcome == OUTCOME_RESTART) {
         tries = ++s->restarts > RESTARTS_MAX ? 0 : tries;
@@ -158,8 +162,7 @@ static void slot_failed(struct fetcher *f, struct slot *s, enum outcome outcome)
     }
     if (outcome == OUTCOME_FAIL || outcome == OUTCOME_FATAL || s->failures > tries) {
         int rc = transfer_error(t, s->failures);
-        f->fatal |= outcome == OUTCOME_FATAL || outcome == OUTCOME_REFUSED
-                    || outcome == OUTCOME_NO_HOST || rc == ERR_AGAIN;
+        f->fatal |= outcome == OUTCOME_FATAL || silent || rc == ERR_AGAIN;
         item_failed(f, s->index, rc);
         slot_clear(s);
         return;
