@@ -57,12 +57,9 @@ static int load_recipe(struct recipe *recipe, const struct run_flags *flags, con
 
 static int run_tasks(struct run *r)
 {
-    for (const struct task *t = tasks; t->name; t++) {
+    for (const struct task *t = tasks; t->name; t++)
         for (uint32_t shard = 0; shard < r->shards; shard++)
             TRY(task_run(r, t, shard, r->shards));
-        if (strcmp(t->name, "store") == 0)
-            TRY(summary_store_json(r));
-    }
     TRY(report_write(r->dir));
     return summary_print(r, r->json);
 }

@@ -2,7 +2,6 @@
  * other engines. */
 #include "command/command.h"
 #include "command/run.h"
-#include "command/summary.h"
 #include "core/err.h"
 #include "report/report.h"
 
@@ -60,8 +59,6 @@ static int command_task_main(void *conf, int argc, char **argv, struct arena *a)
                      flags->shard, r->shards, r->shards);
     if (rc >= 0)
         rc = report ? report_write(r->dir) : task_run(r, t, index, count);
-    if (rc >= 0 && t && strcmp(t->name, "store") == 0)
-        rc = summary_store_json(r);
     run_close(r);
     recipe_close(recipe);
     return rc;

@@ -66,7 +66,6 @@ int task_train(struct run *r, uint32_t unit, struct manifest *m)
     TRY(io_path(heldout_dir, "%s/heldout", r->dir));
     TRY(io_path(out_dir, "%s/train", r->dir));
     TRY(store_open(&store, store_dir));
-    train_run.model.vocab = store_meta(store)->vocab_size;
     int rc = mixture_resolve(&r->recipe->stable, store, "stable", &train_run.stable);
     if (rc >= 0)
         rc = mixture_resolve(r->recipe->anneal.count ? &r->recipe->anneal : &r->recipe->stable,
@@ -87,9 +86,11 @@ int task_train(struct run *r, uint32_t unit, struct manifest *m)
 }
 
 /* ---- eval.json: the trainer's own figures joined with the baselines ---- */
-static double domain_value(const struct json *table, const char *domain)
+static double domain_value(const struct json *trained, const char *domain, const char *when)
 {
-    return table ? json_num(table, domain, NAN) : NAN;
+    const struct json *domains = json_get(trained, "domains");
+    const struct json *row = domains ? json_get(domains, domain) : NULL;
+    return row ? json_num(row, when, NAN) : NAN;
 }
 
 static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
@@ -98,9 +99,9 @@ static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
     char path[IO_PATH_MAX];
     struct bpb_row unigram = {0}, xz = {0};
     TRY(io_path(path, "%s/heldout/%s.jsonl.zst", r->dir, domain));
-    TRY(eval_unigram(t, path, counts, &unigram));
-    if (unigram.documents == 0)
+    if (!io_exists(path))
         return 0;
+    TRY(eval_unigram(t, path, counts, &unigram));
     TRY(eval_xz(path, &xz));
     json_open(w, '{');
     json_key(w, "domain");
@@ -112,9 +113,9 @@ static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
     json_key(w, "tokens");
     json_put_u64(w, unigram.tokens);
     json_key(w, "before_anneal_bits_per_byte");
-    json_put_num(w, domain_value(json_get(trained, "before_anneal"), domain));
+    json_put_num(w, domain_value(trained, domain, "before"));
     json_key(w, "bits_per_byte");
-    json_put_num(w, domain_value(json_get(trained, "after_anneal"), domain));
+    json_put_num(w, domain_value(trained, domain, "after"));
     json_key(w, "unigram");
     json_put_num(w, unigram.unigram_bits_per_byte);
     json_key(w, "xz");
@@ -171,9 +172,9 @@ int task_eval(struct run *r, uint32_t unit, struct manifest *m)
     json_open(&w, '{');
     TRY_OUT(eval_rows(r, trained, &w));
     json_key(&w, "loss_before_anneal");
-    json_put_num(&w, json_num(trained, "loss_before_anneal", NAN));
+    json_put_num(&w, json_num(trained, "loss_before", NAN));
     json_key(&w, "loss_after_anneal");
-    json_put_num(&w, json_num(trained, "loss_after_anneal", NAN));
+    json_put_num(&w, json_num(trained, "loss_after", NAN));
     json_close(&w, '}');
     buf_char(&out, '\n');
     TRY_OUT(io_path(path, "%s/eval.json", r->dir));

@@ -1,6 +1,7 @@
 /* merge - one writer gathers what pass 2 left per file: the token store, held-out text per domain,
  * samples. */
 #include "command/run.h"
+#include "command/summary.h"
 #include "core/err.h"
 #include "core/json.h"
 
@@ -157,6 +158,8 @@ static int write_heldout(struct run *r, struct manifest *m)
     for (uint32_t item = 0; item < r->input_count; item++)
         TRY_OUT(heldout_item(r, out, count, item, &a));
     for (int i = 0; i < r->recipe->domain_count; i++) {
+        if (count[i] == 0)
+            continue; /* a domain without held-out text has no file */
         struct io_writer *w = out[i];
         out[i] = NULL;
         TRY_OUT(io_commit(w, &info));
@@ -268,5 +271,6 @@ int task_store(struct run *r, uint32_t unit, struct manifest *m)
     UNUSED(unit);
     TRY(write_store(r, m));
     TRY(write_heldout(r, m));
-    return write_samples(r, m);
+    TRY(write_samples(r, m));
+    return summary_store_json(r);
 }

@@ -365,6 +365,17 @@ static int recipe_resolve(struct recipe *r)
     return 0;
 }
 
+/* An impossible training is refused before the first page is read, not hours later. */
+static int check_training(const struct recipe *r)
+{
+    struct model_conf model = r->model;
+    struct train_conf conf = r->train;
+    if (model.vocab == 0)
+        model.vocab = r->tokenizer.vocab_size;
+    TRY(model_conf_check(&model));
+    return train_conf_check(&conf, &model);
+}
+
 static int recipe_read(struct recipe *r)
 {
     TRY(read_table(r, "run", run_opts, &r->run, NULL));
@@ -387,6 +398,8 @@ static int recipe_read(struct recipe *r)
     TRY(read_table(r, "model", model_opts, &r->model, NULL));
     TRY(read_table(r, "train", train_opts, &r->train, &r->has_train));
     TRY(conf_check_unused(r->root, sections));
+    if (r->has_train)
+        TRY(check_training(r));
     return recipe_resolve(r);
 }
 

@@ -19,6 +19,8 @@ expect unknown_recipe_key 2 'min_words' "$sluice" run "$small" --set source.path
 expect unknown_stage 2 'extract' "$sluice" run <(printf '[source]\npath="x"\n[[stage]]\nuse="extrcat"\n') --run=r
 expect unknown_section 2 'tokenizer' "$sluice" run "$small" --set source.path="$warc" --set tokeniser.vocab_size=500
 expect out_of_range 2 'vocab_size' "$sluice" run "$small" --set source.path="$warc" --set tokenizer.vocab_size=3
+expect impossible_training 2 'anneal_steps' "$sluice" run "$small" --set source.path="$warc" --set train.steps=3
+expect impossible_model 2 'heads' "$sluice" run "$small" --set source.path="$warc" --set model.heads=5
 expect recipe_missing 2 'nowhere.toml' "$sluice" run nowhere.toml
 expect recipe_is_a_folder 2 'director' "$sluice" run in
 expect source_missing 2 'nothing.warc.gz' "$sluice" run "$small" --set source.path=nothing.warc.gz --run=m

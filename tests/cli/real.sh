@@ -4,7 +4,7 @@
 data=${SLUICE_DATA:-$here/../shared/data}
 model_here || { skip real "lid.176.ftz is not in the cache (make deps)"; finish; }
 [ -d "$data" ] || { skip real "no real data at $data"; finish; }
-run() { (cd "$work" && "$sluice" run "$here/recipes/warc.toml" "$@" --set train.steps=4 --set train.anneal_steps=2 --set tokenizer.vocab_size=1024 \
+run() { (cd "$work" && "$sluice" run "$here/recipes/warc.toml" "$@" --set train.steps=4 --set train.warmup_steps=1 --set train.anneal_steps=2 --set tokenizer.vocab_size=1024 \
     --set model.layers=1 --set model.width=32 --set model.hidden=64 --set model.heads=2 --set model.kv_heads=1); }
 check run_on_448_real_pages bash -c "$(declare -f run); work='$work' sluice='$sluice' here='$here'; run --set source.path='$data/html/wcxb-dev.warc.gz' --run=r --json > '$work/r.json'"
 check every_page_has_a_row python3 - "$work/r.json" <<'P'
