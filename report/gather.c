@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { HLL_BITS = 14, HLL_REGISTERS = 1 << HLL_BITS };
+enum { HLL_BITS = 14, HLL_REGISTERS = 1 << HLL_BITS, PLAIN_BINS = 48 };
 
 const double gather_quantile_at[GATHER_QUANTILES] = {0.01, 0.05, 0.10, 0.25, 0.50,
                                                      0.75, 0.90, 0.95, 0.99};
@@ -332,16 +332,28 @@ static void find_range(const struct gather *g, int signal, double *low, double *
     }
 }
 
+/* Edges for whole numbers lie between them, so that no bin holds fewer numbers by chance. */
+static void set_whole_edges(struct signal_about *s, double low, double high)
+{
+    double first = floor(low), last = ceil(high), next = first;
+    double step = ceil((last - first + 1) / PLAIN_BINS),
+           power = log((last + 1) / (first + 1)) / PLAIN_BINS;
+    s->bins = 0;
+    s->edges[0] = first - 0.5;
+    while (next <= last && s->bins < GATHER_BINS_MAX) {
+        double wide = s->is_log ? floor((next + 1) * expm1(power)) : step;
+        next += wide > 1 ? wide : 1;
+        s->edges[++s->bins] = next - 0.5;
+    }
+}
+
 static void set_edges(struct signal_about *s, double low, double high, bool whole)
 {
-    if (whole && high - low < 48) { /* one bin a whole number */
-        s->is_log = false;
-        s->bins = (int)(high - low) + 1;
-        for (int i = 0; i <= s->bins; i++)
-            s->edges[i] = low + i - 0.5;
+    if (whole) {
+        set_whole_edges(s, low, high);
         return;
     }
-    s->bins = 48;
+    s->bins = PLAIN_BINS;
     for (int i = 0; i <= s->bins; i++) {
         double share = (double)i / s->bins;
         s->edges[i] = s->is_log ? expm1(log1p(low) + share * (log1p(high) - log1p(low)))
@@ -379,7 +391,7 @@ static void find_edges(struct gather *g, int signal, float *values)
     s->is_log = s->least >= 0 && most >= 50 && most - middle > 8 * (middle - s->quantile[0]);
     s->is_log |= s->least >= 0 && most >= 200 && most > 8 * middle;
     find_range(g, signal, &low, &high);
-    whole &= low == floor(low) && high == floor(high);
+    whole &= fabs(low) < 1e9 && fabs(high) < 1e9;
     if (low < high)
         set_edges(s, low, high, whole);
 }

@@ -4,7 +4,7 @@
 #include "core/ledger.h"
 
 enum {
-    GATHER_BINS_MAX = 64,
+    GATHER_BINS_MAX = 96,
     GATHER_SAMPLE = 8192,    /* rows whose signals are kept for quantiles: those of least hash */
     GATHER_NAMES_MAX = 1024, /* rules, stages or languages told apart; more share the last one */
     GATHER_CLUSTERS = 10,    /* largest duplicate clusters that are shown */

@@ -166,7 +166,7 @@ void page_put_rules(const struct page *p, struct buf *to)
 {
     static _Thread_local int order[GATHER_NAMES_MAX];
     const struct gather *g = p->gather;
-    int count = page_rule_order(g, order), fired = 0;
+    int count = page_rule_order(g, order);
     if (!p->has_ledger || count == 0)
         return;
     buf_text(
@@ -178,16 +178,9 @@ void page_put_rules(const struct page *p, struct buf *to)
         "asked.</p>\n<div class=\"scroll\"><table><thead><tr><th>rule</th><th>drops</th>"
         "<th class=\"n\">first</th><th class=\"n\">in all</th><th class=\"n\">alone</th>"
         "<th class=\"n\">of pages</th><th class=\"bar\"></th></tr></thead><tbody>\n");
-    while (fired < count && g->rule_count[order[fired]].total > 0)
-        put_rule_row(g, order[fired++], g->rule_count[order[0]].total, to);
+    for (int i = 0; i < count && g->rule_count[order[i]].total > 0; i++)
+        put_rule_row(g, order[i], g->rule_count[order[0]].total, to);
     buf_text(to, "</tbody></table></div>\n");
-    if (fired < count) {
-        buf_text(to, "<p class=\"soft\" style=\"margin-top:12px\">Never fired: ");
-        for (int i = fired; i < count; i++) {
-            html_text(to, g->rule.name[order[i]]);
-            buf_text(to, i + 1 < count ? ", " : ".</p>\n");
-        }
-    }
     buf_text(to, "</section>\n");
 }
 
@@ -358,12 +351,13 @@ static void put_signal(struct buf *to, const struct gather *g, int signal)
     buf_text(to, "</ul></div>\n");
 }
 
-static bool has_rule(const struct gather *g, int signal)
+/* Signals of one value have no shape to look at. */
+static bool is_drawn(const struct gather *g, int signal)
 {
     bool found = false;
     for (int i = 0; i < g->rule.count; i++)
         found |= g->rule_about[i].known && g->rule_about[i].signal == signal;
-    return found;
+    return found && g->signal[signal].bins > 0;
 }
 
 void page_put_signals(const struct page *p, struct buf *to)
@@ -381,20 +375,20 @@ void page_put_signals(const struct page *p, struct buf *to)
         "<i class=\"id\"></i>pages dropped, for any reason</span><span><i class=\"is\"></i>side "
         "that a rule drops</span></div>\n<div class=\"grid\">\n");
     for (int i = 0; i < g->signal_count; i++) {
-        if (has_rule(g, i))
+        if (is_drawn(g, i))
             put_signal(to, g, i);
         else
             others++;
     }
     buf_text(to, "</div>\n");
     if (others) {
-        buf_printf(
-            to,
-            "<details style=\"margin-top:16px\"><summary>%d signal%s without a rule</summary>"
-            "<div class=\"grid\" style=\"margin-top:12px\">\n",
-            others, others == 1 ? "" : "s");
+        buf_printf(to,
+                   "<details style=\"margin-top:16px\"><summary>%d more signal%s, without a rule "
+                   "or with one value</summary>"
+                   "<div class=\"grid\" style=\"margin-top:12px\">\n",
+                   others, others == 1 ? "" : "s");
         for (int i = 0; i < g->signal_count; i++)
-            if (!has_rule(g, i))
+            if (!is_drawn(g, i))
                 put_signal(to, g, i);
         buf_text(to, "</div></details>\n");
     }

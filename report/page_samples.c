@@ -155,13 +155,19 @@ void page_put_samples(const struct page *p, struct buf *to)
 }
 
 /* ---- what did nothing ---- */
-static bool stage_has_rules(const struct gather *g, struct str name)
+/* Stages of the recipe, or all when there is none, that could have dropped something. */
+static bool stage_is_asked(const struct page *p, struct str name)
 {
+    const struct gather *g = p->gather;
+    const struct json *stages = json_get(p->run, "stages");
+    bool named = !stages;
+    for (const struct json *s = stages ? stages->child : NULL; s; s = s->next)
+        named |= str_eq(s->string, name);
     int stage = names_find(&g->stage, name);
     bool found = false;
     for (int i = 0; i < g->rule.count && stage >= 0; i++)
         found |= g->rule_about[i].known && g->rule_about[i].stage == stage;
-    return found;
+    return found && named;
 }
 
 /* "Rules that never fired: a, b." as one warning. */
@@ -185,7 +191,7 @@ static void find_idle_rows(struct page *p)
     struct buf rules = {0}, unmeasured = {0}, constant = {0};
     for (int i = 0; i < p->stage_count; i++) {
         const char *name = p->stage[i].name;
-        if (p->stage[i].dropped == 0 && stage_has_rules(g, str_of(name)))
+        if (p->stage[i].dropped == 0 && stage_is_asked(p, str_of(name)))
             page_warn(p, "Stage %s removed 0 of %llu pages.", name, (unsigned long long)g->rows);
     }
     for (int i = 0; i < g->rule.count; i++)

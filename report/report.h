@@ -32,7 +32,7 @@ struct svg_hist {
     const uint64_t *counts; /* [bins] */
     const uint64_t *kept;   /* [bins] part of counts drawn as kept; NULL: no parts */
     int bins;
-    const struct svg_mark *marks; /* those outside of the edges are drawn at the border */
+    const struct svg_mark *marks; /* those outside of the edges have no line */
     int mark_count;
 };
 void svg_hist(struct buf *to, const struct svg_hist *hist);

@@ -170,6 +170,8 @@ void svg_hist(struct buf *to, const struct svg_hist *h)
     buf_text(to, "<line class=\"axis\" x1=\"0\" x2=\"100%\" y1=\"100%\" y2=\"100%\"/>");
     for (int i = 0; i < h->mark_count; i++) {
         double at = hist_place(h, h->marks[i].at);
+        if (h->marks[i].at < h->edges[0] || h->marks[i].at > h->edges[h->bins])
+            continue;
         buf_printf(to, "<line class=\"mark\" x1=\"%.2f%%\" x2=\"%.2f%%\" y1=\"-4\" y2=\"100%%\"/>",
                    at, at);
     }
