@@ -239,17 +239,29 @@ int store_domain(const struct store *s, const char *name)
     return -1;
 }
 
-/* Widens count ids at `from` (which is aligned to their size only) and returns the greatest. */
+/* Widens count ids at `from` (which is aligned to their size only) and returns the greatest. The
+ * inner loop has a fixed count so that the compiler makes vectors of it. */
 static uint32_t ids_widen(const unsigned char *from, uint32_t width, uint32_t count, uint32_t *ids)
 {
-    uint32_t greatest = 0;
+    enum { CHUNK = 64 };
+    uint32_t greatest = 0, i = 0;
     if (width == 4) {
         memcpy(ids, from, (size_t)count * width);
-        for (uint32_t i = 0; i < count; i++)
+        for (; i < count; i++)
             greatest = ids[i] > greatest ? ids[i] : greatest;
         return greatest;
     }
-    for (uint32_t i = 0; i < count; i++) {
+    uint16_t chunk[CHUNK], most[CHUNK] = {0};
+    for (; i + CHUNK <= count; i += CHUNK) {
+        memcpy(chunk, from + 2 * (size_t)i, sizeof chunk);
+        for (uint32_t k = 0; k < CHUNK; k++) {
+            ids[i + k] = chunk[k];
+            most[k] = chunk[k] > most[k] ? chunk[k] : most[k];
+        }
+    }
+    for (uint32_t k = 0; k < CHUNK; k++)
+        greatest = most[k] > greatest ? most[k] : greatest;
+    for (; i < count; i++) {
         uint16_t id;
         memcpy(&id, from + 2 * (size_t)i, sizeof id);
         ids[i] = id;
