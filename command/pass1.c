@@ -19,7 +19,7 @@ struct pass1 {
     struct progress progress;
     struct input *input;
     uint64_t shown_bytes;
-    int quality_signal;
+    int quality_signal, raw_signal;
     uint64_t in, kept, kept_bytes, dropped[RULES_MAX];
 };
 
@@ -45,7 +45,9 @@ static int pass1_take(void *self, struct batch *b)
         p->kept += d->rule == 0;
         p->kept_bytes += d->rule ? 0 : d->text.len;
         p->dropped[d->rule] += d->rule != 0;
-        TRY(spool_add(p->spool, d, d->rule ? snippet_of(p, d) : d->text));
+        float raw = p->raw_signal >= 0 ? d->signal[p->raw_signal] : NAN;
+        uint32_t raw_bytes = d->raw.len || isnan(raw) ? (uint32_t)d->raw.len : (uint32_t)raw;
+        TRY(spool_add(p->spool, d, d->rule ? snippet_of(p, d) : d->text, raw_bytes));
         if (!d->rule && p->sketch && d->sketch_bytes) {
             float quality = p->quality_signal >= 0 ? d->signal[p->quality_signal] : 0;
             TRY(sketch_add(p->sketch, d, isnan(quality) ? 0 : quality));
@@ -101,6 +103,7 @@ int task_pass1(struct run *r, uint32_t unit, struct manifest *m)
     char path[IO_PATH_MAX];
     int rc;
     TRY(recipe_open_stages(recipe, r->dir, recipe->stage_count));
+    p.raw_signal = schema_find_signal(&recipe->schema, "source.raw_bytes");
     p.quality_signal = schema_find_signal(&recipe->schema, "quality.score");
     TRY_OUT(source_open(&p.input, file->path, unit, recipe->source.record_max, &recipe->schema));
     TRY_OUT(io_path(path, "%s/spool/%05u.zst", r->dir, unit));

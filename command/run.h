@@ -61,7 +61,8 @@ struct spool_doc {
 };
 struct spool_writer;
 int spool_create(struct spool_writer **out, const char *path, int signal_count);
-int spool_add(struct spool_writer *w, const struct doc *d, struct str text);
+/* raw_bytes: size of the record's body, which a record dropped at the source no longer holds. */
+int spool_add(struct spool_writer *w, const struct doc *d, struct str text, uint32_t raw_bytes);
 int spool_commit(struct spool_writer *w, struct io_info *info);
 void spool_abandon(struct spool_writer *w);
 struct spool_reader;

@@ -48,13 +48,13 @@ int spool_create(struct spool_writer **out, const char *path, int signal_count)
     return 0;
 }
 
-int spool_add(struct spool_writer *w, const struct doc *d, struct str text)
+int spool_add(struct spool_writer *w, const struct doc *d, struct str text, uint32_t raw_bytes)
 {
     struct spool_head h = {
         .offset = d->offset,
         .id = d->id,
         .record = d->record,
-        .raw_bytes = (uint32_t)d->raw.len,
+        .raw_bytes = raw_bytes,
         .text_bytes = (uint32_t)d->text.len,
         .rule = d->rule,
         .value = d->value,
