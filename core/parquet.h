@@ -31,7 +31,7 @@ int pq_meta(struct pq_writer *w, const char *key, struct str value);
 int pq_commit(struct pq_writer *w, struct io_info *info);
 void pq_abandon(struct pq_writer *w);
 
-/* Reads files as this writer makes them and other programs: data pages v1 and v2; zstd, snappy, gzip
+/* Reads files of this writer and of other programs: data pages v1 and v2; zstd, snappy, gzip
  * or none; PLAIN and dictionaries. What it does not know is ERR_FORMAT naming column and encoding.
  * Columns inside lists, maps or structs and of other types are passed over: pq_find does not know
  * them. Signed integers come as U64 in two's complement, doubles as F32; strings are the bytes as
