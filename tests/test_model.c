@@ -837,6 +837,41 @@ TEST(model_bf16_rounds_to_nearest_even)
     CHECK(isnan(bf16_to(bf16_of(value))));
 }
 
+/* Folders made by numpy and the safetensors library, logits by transformers: see tests/oracle/transformers_logits.py. */
+TEST(model_answers_as_transformers)
+{
+    static const char *const name[] = {"llama", "gpt2"};
+    for (int i = 0; i < 2; i++) {
+        char path[IO_PATH_MAX];
+        struct stream *s;
+        struct model m;
+        struct kv_cache *cache;
+        float logits[19];
+        CHECK_OK(io_path(path, "tests/golden/model/%s", name[i]));
+        CHECK_OK(device_open(&s, DEV_CPU, 1));
+        CHECK_OK(model_load(&m, path, s, false));
+        CHECK_OK(kv_cache_open(&cache, &m, 16));
+        CHECK_OK(io_path(path, "tests/golden/model/%s/logits.txt", name[i]));
+        FILE *file = fopen(path, "r");
+        CHECK(file);
+        uint32_t token, rows = 0;
+        while (fscanf(file, "%u", &token) == 1) {
+            CHECK_OK(kv_cache_feed(cache, &m, &token, 1, logits));
+            for (int k = 0; k < 19; k++) {
+                double want;
+                CHECK(fscanf(file, "%lf", &want) == 1);
+                CHECK_NUM(logits[k], want, 1e-5);
+            }
+            rows++;
+        }
+        CHECK_INT(rows, 10);
+        fclose(file);
+        kv_cache_close(cache);
+        model_close(&m);
+        device_close(s);
+    }
+}
+
 /* Replaces `from` in config.json by `to` and expects a refusal that names `what`. */
 static void refuse_config(const char *dir, struct stream *s, const char *from, const char *to,
                           const char *what)
