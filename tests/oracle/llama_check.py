@@ -91,6 +91,7 @@ def main(run):
         return 77
     w = read_safetensors(os.path.join(folder, "model.safetensors"))
     tok = Tokenizer.from_file(os.path.join(folder, "tokenizer.json"))
+    tok.encode_special_tokens = True                     # a special token in a text is text
     eot, bad = tok.token_to_id("<|endoftext|>"), 0
     domains = json.load(open(result))["domains"]
     for path in files:
