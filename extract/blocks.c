@@ -64,7 +64,7 @@ struct walk {
     uint32_t blocks_max, text_max;
     struct block block;        /* being filled */
     uint32_t link_depth, place_depth, hidden_depth;
-    bool space, gap;           /* white space seen, or asked for, since the last character */
+    bool space, gap;           /* since the last character: white space, an inline element's end */
 };
 
 /* ---- counting first, so that arrays are asked for once ---- */
@@ -128,7 +128,7 @@ static void put_char(struct walk *w, const char *bytes, size_t len)
     assert(p->text_len + len + 1 <= w->text_max);
     struct block *b = &w->block;
     b->len = p->text_len - b->start;
-    if ((w->space || w->gap) && b->len > 0 && p->text[p->text_len - 1] != '\n') {
+    if (w->space && b->len > 0 && p->text[p->text_len - 1] != '\n') {
         p->text[p->text_len++] = ' ';
         b->chars++;
         b->link_chars += w->link_depth > 0;
@@ -383,8 +383,8 @@ static void open_element(struct walk *w, const GumboNode *from)
     if (display >= DISPLAY_BLOCK) {
         w->owner = index;
         w->block.links = w->link_depth > 0; /* a link around blocks is one in each of them */
-    } else if (display == DISPLAY_SPACED && !w->pre) {
-        w->space = true;
+    } else if ((display == DISPLAY_SPACED || w->gap) && !w->pre) {
+        w->space = true; /* </span><span>, </a><a>: style sheets show them apart */
     }
     w->frame[w->frame_count++] = frame;
 }
@@ -402,7 +402,7 @@ static void close_element(struct walk *w)
     } else {
         w->block.inner_cues |= n->cues;
         w->space |= display == DISPLAY_SPACED && !w->pre;
-        w->gap = !w->pre; /* </span><span>, </a><a>: style sheets show them apart */
+        w->gap = true;
     }
     n->end = w->page->node_count;
     w->link_depth -= top->link;
@@ -479,7 +479,8 @@ static struct counter *slot_for(struct counter *slots, uint64_t mask, uint64_t k
     return &slots[at];
 }
 
-static bool count_twins(struct arena *a, struct page *p)
+/* Counts equal siblings and equal texts. */
+static bool count_equals(struct arena *a, struct page *p)
 {
     uint64_t size = 16, most = p->node_count > p->block_count ? p->node_count : p->block_count;
     while (size < most * 2)
@@ -530,5 +531,5 @@ enum extract_verdict page_read(struct arena *a, const GumboOutput *html, struct 
     start_block(&w);
     walk_tree(&w, html->root);
     sum_subtrees(out);
-    return count_twins(a, out) ? EXTRACT_OK : EXTRACT_MEMORY;
+    return count_equals(a, out) ? EXTRACT_OK : EXTRACT_MEMORY;
 }

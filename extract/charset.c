@@ -13,6 +13,7 @@
 
 enum {
     PRESCAN_MAX = 1024,        /* bytes, as the standard says */
+    LATE_MAX = 64 << 10,       /* bytes in which a parser would meet the meta and change over */
     DETECT_MAX = 16 << 10,     /* bytes the detector sees */
     LABEL_MAX = 64,            /* bytes of the longest label worth looking up */
     MULTI_CHANCE_MIN = 4,      /* sequences with which UTF-8 overrules a multi-byte label */
@@ -274,9 +275,9 @@ static void skip_tag(struct cursor *c)
         continue;
 }
 
-static const struct encoding *prescan(struct str raw)
+static const struct encoding *prescan(struct str raw, size_t max)
 {
-    struct cursor c = {raw.ptr, raw.ptr + (raw.len < PRESCAN_MAX ? raw.len : PRESCAN_MAX)};
+    struct cursor c = {raw.ptr, raw.ptr + (raw.len < max ? raw.len : max)};
     for (; c.at < c.end; c.at++) {
         const char *open = memchr(c.at, '<', (size_t)(c.end - c.at));
         if (!open || c.end - open < 2)
@@ -306,9 +307,9 @@ static const struct encoding *prescan(struct str raw)
     return NULL;
 }
 
-const char *charset_prescan(struct str raw)
+const char *charset_prescan(struct str raw, size_t max)
 {
-    const struct encoding *found = raw.len ? prescan(raw) : NULL;
+    const struct encoding *found = raw.len ? prescan(raw, max) : NULL;
     return found ? found->name : NULL;
 }
 
@@ -593,7 +594,9 @@ static const struct encoding *choose(struct str raw, struct str http, const stru
     if (label && is_wide(label) && !f->nul)
         label = NULL; /* wide text without one NUL among its markup is not wide */
     if (!label)
-        label = prescan(raw);
+        label = prescan(raw, PRESCAN_MAX);
+    if (!label && f->bad > 0)
+        label = prescan(raw, LATE_MAX);
     if (label && label->kind == KIND_NONE)
         label = NULL;
     bool shift_codes = label && str_is(str_of(label->name), "ISO-2022-JP") && f->escape;

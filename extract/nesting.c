@@ -1,8 +1,8 @@
 /* nesting - the stack of open elements, by the implied-close and scope rules of HTML. */
-/* The stack must never be shorter than Gumbo's, or a hostile page could nest deeper there than
- * depth_max. Formatting elements never come here (the skeleton leaves them out), and of <a> at most
- * one is open between two table cells, so Gumbo holds at most twice as many elements. Every search
- * is over at most depth_max names. */
+/* It has to agree with Gumbo element by element, or a hostile page could nest deeper there than
+ * depth_max. Formatting elements never come here (the skeleton leaves them out) but <a>, which
+ * Gumbo may also reopen by itself: one more in each block at most, so that its depth is at most
+ * twice ours. Every search is over at most depth_max names. */
 #include "extract/nesting.h"
 
 #include <assert.h>
@@ -51,6 +51,7 @@ void nesting_init(struct nesting *n, uint32_t depth_max)
     n->count = n->over_count = 0;
     memset(n->named, 0, sizeof n->named);
     memset(n->over, 0, sizeof n->over);
+    n->form = false;
     n->depth_max = depth_max < NESTING_MAX - NESTING_SPARE ? depth_max
                                                            : NESTING_MAX - NESTING_SPARE;
 }
@@ -89,18 +90,70 @@ static int innermost(const struct nesting *n, GumboTag tag)
     return find(n, (struct element){(uint16_t)tag, 0}, 0);
 }
 
-static void close_p(struct nesting *n)
+/* Index of the paragraph that a block start would close, or -1. */
+static int find_p(const struct nesting *n)
 {
     if (n->named[GUMBO_TAG_P] == 0)
-        return;
+        return -1;
     for (int i = (int)n->count - 1; i >= 0; i--) {
         GumboTag tag = n->open[i].tag;
-        if (tag == GUMBO_TAG_P) {
-            pop_to(n, (uint32_t)i);
+        if (tag == GUMBO_TAG_P)
+            return i;
+        if ((traits[tag] & SCOPE) || tag == GUMBO_TAG_BUTTON)
+            return -1;
+    }
+    return -1;
+}
+
+bool nesting_in_p(const struct nesting *n) { return n->over_count == 0 && find_p(n) >= 0; }
+
+static void close_p(struct nesting *n)
+{
+    int at = find_p(n);
+    if (at >= 0)
+        pop_to(n, (uint32_t)at);
+}
+
+/* Elements that end where anything around them ends. */
+static void close_optional(struct nesting *n)
+{
+    while (n->count > 0) {
+        switch ((GumboTag)n->open[n->count - 1].tag) {
+        case GUMBO_TAG_DD: case GUMBO_TAG_DT: case GUMBO_TAG_LI: case GUMBO_TAG_OPTION:
+        case GUMBO_TAG_OPTGROUP: case GUMBO_TAG_P: case GUMBO_TAG_RP: case GUMBO_TAG_RT:
+            pop_to(n, n->count - 1);
+            break;
+        default:
             return;
         }
-        if ((traits[tag] & SCOPE) || tag == GUMBO_TAG_BUTTON)
+    }
+}
+
+static void remove_at(struct nesting *n, uint32_t at)
+{
+    n->named[n->open[at].tag]--;
+    memmove(&n->open[at], &n->open[at + 1], (n->count - at - 1) * sizeof n->open[0]);
+    n->count--;
+}
+
+/* A link ends at the next link. Blocks opened inside it stay open, everything else ends with it. */
+static void close_a(struct nesting *n)
+{
+    if (n->named[GUMBO_TAG_A] == 0)
+        return;
+    bool block = false;
+    for (int i = (int)n->count - 1; i >= 0; i--) {
+        GumboTag tag = n->open[i].tag;
+        if (tag == GUMBO_TAG_A) {
+            if (block)
+                remove_at(n, (uint32_t)i);
+            else
+                pop_to(n, (uint32_t)i);
             return;
+        }
+        if ((traits[tag] & SCOPE) && tag != GUMBO_TAG_TABLE)
+            return;
+        block = block || (traits[tag] & SPECIAL);
     }
 }
 
@@ -129,6 +182,15 @@ static int after(const struct nesting *n, int table, unsigned wanted_traits, Gum
         if (n->open[i].tag == wanted || (traits[n->open[i].tag] & wanted_traits))
             return i;
     return -1;
+}
+
+/* Directly in a table or its rows: not in a cell or caption. Returns the table's index, else -1. */
+static int loose_in_table(const struct nesting *n)
+{
+    int table = innermost(n, GUMBO_TAG_TABLE);
+    bool cell = after(n, table, 0, GUMBO_TAG_TD) >= 0 || after(n, table, 0, GUMBO_TAG_TH) >= 0 ||
+                after(n, table, 0, GUMBO_TAG_CAPTION) >= 0;
+    return cell ? -1 : table;
 }
 
 /* Brings the stack to where a table part may open; false when there is no table around it. */
@@ -165,11 +227,23 @@ static void close_implied(struct nesting *n, struct element e)
     case GUMBO_TAG_DT: close_item(n, e.tag); break;
     case GUMBO_TAG_OPTION:
     case GUMBO_TAG_OPTGROUP:
-    case GUMBO_TAG_RT:
-    case GUMBO_TAG_RP:
-        if (top.tag == e.tag || (top.tag == GUMBO_TAG_OPTION && e.tag == GUMBO_TAG_OPTGROUP))
+        if (top.tag == GUMBO_TAG_OPTION)
             pop_to(n, n->count - 1);
         break;
+    case GUMBO_TAG_RT:
+    case GUMBO_TAG_RP:
+        if (find(n, (struct element){GUMBO_TAG_RUBY, 0}, SCOPE) >= 0)
+            close_optional(n);
+        break;
+    case GUMBO_TAG_A:
+        close_a(n);
+        break;
+    case GUMBO_TAG_TABLE: { /* a table directly in a table ends that one */
+        int table = loose_in_table(n);
+        if (table >= 0)
+            pop_to(n, (uint32_t)table);
+        break;
+    }
     case GUMBO_TAG_BUTTON: {
         int open = find(n, e, SCOPE);
         if (open >= 0)
@@ -185,25 +259,29 @@ static void close_implied(struct nesting *n, struct element e)
         pop_to(n, n->count - 1);
 }
 
+static enum nesting_verdict flatten(struct nesting *n, struct element e)
+{
+    n->over[e.tag]++;
+    n->over_count++;
+    return NESTING_FLATTEN;
+}
+
 enum nesting_verdict nesting_start(struct nesting *n, struct element e, bool full)
 {
     assert(e.tag < GUMBO_TAG_LAST);
-    if (full || n->over_count > 0) {
-        n->over[e.tag]++;
-        n->over_count++;
-        return NESTING_FLATTEN;
-    }
+    if (full || n->over_count > 0)
+        return flatten(n, e);
+    if (e.tag == GUMBO_TAG_FORM && (n->form || loose_in_table(n) >= 0))
+        return NESTING_IGNORE; /* loose in a table a form opens and closes at once */
     if (traits[e.tag] & TABLE_PART) {
         if (!open_table_part(n, e.tag))
             return NESTING_IGNORE;
     } else {
         close_implied(n, e);
     }
-    if (n->count >= n->depth_max) {
-        n->over[e.tag]++;
-        n->over_count++;
-        return NESTING_FLATTEN;
-    }
+    if (n->count >= n->depth_max)
+        return flatten(n, e);
+    n->form = n->form || e.tag == GUMBO_TAG_FORM;
     push(n, e);
     return NESTING_KEEP;
 }
@@ -215,11 +293,19 @@ void nesting_void(struct nesting *n, struct element e)
 }
 
 /* </form> takes only the form itself off the stack: what was opened inside stays open. */
-static void remove_at(struct nesting *n, uint32_t at)
+static void close_form(struct nesting *n, int at)
 {
-    n->named[n->open[at].tag]--;
-    memmove(&n->open[at], &n->open[at + 1], (n->count - at - 1) * sizeof n->open[0]);
-    n->count--;
+    n->form = false;
+    if (at >= 0) {
+        uint32_t count = n->count;
+        close_optional(n);
+        assert(n->count > (uint32_t)at && n->count <= count);
+        remove_at(n, (uint32_t)at);
+        return;
+    }
+    for (uint32_t i = 0; i < n->count; i++) /* out of reach for good: never to be found again */
+        if (n->open[i].tag == GUMBO_TAG_FORM)
+            n->open[i].hash = 1;
 }
 
 static int find_heading(const struct nesting *n)
@@ -247,15 +333,8 @@ static int find_closed(const struct nesting *n, struct element e)
         int table = innermost(n, GUMBO_TAG_TABLE), part = find(n, e, 0);
         return part > table ? part : -1;
     }
-    if (e.tag == GUMBO_TAG_P) {
-        for (int i = (int)n->count - 1; n->named[GUMBO_TAG_P] && i >= 0; i--) {
-            if (n->open[i].tag == GUMBO_TAG_P)
-                return i;
-            if ((traits[n->open[i].tag] & SCOPE) || n->open[i].tag == GUMBO_TAG_BUTTON)
-                return -1;
-        }
-        return -1;
-    }
+    if (e.tag == GUMBO_TAG_P)
+        return find_p(n);
     return find(n, e, trait & SPECIAL ? SCOPE : SPECIAL);
 }
 
@@ -267,15 +346,21 @@ enum nesting_verdict nesting_end(struct nesting *n, struct element e)
         n->over_count--;
         return NESTING_FLATTEN;
     }
+    if (e.tag == GUMBO_TAG_A) { /* also ends a link that a block closed and Gumbo would reopen */
+        close_a(n);
+        return NESTING_KEEP;
+    }
+    if (e.tag == GUMBO_TAG_FORM && !n->form)
+        return NESTING_IGNORE;
     int at = find_closed(n, e);
-    if (at < 0)
+    if (at < 0 && e.tag != GUMBO_TAG_FORM)
         return NESTING_IGNORE;
     if (n->over_count) { /* what was too deep ends with the element around it */
         memset(n->over, 0, sizeof n->over);
         n->over_count = 0;
     }
     if (e.tag == GUMBO_TAG_FORM)
-        remove_at(n, (uint32_t)at);
+        close_form(n, at);
     else
         pop_to(n, (uint32_t)at);
     return NESTING_KEEP;

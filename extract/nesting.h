@@ -17,6 +17,7 @@ struct nesting {
     uint32_t named[GUMBO_TAG_LAST];  /* open elements of each name: most searches end here */
     uint32_t over[GUMBO_TAG_LAST], over_count;
     uint32_t depth_max;
+    bool form;                       /* a form is open: another inside it is ignored */
 };
 enum nesting_verdict { NESTING_KEEP, NESTING_FLATTEN, NESTING_IGNORE };
 
@@ -30,5 +31,7 @@ void nesting_void(struct nesting *n, struct element e);
 /* An end tag. KEEP: it closes something real; else nothing is to be written. */
 enum nesting_verdict nesting_end(struct nesting *n, struct element e);
 static inline uint32_t nesting_depth(const struct nesting *n) { return n->count + n->over_count; }
+/* A paragraph is open that a block would close. */
+bool nesting_in_p(const struct nesting *n);
 static inline bool nesting_has(const struct nesting *n, GumboTag tag) { return n->named[tag] > 0; }
 #endif

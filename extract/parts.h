@@ -10,9 +10,9 @@
 /* Canonical WHATWG name of a label ("latin1" -> "windows-1252"), NULL when the table has none.
  * Static. */
 const char *charset_label(struct str label);
-/* The encoding that a meta element in the first 1024 bytes declares, by the WHATWG prescan; NULL
- * when none. */
-const char *charset_prescan(struct str raw);
+/* The encoding that a meta element in the first max bytes declares, by the WHATWG prescan
+ * (whose max is 1024); NULL when none. */
+const char *charset_prescan(struct str raw, size_t max);
 
 /* ---- tags.c: the tokenizer's view of a page ---- */
 /* Attributes that anybody asks for. */
@@ -47,7 +47,7 @@ const char *script_end(const char *at, const char *end);
 /* ---- skeleton.c ---- */
 enum {
     SKELETON_DEPTH_MAX = 512,     /* open elements Gumbo may see: it is quadratic in them */
-    SKELETON_TAGS_MAX = 200000,   /* elements Gumbo may see: about 250 bytes of its memory each */
+    SKELETON_TAGS_MAX = 100000,   /* elements Gumbo may see: about 250 bytes of its memory each */
     SKELETON_JSON_MAX = 8,        /* JSON-LD blocks remembered */
 };
 struct skeleton_limits { uint32_t depth_max, tags_max; };

@@ -8,8 +8,9 @@
  *   tags left out, text kept    formatting (b, em, font ...), img and other voids, span without
  *                               class or id, MathML (its text in linear form: x^2, a/b)
  *   kept                        everything else, with class, id, role, itemprop, itemtype, hidden
- *                               (also when a style says so), href (empty, or # inside the page): each once and cut at ATTRIBUTE_MAX, so that neither number
- *                               nor length of attributes can cost anything
+ *                               (also when a style says so), href (empty, or # inside the page):
+ *                               each once and cut at ATTRIBUTE_MAX, so that neither number nor
+ *                               length of attributes can cost anything
  *   flattened                   tags beyond the limits on depth and number: a space stands for them
  *
  * It differs from browsers on purpose where an element's end never comes: textarea, title, iframe
@@ -44,7 +45,7 @@ static const uint8_t acts[GUMBO_TAG_LAST] = {
     [GUMBO_TAG_BDO] = ACT_INLINE, [GUMBO_TAG_INS] = ACT_INLINE, [GUMBO_TAG_DEL] = ACT_INLINE,
     [GUMBO_TAG_STRIKE] = ACT_INLINE, [GUMBO_TAG_BIG] = ACT_INLINE, [GUMBO_TAG_FONT] = ACT_INLINE,
     [GUMBO_TAG_TT] = ACT_INLINE, [GUMBO_TAG_NOBR] = ACT_INLINE, [GUMBO_TAG_BLINK] = ACT_INLINE,
-    [GUMBO_TAG_RUBY] = ACT_INLINE, [GUMBO_TAG_RB] = ACT_INLINE, [GUMBO_TAG_RTC] = ACT_INLINE,
+    [GUMBO_TAG_RB] = ACT_INLINE, [GUMBO_TAG_RTC] = ACT_INLINE,
     [GUMBO_TAG_MENUITEM] = ACT_INLINE, [GUMBO_TAG_FRAMESET] = ACT_INLINE,
     [GUMBO_TAG_COLGROUP] = ACT_INLINE, [GUMBO_TAG_SPAN] = ACT_SPAN, [GUMBO_TAG_BR] = ACT_LINE,
     [GUMBO_TAG_HR] = ACT_LINE, [GUMBO_TAG_LINK] = ACT_VOID, [GUMBO_TAG_META] = ACT_VOID,
@@ -62,7 +63,7 @@ static const uint8_t acts[GUMBO_TAG_LAST] = {
 };
 
 struct skeleton {
-    const char *begin, *at, *end;
+    const char *begin, *at, *end, *tag_start;
     char *out, *out_start;
     char *text_start;              /* where the run of text that ends at out began */
     struct skeleton_limits limits;
@@ -86,10 +87,19 @@ static void put(struct skeleton *s, const char *bytes, size_t len)
     s->out += len;
 }
 
+/* Control characters become blanks: Gumbo would make U+FFFD of each. */
 static void put_text(struct skeleton *s, const char *from, const char *to)
 {
-    put(s, from, (size_t)(to - from));
+    char *out = s->out;
+    for (; from < to; from++) {
+        unsigned char c = (unsigned char)*from;
+        bool c1 = c == 0xC2 && to - from > 1 && (unsigned char)from[1] < 0xA0;
+        from += c1;
+        *out++ = c1 || (c < 0x20 && !is_space((char)c)) || c == 0x7F ? ' ' : (char)c;
+    }
+    s->out = out;
 }
+
 static void put_markup_end(struct skeleton *s) { s->text_start = s->out; }
 
 static void put_space(struct skeleton *s)
@@ -264,32 +274,37 @@ static bool is_raw(enum act act)
 static void skip_svg(struct skeleton *s)
 {
     char stack[FOREIGN_MAX] = {'s'};
-    uint32_t depth = 1;
+    uint32_t depth = 1, islands = 0;
     struct tag t;
     while (depth > 0) {
-        bool exact = depth <= FOREIGN_MAX, drawing = !exact || stack[depth - 1] == 's';
+        bool known = islands == 0 || depth <= FOREIGN_MAX;
+        bool drawing = islands == 0 || depth > FOREIGN_MAX || stack[depth - 1] == 's';
         if (!next_tag(s, &t, drawing)) {
             s->at = s->end;
             return;
         }
         GumboTag tag = t.element.tag;
-        if (drawing && exact && ((!t.closing && breaks_out(tag)) || ends_outer(s, &t))) {
-            while (depth > 0 && stack[depth - 1] == 's')
-                depth--;
-            if (depth == 0)
+        if (drawing && known && ((!t.closing && breaks_out(tag)) || ends_outer(s, &t))) {
+            if (islands == 0)
                 return; /* the tag is HTML: the caller reads it again */
+            while (stack[depth - 1] == 's')
+                depth--;
             s->at = t.end;
             continue;
         }
         s->at = t.end;
         if (t.closing) {
-            if ((tag == GUMBO_TAG_SVG && drawing) || (exact && !drawing && is_island(&t)))
-                depth--;
+            bool island = known && !drawing && is_island(&t);
+            islands -= island;
+            depth -= island || (tag == GUMBO_TAG_SVG && drawing);
         } else if (t.self_closing && (drawing || tag == GUMBO_TAG_SVG)) {
             continue;
         } else if (tag == GUMBO_TAG_SVG || (drawing && is_island(&t))) {
-            if (depth++ < FOREIGN_MAX)
-                stack[depth - 1] = tag == GUMBO_TAG_SVG ? 's' : 'h';
+            bool island = tag != GUMBO_TAG_SVG && depth < FOREIGN_MAX;
+            if (depth < FOREIGN_MAX)
+                stack[depth] = island ? 'h' : 's';
+            islands += island;
+            depth++;
         } else if (!drawing && is_raw(acts[tag])) {
             skip_raw(s, &t);
         }
@@ -441,6 +456,8 @@ static void copy_math(struct skeleton *s)
 static void element_start(struct skeleton *s, const struct tag *t)
 {
     bool full = s->facts.tags >= s->limits.tags_max;
+    bool in_p = t->element.tag == GUMBO_TAG_TABLE && !full && nesting_in_p(&s->nesting);
+    size_t slack = (size_t)(s->tag_start - s->begin) - (size_t)(s->out - s->out_start);
     enum nesting_verdict verdict = nesting_start(&s->nesting, t->element, full);
     uint32_t depth = nesting_depth(&s->nesting);
     if (!full && depth > s->facts.depth)
@@ -448,6 +465,8 @@ static void element_start(struct skeleton *s, const struct tag *t)
     s->at = t->end;
     if (verdict == NESTING_KEEP) {
         s->facts.tags++;
+        if (in_p && slack >= 4)
+            put(s, "</p>", 4); /* in quirks mode a table would stay in the paragraph */
         put_tag(s, t);
         return;
     }
@@ -530,8 +549,7 @@ static void start_script(struct skeleton *s, const struct tag *t)
     if (!skip_raw(s, t)) {
         s->at = s->end;
     } else if (t->json && s->facts.json_count < SKELETON_JSON_MAX) {
-        const char *close =
-            s->at; /* the end tag is found again from behind: its '<' is the last one */
+        const char *close = s->at - 1; /* back over the end tag to its '<' */
         while (close > t->end && *close != '<')
             close--;
         s->facts.json[s->facts.json_count++] = (struct str){t->end, (size_t)(close - t->end)};
@@ -636,7 +654,7 @@ static void run(struct skeleton *s)
         put_text(s, s->at, open ? open : s->end);
         if (!open)
             return;
-        s->at = open;
+        s->at = s->tag_start = open;
         switch (markup_at(open, s->end)) {
         case MARKUP_TEXT:
             put(s, open, 1);
@@ -668,8 +686,8 @@ int skeleton_limited(struct arena *a, struct str html, const struct skeleton_lim
     s->limits = *limits;
     nesting_init(&s->nesting, limits->depth_max);
     run(s);
+    assert((size_t)(s->out - to) <= html.len);
     *out = (struct str){to, (size_t)(s->out - to)};
-    assert(out->len <= html.len);
     *facts = s->facts;
     return 0;
 }

@@ -1,5 +1,4 @@
-/* extract_pages - the annotated web pages of the shared data, one after the other, for tests of
- * extract/. */
+/* extract_pages - the annotated web pages of the shared data, one after the other, for tests. */
 #ifndef SLUICE_TESTS_EXTRACT_PAGES_H
 #define SLUICE_TESTS_EXTRACT_PAGES_H
 #include "core/io.h"

@@ -1,5 +1,4 @@
-/* test_extract_gold - main text against annotated pages: the metric of the gold set, by kind of
- * page. */
+/* test_extract_gold - main text against annotated pages, by kind of page. */
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/unicode.h"

@@ -1,0 +1,431 @@
+/* test_extract - pages to main text: what is printed how, hostile pages, the stage. */
+#include "extract/extract.h"
+
+#include "core/log.h"
+#include "tests/test.h"
+
+#include <pthread.h>
+#include <sys/resource.h>
+
+static const struct extract_conf preset = {512, 96u << 20, 10000, false, false};
+static const struct extract_conf keep_all = {512, 96u << 20, 10000, true, false};
+
+struct bench { struct extract_scratch *scratch; struct arena out; };
+
+static void bench_open(struct bench *b, const struct extract_conf *conf)
+{
+    CHECK_OK(arena_open(&b->out, 256u << 20));
+    CHECK_OK(extract_scratch_open(&b->scratch, conf));
+}
+
+static void bench_close(struct bench *b)
+{
+    extract_scratch_close(b->scratch);
+    arena_close(&b->out);
+}
+
+static enum extract_verdict run(struct bench *b, struct str html, struct extract_out *out)
+{
+    arena_reset(&b->out, 0);
+    enum extract_verdict verdict = extract_main(b->scratch, &b->out, html, out);
+    CHECK(utf8_valid(out->text));
+    CHECK(utf8_valid(out->title));
+    for (size_t i = 0; i < out->text.len; i++) {
+        unsigned char c = (unsigned char)out->text.ptr[i];
+        CHECK(c >= ' ' || c == '\n' || c == '\t');
+        CHECK(c != 0x7F);
+    }
+    return verdict;
+}
+
+/* With boilerplate kept the text of a page is exactly defined: blocks in order, one a line. */
+static void check_all(const char *html, const char *want)
+{
+    struct bench b;
+    struct extract_out out;
+    bench_open(&b, &keep_all);
+    CHECK_INT(run(&b, str_of(html), &out), EXTRACT_OK);
+    CHECK_STR(out.text, want);
+    bench_close(&b);
+}
+
+TEST(extract_prints_blocks)
+{
+    check_all("<p>one\n  two</p>\n\n<p>three<br>four<br><br>five</p>six",
+              "one two\nthree\nfour\nfive\nsix");
+    check_all("<h1>Title</h1><div>a<span>b</span><i>c</i> d</div>", "Title\nabc d");
+    check_all("<ul><li>one<li><p>two</p><p>more</p><ul><li>deep</ul></ul>",
+              "- one\n- two\nmore\n- deep");
+    check_all("<table><tr><th>a<th>b<tr><td>1<td>2<td></table>", "a | b\n1 | 2");
+    check_all("<table><tr><td><p>layout</p><p>table</p><td>x</table>", "layout\ntable\nx");
+    check_all("<dl><dt>term<dd>meaning</dl>", "term\nmeaning");
+    check_all("x<pre>\nint main()\n{\n    return 0;\n\n}\n</pre>y",
+              "x\nint main()\n{\n    return 0;\n\n}\ny");
+    check_all("a&nbsp;b\xE2\x80\x8B"
+              "c\xC2\xAD"
+              "d \xEF\xBB\xBF"
+              "e\x01"
+              "f\xEE\x80\x80g",
+              "a bcd e fg");
+    check_all("<a href=/a>Home</a><a href=/b>About</a>", "Home About");
+    check_all("<p>seen<p style='display:none'>hidden<p hidden>too", "seen");
+    check_all("<p>&lt;b&gt; &amp; &copy; &#x4e2d;", "<b> & © 中");
+    check_all("<x-card>one</x-card><x-card>two</x-card>", "one two");
+}
+
+static const char article[] = "<html><head><title> A  title\n| Site</title></head><body>"
+                              "<nav class=menu><ul><li><a href=/>Home</a><li><a "
+                              "href=/n>News</a><li><a href=/c>Contact</a></ul></nav>"
+                              "<div class=sidebar><h3>Most read</h3><ul><li><a href=/1>Ten things "
+                              "you missed</a><li><a href=/2>Why it matters"
+                              "</a><li><a href=/3>The end of an era</a></ul></div>"
+                              "<article class=post><h1>A title</h1><p>The council met on Tuesday "
+                              "to decide what should become of the old mill, "
+                              "which has stood empty for eleven years, and the vote was closer "
+                              "than anyone had expected.</p><p>Supporters of the "
+                              "plan said that housing was needed; opponents feared for the river. "
+                              "In the end, seven of thirteen members voted to "
+                              "keep the building as it is, at least until a survey of its "
+                              "foundations has been made.</p><p>\xE2\x80\x9CWe will "
+                              "be back,\xE2\x80\x9D said the mayor, who had hoped for a decision. "
+                              "Work on the survey starts in spring.</p>"
+                              "</article><footer><p>Copyright 2024 Example Media. All rights "
+                              "reserved.</p><a href=/p>Privacy</a> "
+                              "<a href=/t>Terms</a></footer></body></html>";
+
+TEST(extract_main_finds_article)
+{
+    struct bench b;
+    struct extract_out out;
+    bench_open(&b, &preset);
+    CHECK_INT(run(&b, STR(article), &out), EXTRACT_OK);
+    CHECK_STR(out.title, "A title | Site");
+    CHECK(str_find(out.text, STR("The council met on Tuesday")) != SIZE_MAX);
+    CHECK(str_find(out.text, STR("starts in spring.")) != SIZE_MAX);
+    CHECK(str_find(out.text, STR("Copyright")) == SIZE_MAX);
+    CHECK(str_find(out.text, STR("Contact")) == SIZE_MAX);
+    CHECK(str_find(out.text, STR("Ten things")) == SIZE_MAX);
+    CHECK(out.link_density < 0.05f);
+    CHECK(out.blocks >= 3);
+    bench_close(&b);
+}
+
+/* The same page twice, with another in between, gives the same bytes: nothing leaks through the
+ * scratch. */
+TEST(extract_main_repeats)
+{
+    struct bench b;
+    struct extract_out out;
+    char first[4096];
+    bench_open(&b, &preset);
+    CHECK_INT(run(&b, STR(article), &out), EXTRACT_OK);
+    size_t len = out.text.len;
+    CHECK(len < sizeof first);
+    memcpy(first, out.text.ptr, len);
+    run(&b, STR("<p>something else entirely, with a little more text than nothing at all"), &out);
+    CHECK_INT(run(&b, STR(article), &out), EXTRACT_OK);
+    CHECK_INT(out.text.len, len);
+    CHECK(memcmp(first, out.text.ptr, len) == 0);
+    bench_close(&b);
+}
+
+TEST(extract_main_reads_json)
+{
+    static const char page[] =
+        "<title>t</title><script "
+        "type='application/ld+json'>{\"@graph\":[{\"@type\":\"Article\",\"articleBody\":\"The "
+        "council met on Tuesday to decide what should become of the old mill, <b>which</b> has "
+        "stood empty for eleven "
+        "years, and the vote was closer than anyone had expected.\\nSupporters of the plan said "
+        "that housing was "
+        "needed; opponents feared for the river.\"}]}</script><div id=root></div><p>Loading";
+    struct bench b;
+    struct extract_out out;
+    bench_open(&b, &preset);
+    CHECK_INT(run(&b, STR(page), &out), EXTRACT_OK);
+    CHECK(str_starts(out.text, "The council met on Tuesday"));
+    CHECK(str_find(out.text, STR("old mill, which has")) != SIZE_MAX);
+    CHECK(str_find(out.text, STR("expected.\nSupporters")) != SIZE_MAX);
+    CHECK_INT(
+        run(&b, STR("<script type=application/ld+json>{\"text\":</script><p>broken JSON"), &out),
+        EXTRACT_OK);
+    CHECK_STR(out.text, "broken JSON");
+    bench_close(&b);
+}
+
+TEST(extract_main_verdicts)
+{
+    struct bench b;
+    struct extract_out out;
+    struct extract_conf deep = {16, 96u << 20, 10000, false, true},
+                        tiny = {512, 1u << 20, 10000, false, false};
+    bench_open(&b, &preset);
+    CHECK_INT(run(&b, STR(""), &out), EXTRACT_EMPTY);
+    CHECK_INT(run(&b, STR("<script>only()</script>"), &out), EXTRACT_EMPTY);
+    CHECK_INT(run(&b, STR("x"), &out), EXTRACT_OK);
+    bench_close(&b);
+    char page[1000] = "";
+    for (int i = 0; i < 40; i++)
+        memcpy(page + i * 5, "<div>", 6);
+    memcpy(page + 200, "text", 5);
+    bench_open(&b, &deep);
+    CHECK_INT(run(&b, str_of(page), &out), EXTRACT_TOO_DEEP);
+    CHECK_INT(out.depth, 40);
+    CHECK_INT(run(&b, STR("<p>flat"), &out), EXTRACT_OK);
+    bench_close(&b);
+    bench_open(&b, &tiny);
+    char *large = malloc(800000);
+    CHECK(large != NULL);
+    memset(large, 'x', 800000);
+    CHECK_INT(run(&b, (struct str){large, 800000}, &out), EXTRACT_MEMORY);
+    CHECK_INT(run(&b, STR("<p>the next page is fine"), &out), EXTRACT_OK);
+    free(large);
+    bench_close(&b);
+}
+
+/* ---- hostile pages: two seconds and the memory cap, whatever comes ---- */
+struct hostile { const char *before, *unit, *after; size_t count; const char *must; };
+
+static double seconds_now(void) { return (double)clock_ns() * 1e-9; }
+
+static struct str build(const struct hostile *h)
+{
+    size_t unit = strlen(h->unit), before = strlen(h->before), after = strlen(h->after);
+    size_t len = before + unit * h->count + after;
+    char *html = malloc(len + 1);
+    CHECK(html != NULL);
+    memcpy(html, h->before, before);
+    for (size_t i = 0; i < h->count; i++)
+        memcpy(html + before + i * unit, h->unit, unit);
+    memcpy(html + before + unit * h->count, h->after, after);
+    return (struct str){html, len};
+}
+
+static const struct hostile hostiles[] = {
+    {"", "<div>", "<p>below the cap</p>", 700000, "below the cap"},
+    {"", "<div>x", "</div><p>below the cap</p>", 800000, "below the cap"},
+    {"", "<b>", "<p>below the cap", 700000, "below the cap"},
+    {"", "<a href=x>", "<p>below the cap", 500000, "below the cap"},
+    {"", "<font color=red>", "<p>below the cap", 300000, "below the cap"},
+    {"", "<ul><li>", "below the cap", 600000, "below the cap"},
+    {"", "<p><b><i><u><a href=x>", "below the cap", 100000, "below the cap"},
+    {"", "<table><tr><td>", "below the cap", 300000, "below the cap"},
+    {"", "<table>x", "below the cap", 300000, "below the cap"},
+    {"", "<svg>", "<p>below the cap", 800000, "below the cap"},
+    {"", "<svg><foreignObject>", "", 200000, NULL},
+    {"", "<math>", "<p>below the cap", 800000, "below the cap"},
+    {"", "<math><mrow><mi>x", "<p>below the cap", 200000, "below the cap"},
+    {"", "<template>", "", 500000, NULL},
+    {"", "<button>", "<p>below the cap", 500000, "below the cap"},
+    {"", "<form>", "<p>below the cap", 800000, "below the cap"},
+    {"", "<form><div></form>", "<p>below the cap", 250000, "below the cap"},
+    {"", "<x-y>", "<p>below the cap", 800000, "below the cap"},
+    {"", "<span class=k>", "<p>below the cap", 300000, "below the cap"},
+    {"", "</p>", "<p>below the cap", 700000, "below the cap"},
+    {"", "<p>", "below the cap", 700000, "below the cap"},
+    {"", "<li>", "below the cap", 700000, "below the cap"},
+    {"", "<br>", "below the cap", 700000, "below the cap"},
+    {"", "<h1><dl><dd>", "below the cap", 300000, "below the cap"},
+    {"<div ", "a='x' ", "><p>below the cap", 800000, "below the cap"},
+    {"<div ", "class=x id=y hidden role=z ", "><p>below the cap", 100000, NULL},
+    {"<p>", "&amp;", "below the cap", 700000, "below the cap"},
+    {"<p>", "&#1234567;", "below the cap", 400000, "below the cap"},
+    {"<p>", "&", "below the cap", 2000000, "below the cap"},
+    {"<p>", "<", " below the cap", 2000000, "below the cap"},
+    {"<!--", " -", "--><p>below the cap", 10000000, "below the cap"},
+    {"", "<!--", "--><p>below the cap", 700000, "below the cap"},
+    {"", "<!-->", "<p>below the cap", 700000, "below the cap"},
+    {"<p>below the cap", "<textarea>", "", 400000, "below the cap"},
+    {"<p>below the cap", "<title>", "", 400000, "below the cap"},
+    {"<p>below the cap", "<select>", "", 400000, "below the cap"},
+    {"<p>below the cap", "<script><!--", "", 300000, "below the cap"},
+    {"", "<script></script>", "<p>below the cap", 250000, "below the cap"},
+    {"", "<noscript><p>", "<p>below the cap", 250000, "below the cap"},
+    {"<p>below the cap", "<annotation>", "", 300000, "below the cap"},
+    {"<math>", "<annotation>", "", 300000, NULL},
+    {"<pre>", "\n", "below the cap", 2000000, "below the cap"},
+    {"<p>", "x ", "below the cap", 1500000, "below the cap"},
+    {"", "<div><p>A sentence, here.</p></div>", "below the cap", 140000, "below the cap"},
+    {"", "<nobr><marquee><label>", "below the cap", 100000, "below the cap"},
+    {"", "<ruby><rt>", "</ruby><p>below the cap", 300000, NULL},
+    {"", "<a><div>", "below the cap", 300000, "below the cap"},
+    {"<table><tr>", "<td>x", "</table><p>below the cap", 500000, "below the cap"},
+    {"", "<p class=k>one<p class=l>two", "<p>below the cap", 180000, "below the cap"},
+};
+
+static long peak_kib(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+#if defined(__SANITIZE_ADDRESS__)
+enum { SLOWER = 20, RSS_CHECKED = 0 };
+#else
+enum { SLOWER = 1, RSS_CHECKED = 1 };
+#endif
+
+/* On a stack of 256 KiB, as a thread of a pool may have. Two seconds a page of 5 MB is the demand;
+ * a loaded machine gets more, so the processor's time is what counts. */
+static void *run_hostile(void *arg)
+{
+    struct bench b;
+    struct extract_out out;
+    struct timespec start, end;
+    const struct hostile *h = arg;
+    struct str html = build(h);
+    bench_open(&b, &keep_all);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
+    enum extract_verdict verdict = run(&b, html, &out);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+    double seconds = (double)(end.tv_sec - start.tv_sec) +
+                     (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    if (getenv("SLUICE_VERBOSE"))
+        printf("    %-40s verdict %d  %.2f s  depth %u  %ld MiB\n", h->unit, (int)verdict, seconds,
+               out.depth, peak_kib() >> 10);
+    if (seconds > 2.0 * SLOWER)
+        test_fail(__FILE__, __LINE__, "%zu times %s took %.1f s", h->count, h->unit, seconds);
+    if (h->must && (verdict != EXTRACT_OK || str_find(out.text, str_of(h->must)) == SIZE_MAX))
+        test_fail(__FILE__, __LINE__, "%zu times %s: verdict %d, text below lost", h->count,
+                  h->unit, (int)verdict);
+    bench_close(&b);
+    free((char *)(uintptr_t)html.ptr);
+    return NULL;
+}
+
+static void run_in_small_stack(void *(*fn)(void *), void *arg)
+{
+    pthread_attr_t attr;
+    pthread_t thread;
+    CHECK(pthread_attr_init(&attr) == 0);
+    CHECK(pthread_attr_setstacksize(&attr, 256u << 10) == 0);
+    CHECK(pthread_create(&thread, &attr, fn, arg) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    pthread_attr_destroy(&attr);
+}
+
+TEST_LIMIT(extract_hostile_pages, 300)
+{
+    double start = seconds_now();
+    for (size_t i = 0; i < COUNT_OF(hostiles); i++)
+        run_in_small_stack(run_hostile, (void *)(uintptr_t)&hostiles[i]);
+    if (RSS_CHECKED) /* page of up to 20 MB, tree of at most 96 MiB and as much for the rest */
+        CHECK(peak_kib() < 256 << 10);
+    printf("    %zu pages in %.1f s, peak %ld MiB\n", COUNT_OF(hostiles), seconds_now() - start,
+           peak_kib() >> 10);
+}
+
+/* An article cut anywhere still gives a verdict, and text as soon as there is some. */
+TEST(extract_truncated_anywhere)
+{
+    struct bench b;
+    struct extract_out out;
+    bench_open(&b, &preset);
+    for (size_t len = 0; len < sizeof article; len++) {
+        char *exact = malloc(len ? len : 1);
+        CHECK(exact != NULL);
+        memcpy(exact, article, len);
+        enum extract_verdict verdict = run(&b, (struct str){exact, len}, &out);
+        CHECK(verdict == EXTRACT_OK || verdict == EXTRACT_EMPTY);
+        CHECK(verdict == EXTRACT_OK || len < 120);
+        free(exact);
+    }
+    bench_close(&b);
+}
+
+/* Bytes of the article flipped at random: never a crash, always valid output. Input must be UTF-8,
+ * as promised. */
+TEST(extract_mutated)
+{
+    struct bench b;
+    struct extract_out out;
+    char page[sizeof article];
+    uint64_t state = 11;
+    bench_open(&b, &preset);
+    for (int round = 0; round < 1500; round++) {
+        memcpy(page, article, sizeof page);
+        for (uint64_t flips = 1 + test_random(&state) % 40; flips > 0; flips--)
+            page[test_random(&state) % (sizeof page - 1)] =
+                "<>/'\"=&;!- abpdiv\n"[test_random(&state) % 18];
+        struct arena utf8;
+        struct str text;
+        const char *name;
+        uint64_t replaced;
+        CHECK_OK(arena_open(&utf8, 1 << 20));
+        CHECK_OK(charset_to_utf8(&utf8, (struct str){page, sizeof page - 1}, STR("utf-8"), &text,
+                                 &name, &replaced));
+        run(&b, text, &out);
+        arena_close(&utf8);
+    }
+    bench_close(&b);
+}
+
+/* ---- the stage ---- */
+static struct schema schema;
+
+static void add_doc(struct batch *b, enum doc_kind kind, struct str raw, const char *charset)
+{
+    struct doc *d = batch_add(b);
+    CHECK(d != NULL);
+    d->kind = kind;
+    d->raw = raw;
+    d->http_charset = str_of(charset);
+}
+
+static float signal_of(const struct doc *d, const char *name)
+{
+    int column = schema_find_signal(&schema, name);
+    CHECK(column >= 0);
+    return d->signal[column];
+}
+
+TEST(extract_stage_batch)
+{
+    struct extract_conf conf;
+    struct stage stage = {.type = &stage_extract, .name = "extract", .conf = &conf};
+    struct arena strings;
+    struct batch *b;
+    unsigned char *local = calloc(1, stage_extract.local_size);
+    CHECK(local != NULL);
+    CHECK_OK(arena_open(&strings, 1 << 20));
+    stage.arena = &strings;
+    CHECK_OK(opt_defaults(stage_extract.opts, &conf, &strings));
+    CHECK_INT(conf.depth_max, 512);
+    CHECK_INT(conf.memory_max, 96 << 20);
+    CHECK(!conf.boilerplate);
+    CHECK(!conf.drop_deep);
+    schema_init(&schema);
+    CHECK_OK(stage_extract.open(&stage, &schema));
+    CHECK_OK(stage_extract.local_open(&stage, local));
+    CHECK_OK(batch_open(&b));
+    add_doc(b, DOC_HTML, STR(article), "utf-8");
+    add_doc(b, DOC_TEXT, STR("na\xEFve \xE9t\xE9"), "latin1");
+    add_doc(b, DOC_HTML, STR("<script>x</script>"), "");
+    add_doc(b, DOC_OTHER, STR("%PDF-1.4"), "");
+    add_doc(b, DOC_TEXT,
+            STR("broken \xFF\xFF and caf\xC3\xA9 caf\xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 "
+                "\xC3\xA9"
+                " \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 "
+                "\xC3\xA9"
+                " \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9 \xC3\xA9"),
+            "utf-8");
+    CHECK_OK(stage_extract.run(&stage, local, b));
+    batch_sweep(b);
+    CHECK_INT(b->live_count, 3);
+    CHECK(str_find(b->doc[0].text, STR("The council met")) != SIZE_MAX);
+    CHECK_STR(b->doc[0].title, "A title | Site");
+    CHECK_NUM(signal_of(&b->doc[0], "extract.html_bytes"), sizeof article - 1, 0);
+    CHECK_NUM(signal_of(&b->doc[0], "extract.text_bytes"), (double)b->doc[0].text.len, 0);
+    CHECK(signal_of(&b->doc[0], "extract.blocks") >= 3);
+    CHECK(signal_of(&b->doc[0], "extract.depth") >= 3);
+    CHECK_STR(b->doc[1].text, "naïve été");
+    CHECK_INT(b->doc[2].rule, schema_find_rule(&schema, "extract.empty"));
+    CHECK_INT(b->doc[3].rule, schema_find_rule(&schema, "extract.empty"));
+    CHECK_NUM(signal_of(&b->doc[4], "extract.replaced"), 2, 0);
+    batch_close(b);
+    stage_extract.local_close(&stage, local);
+    stage_extract.local_close(&stage, local); /* bears a second call, as after a failed open */
+    arena_close(&strings);
+    free(local);
+}
