@@ -6,6 +6,7 @@
 #include "kernels/tensor.h"
 
 #include <curl/curl.h>
+#include <errno.h>
 #include <lmdb.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -184,7 +185,7 @@ int main(int argc, char **argv)
     int rc = arena_open(&a, MAIN_ARENA);
     if (rc >= 0)
         rc = dispatch(argc, argv, &a);
-    if (rc >= 0 && fflush(stdout) != 0)
+    if (rc >= 0 && fflush(stdout) != 0 && errno != EPIPE) /* `| head` has seen enough: no error */
         rc = err_sys("standard output");
     if (rc < 0)
         fprintf(stderr, "sluice: error: %s\n", err_text());

@@ -63,7 +63,7 @@ static int runner_sink(struct runner *r, struct batch *b)
         kept += b->doc[i].rule == 0;
     TRY(r->sink.take(r->sink.self, b));
     if (r->progress)
-        progress_add(r->progress, (uint64_t)b->doc_count, b->raw_bytes, kept);
+        progress_add(r->progress, (uint64_t)b->doc_count, 0, kept);
     batch_clear(b);
     queue_put(r->empty, b);
     return 0;

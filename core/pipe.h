@@ -35,6 +35,7 @@ struct source { int (*fill)(void *self, struct batch *b); void *self; };
 /* Where they go: called in reading order, one batch at a time, with dropped documents still inside. */
 struct sink { int (*take)(void *self, struct batch *b); void *self; };
 
+/* progress (may be NULL) is bumped by documents; bytes are the caller's, who knows what its total counts. */
 struct pipe_conf { int threads; int batches; /* 0: threads + 2 */ struct progress *progress; };
 /* Runs source -> stages -> sink. The same bytes reach the sink for any number of threads. The first
  * error stops everything and is returned (its text in the caller's thread). Polls pipe_stop. */

@@ -9,15 +9,21 @@ NOUNS = ("river village teacher winter library harbour engine garden market fore
          "island museum bridge farmer weather summer mountain painter captain valley orchard printer student theatre").split()
 VERBS = "found carried painted followed measured remembered described repaired watched visited collected explained".split()
 ADJ = "old quiet narrow bright heavy distant careful wooden broken hidden early common northern gentle curious".split()
+ESSAY = ("thought memory language reason history justice silence virtue poetry freedom argument beauty knowledge doubt "
+         "custom opinion nature spirit duty honour").split()
 TAIL = ["and then it was forgotten", "because the rain had stopped", "before anyone could answer", "with the help of a friend",
         "as the newspapers had said", "in spite of the long way home", "that nobody else wanted to keep", "for the first time in years"]
+
+def essay(rng):
+    return (f"It seems that {rng.choice(ESSAY)} without {rng.choice(ESSAY)} is only a {rng.choice(ADJ)} {rng.choice(ESSAY)}, "
+            f"and that {rng.choice(ESSAY)} have often been {rng.choice(VERBS)} as if they were {rng.choice(ESSAY)}.")
 
 def sentence(rng):
     return (f"The {rng.choice(ADJ)} {rng.choice(NOUNS)} of the {rng.choice(NOUNS)} {rng.choice(VERBS)} "
             f"a {rng.choice(ADJ)} {rng.choice(NOUNS)} and the {rng.choice(NOUNS)} {rng.choice(TAIL)}.")
 
-def prose(rng, paragraphs):
-    return [" ".join(sentence(rng) for _ in range(rng.randint(3, 7))) for _ in range(paragraphs)]
+def prose(rng, paragraphs, write=sentence):
+    return [" ".join(write(rng) for _ in range(rng.randint(3, 7))) for _ in range(paragraphs)]
 
 def page(title, paragraphs):
     body = "".join(f"<p>{p}</p>\n" for p in paragraphs)
@@ -52,8 +58,9 @@ def main():
             out.write(member(record("warcinfo", None, b"software: make_warc\r\n", number)))
             for p in range(pages):
                 number += 1
-                uri, kind = f"https://site{rng.randint(0, 9)}.example/page/{f}/{p}", rng.random()
-                text = prose(rng, rng.randint(3, 9))
+                essays = rng.random() < 0.35
+                uri, kind = f"https://site{rng.randint(0, 9)}.example/{'essay' if essays else 'page'}/{f}/{p}", rng.random()
+                text = prose(rng, rng.randint(3, 9), essay if essays else sentence)
                 if kind < 0.08 and earlier:
                     text = rng.choice(earlier)                                    # an exact copy
                 elif kind < 0.16 and earlier:
