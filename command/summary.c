@@ -189,7 +189,8 @@ static void print_text(struct run *r, const struct totals *t, const struct json 
     if (t->damaged)
         printf("  %llu damaged places in the archives were stepped over\n",
                (unsigned long long)t->damaged);
-    printf("\n  why pages were dropped\n");
+    if (t->drop_count)
+        printf("\n  why pages were dropped\n");
     for (int i = 0; i < t->drop_count && i < RULES_SHOWN; i++)
         printf("  %8llu  %5.1f %%  %s\n", (unsigned long long)t->drop[i].count,
                percent(t->drop[i].count, t->in), t->drop[i].rule);
