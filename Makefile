@@ -98,6 +98,7 @@ $(BUILD)/unit: $(OBJ) $(TEST_OBJ)
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
 
+.SECONDARY:
 -include $(OBJ:.o=.d) $(TEST_OBJ:.o=.d) $(MAIN:%=$(BUILD)/%.d)
 
 # ---- what people type ----

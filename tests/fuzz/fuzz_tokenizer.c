@@ -1,11 +1,40 @@
-/* fuzz_tokenizer - any bytes as a tokenizer.json or a rank file. */
+/* fuzz_tokenizer - any bytes as a tokenizer.json or a rank file: refused, or text survives it. */
 #include "tokenize/tokenize.h"
 #include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+/* What a loaded file makes of a text must be ids below its vocabulary, and bytes again. */
+static void use(const struct tokenizer *t, struct arena *a)
+{
+    static const char text[] = "The web's 1234 pages:\n\n  caf\xc3\xa9 \xe4\xb8\xad\xff <|endoftext|>";
+    struct encoder *e;
+    struct buf back = {0};
+    const uint32_t *ids;
+    uint32_t count;
+    if (encoder_open(&e, t) < 0)
+        return;
+    if (encoder_encode(e, (struct str){text, sizeof text - 1}, a, &ids, &count) >= 0) {
+        for (uint32_t i = 0; i < count; i++)
+            if (ids[i] >= tokenizer_vocab(t))
+                abort();
+        if (tokenizer_decode(t, ids, count, &back) < 0)
+            abort();
+    }
+    buf_free(&back);
+    encoder_close(e);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tokenizer *t;
-    if (tokenizer_open(&t, fuzz_file(data, size)) >= 0)
+    struct arena a;
+    if (arena_open(&a, 64 << 20) < 0)
+        return 0;
+    if (tokenizer_open(&t, fuzz_file(data, size)) >= 0) {
+        use(t, &a);
         tokenizer_close(t);
+    }
+    arena_close(&a);
     return 0;
 }
