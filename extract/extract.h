@@ -13,7 +13,8 @@ extern const struct stage_type stage_extract;
 /* Charset to UTF-8 (extract/charset.c), once, at the door: BOM > HTTP > meta in the first 1024
  * bytes > valid UTF-8 > detector > windows-1252, labels by the WHATWG table. Output is valid UTF-8
  * in the arena (or raw itself when it was valid already); *name the encoding used (static),
- * *replaced the bytes that became U+FFFD. */
+ * *replaced the bytes that became U+FFFD. Bytes that are valid UTF-8 beyond ASCII overrule a label,
+ * see charset.c. ERR_LIMIT when a is full. */
 int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, struct str *text,
                     const char **name, uint64_t *replaced);
 
