@@ -1,4 +1,5 @@
-/* recipe - a run as its TOML file describes it, resolved: every default filled in, every key checked. */
+/* recipe - a run as its TOML file describes it, resolved: every default filled in, every key
+ * checked. */
 #ifndef SLUICE_COMMAND_RECIPE_H
 #define SLUICE_COMMAND_RECIPE_H
 #include "core/pipe.h"
@@ -11,54 +12,93 @@
 enum { RECIPE_STAGES_MAX = 48, RECIPE_ARENA = 64 << 20 };
 
 /* [run]: what does not change the bytes (threads, shards, memory) and the seed, which does. */
-struct run_conf { const char *name; int64_t seed, threads, shards; uint64_t memory; };
+struct run_conf {
+    const char *name;
+    int64_t seed, threads, shards;
+    uint64_t memory;
+};
 /* [source]: one of path (file, folder, glob or list of them) and crawl. */
-struct source_conf { struct opt_list path; struct crawl_conf crawl; uint64_t record_max; };
+struct source_conf {
+    struct opt_list path;
+    struct crawl_conf crawl;
+    uint64_t record_max;
+};
 /* [quality_train]: makes RUN/models/quality.bin from the input itself before pass 1. */
 struct quality_train_conf {
-    struct opt_list positive;        /* globs over URLs: pages like these are what we want more of */
-    struct opt_list positive_text;   /* or text files, a document a paragraph block */
-    int64_t documents;               /* at most so many of each class, chosen by hash */
-    int64_t epoch, dim, word_ngrams, bucket; double lr;
+    struct opt_list positive;      /* globs over URLs: pages like these are what we want more of */
+    struct opt_list positive_text; /* or text files, a document a paragraph block */
+    int64_t documents;             /* at most so many of each class, chosen by hash */
+    int64_t epoch, dim, word_ngrams, bucket;
+    double lr;
 };
 /* [[domain]]: first match names the domain of a kept document; what matches none is "web". */
-struct domain_conf { const char *name; struct opt_list lang, host; const char *signal; double min, max; };
-struct heldout_conf { double share; int64_t documents_max; };
-struct tokenizer_conf { const char *path; int64_t vocab_size; const char *pretok; uint64_t sample_bytes; };
-struct corpus_conf { bool write; };
-struct mixture_conf { int count; struct { const char *domain; double weight; } part[STORE_DOMAINS_MAX]; double epochs_max; };
+struct domain_conf {
+    const char *name;
+    struct opt_list lang, host;
+    const char *signal;
+    double min, max;
+};
+struct heldout_conf {
+    double share;
+    int64_t documents_max;
+};
+struct tokenizer_conf {
+    const char *path;
+    int64_t vocab_size;
+    const char *pretok;
+    uint64_t sample_bytes;
+};
+struct corpus_conf {
+    bool write;
+};
+struct mixture_conf {
+    int count;
+    struct {
+        const char *domain;
+        double weight;
+    } part[STORE_DOMAINS_MAX];
+    double epochs_max;
+};
 
 struct recipe {
     struct arena arena;
     struct conf_node *root;
     struct run_conf run;
     struct source_conf source;
-    struct quality_train_conf quality; bool has_quality;
+    struct quality_train_conf quality;
+    bool has_quality;
     struct heldout_conf heldout;
     struct tokenizer_conf tokenizer;
     struct corpus_conf corpus;
-    struct domain_conf domain[STORE_DOMAINS_MAX]; int domain_count;   /* the last one is "web" */
-    int domain_signal[STORE_DOMAINS_MAX];    /* column of domain[i].signal, -1: none; known once stages are open */
+    struct domain_conf domain[STORE_DOMAINS_MAX];
+    int domain_count;                     /* the last one is "web" */
+    int domain_signal[STORE_DOMAINS_MAX]; /* column of domain[i].signal, -1: none; known once stages
+                                             are open */
     struct mixture_conf stable, anneal;
     struct model_conf model;
-    struct train_conf train; bool has_train;
+    struct train_conf train;
+    bool has_train;
     struct bpb_conf eval;
-    struct stage stage[RECIPE_STAGES_MAX]; int stage_count;           /* confs filled, not opened */
-    struct dedup_conf dedup; bool has_dedup;
-    struct schema schema;                    /* filled by recipe_open_stages */
+    struct stage stage[RECIPE_STAGES_MAX];
+    int stage_count; /* confs filled, not opened */
+    struct dedup_conf dedup;
+    bool has_dedup;
+    struct schema schema; /* filled by recipe_open_stages */
     int opened;
     int rule_dup_exact, rule_dup_near;
-    struct buf resolved;                     /* canonical TOML of what decides the bytes */
+    struct buf resolved; /* canonical TOML of what decides the bytes */
     char hash[33];
 };
 /* Loads path, applies assignments ("a.b=c"), fills and checks everything. */
 int recipe_load(struct recipe *r, const char *path, const char *const *assignments, int count);
 /* From the resolved text kept in RUN/recipe.toml. */
-int recipe_load_text(struct recipe *r, const char *name, struct str text, const char *const *assignments, int count);
-/* Opens the stages in order (models load, rules register), at most the first `limit`; a later call goes on
- * where the last one stopped. run_dir may be NULL. Rules and signals get the same numbers every time. */
+int recipe_load_text(struct recipe *r, const char *name, struct str text,
+                     const char *const *assignments, int count);
+/* Opens the stages in order (models load, rules register), at most the first `limit`; a later call
+ * goes on where the last one stopped. run_dir may be NULL. Rules and signals get the same numbers
+ * every time. */
 int recipe_open_stages(struct recipe *r, const char *run_dir, int limit);
 /* Index of the stage of this type name in the recipe. */
-int recipe_stage_index(const struct recipe *r, const char *type);   /* -1: none */
+int recipe_stage_index(const struct recipe *r, const char *type); /* -1: none */
 void recipe_close(struct recipe *r);
 #endif

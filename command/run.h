@@ -1,39 +1,47 @@
-/* run - a run's folder and its tasks: pure functions of (resolved recipe, frozen inputs, task, shard).
+/* run - a run's folder and its tasks: pure functions of (resolved recipe, frozen inputs, task,
+ * shard).
  *
- * RUN/recipe.toml        resolved recipe                    RUN/run.json      what, when by whom, inputs and shards
- * RUN/inputs.json        frozen list: path and bytes        RUN/done/TASK/NNNNN.json   manifests
- * RUN/models/            quality.bin                        RUN/spool/NNNNN.zst        every record, text of the kept
- * RUN/signatures/NNNNN.sig                                  RUN/dedup/edges-BB.bin, clusters.bin
+ * RUN/recipe.toml        resolved recipe                    RUN/run.json      what, when by whom,
+ * inputs and shards RUN/inputs.json        frozen list: path and bytes RUN/done/TASK/NNNNN.json
+ * manifests RUN/models/            quality.bin                        RUN/spool/NNNNN.zst every
+ * record, text of the kept RUN/signatures/NNNNN.sig RUN/dedup/edges-BB.bin, clusters.bin
  * RUN/tokenizer/         tokenizer.json, .tiktoken          RUN/tokens/NNNNN.zst
  * RUN/corpus/NNNNN.jsonl.zst                                RUN/ledger/NNNNN.parquet
  * RUN/store/data.mdb, RUN/store.json                        RUN/heldout/DOMAIN.jsonl.zst
- * RUN/train/             checkpoints, model, logs           RUN/eval.json, RUN/report.html, RUN/report.json
+ * RUN/train/             checkpoints, model, logs           RUN/eval.json, RUN/report.html,
+ * RUN/report.json
  *
- * NNNNN is the number of the input file, so no file depends on how many shards or threads there were. */
+ * NNNNN is the number of the input file, so no file depends on how many shards or threads there
+ * were. */
 #ifndef SLUICE_COMMAND_RUN_H
 #define SLUICE_COMMAND_RUN_H
 #include "command/recipe.h"
 
-/* name: as the recipe or the mirror's list has it, the same on every machine; path: where it lies here. */
-struct input_file { const char *name, *path; uint64_t bytes; };
+/* name: as the recipe or the mirror's list has it, the same on every machine; path: where it lies
+ * here. */
+struct input_file {
+    const char *name, *path;
+    uint64_t bytes;
+};
 struct run {
     char dir[IO_PATH_MAX];
     struct recipe *recipe;
     struct arena arena;
-    struct input_file *input; uint32_t input_count;
+    struct input_file *input;
+    uint32_t input_count;
     uint32_t shards;
     int threads;
     bool json, quiet;
 };
 struct task {
     const char *name, *help;
-    bool parallel;                                /* units use one thread each and may run side by side */
+    bool parallel; /* units use one thread each and may run side by side */
     /* How many units of work: input files, bands or 1; 0: nothing to do in this recipe. */
     uint32_t (*units)(const struct run *r);
     /* Does unit, writing its outputs and then its manifest's fields into m. */
     int (*exec)(struct run *r, uint32_t unit, struct manifest *m);
 };
-extern const struct task tasks[];                 /* in order; ends with name NULL */
+extern const struct task tasks[]; /* in order; ends with name NULL */
 const struct task *task_find(const char *name);
 /* Runs the units of a task that fall to this shard (unit % count == index) and are not done yet. */
 int task_run(struct run *r, const struct task *t, uint32_t shard_index, uint32_t shard_count);
@@ -52,11 +60,12 @@ int run_output(struct run *r, struct manifest *m, const char *relative, const st
 struct spool_doc {
     uint32_t record, raw_bytes, text_bytes;
     uint64_t offset, id;
-    uint16_t rule; float value, threshold;
+    uint16_t rule;
+    float value, threshold;
     uint64_t also[RULES_MAX / 64];
     char lang[8];
     struct str url, host, date, title;
-    struct str text;                 /* whole when kept; a snippet (or empty) when dropped */
+    struct str text; /* whole when kept; a snippet (or empty) when dropped */
     float signal[SIGNALS_MAX];
 };
 struct spool_writer;
@@ -67,18 +76,23 @@ int spool_commit(struct spool_writer *w, struct io_info *info);
 void spool_abandon(struct spool_writer *w);
 struct spool_reader;
 int spool_open(struct spool_reader **out, const char *path, int signal_count);
-int spool_next(struct spool_reader *r, struct spool_doc *d);   /* 1, 0 end; strings until the next call */
+int spool_next(struct spool_reader *r,
+               struct spool_doc *d); /* 1, 0 end; strings until the next call */
 void spool_close(struct spool_reader *r);
 
 /* ---- who survived: URLs of the kept documents that stand for a cluster (command/settle.c) ---- */
 struct survivors;
 int survivors_open(struct survivors **out, const char *path);
-struct str survivors_url(const struct survivors *s, struct dedup_key key);   /* empty when unknown */
+struct str survivors_url(const struct survivors *s, struct dedup_key key); /* empty when unknown */
 void survivors_close(struct survivors *s);
 
-/* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c reads). */
+/* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c
+ * reads). */
 enum { TOKENS_MAGIC = 0x314B5453 };
-struct token_head { uint64_t id; uint32_t record, domain, count, text_bytes; };
+struct token_head {
+    uint64_t id;
+    uint32_t record, domain, count, text_bytes;
+};
 
 /* Total of a count over the manifests of a task. */
 int run_count(const struct run *r, const char *task, const char *name, uint64_t *out);
@@ -89,13 +103,13 @@ bool run_is_heldout(const struct recipe *r, uint64_t id);
 int run_domain_of(const struct recipe *r, const struct spool_doc *d);
 
 /* ---- the tasks, one file each ---- */
-int task_quality(struct run *r, uint32_t unit, struct manifest *m);     /* command/quality_train.c */
-int task_pass1(struct run *r, uint32_t unit, struct manifest *m);       /* command/pass1.c */
-int task_band(struct run *r, uint32_t unit, struct manifest *m);        /* command/settle.c */
+int task_quality(struct run *r, uint32_t unit, struct manifest *m); /* command/quality_train.c */
+int task_pass1(struct run *r, uint32_t unit, struct manifest *m);   /* command/pass1.c */
+int task_band(struct run *r, uint32_t unit, struct manifest *m);    /* command/settle.c */
 int task_clusters(struct run *r, uint32_t unit, struct manifest *m);
 int task_tokenizer(struct run *r, uint32_t unit, struct manifest *m);
-int task_pass2(struct run *r, uint32_t unit, struct manifest *m);       /* command/pass2.c */
-int task_store(struct run *r, uint32_t unit, struct manifest *m);       /* command/merge.c */
-int task_train(struct run *r, uint32_t unit, struct manifest *m);       /* command/learn.c */
+int task_pass2(struct run *r, uint32_t unit, struct manifest *m); /* command/pass2.c */
+int task_store(struct run *r, uint32_t unit, struct manifest *m); /* command/merge.c */
+int task_train(struct run *r, uint32_t unit, struct manifest *m); /* command/learn.c */
 int task_eval(struct run *r, uint32_t unit, struct manifest *m);
 #endif

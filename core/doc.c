@@ -40,7 +40,8 @@ int schema_signal(struct schema *s, const char *name, const char *unit)
         return old;
     assert(strlen(name) < sizeof s->signal[0].name);
     if (s->signal_count == SIGNALS_MAX)
-        return err_set(ERR_LIMIT, "schema: signal %s is one more than the %d a run may have: use fewer stages",
+        return err_set(ERR_LIMIT,
+                       "schema: signal %s is one more than the %d a run may have: use fewer stages",
                        name, SIGNALS_MAX);
     struct signal_info *info = &s->signal[s->signal_count];
     snprintf(info->name, sizeof info->name, "%s", name);
@@ -56,7 +57,8 @@ int schema_rule(struct schema *s, const char *stage, const char *name, int signa
         return old;
     assert(strlen(name) < sizeof s->rule[0].name);
     if (s->rule_count == RULES_MAX)
-        return err_set(ERR_LIMIT, "schema: rule %s is one more than the %d a run may have: use fewer stages",
+        return err_set(ERR_LIMIT,
+                       "schema: rule %s is one more than the %d a run may have: use fewer stages",
                        name, RULES_MAX);
     struct rule_info *info = &s->rule[s->rule_count];
     snprintf(info->name, sizeof info->name, "%s", name);

@@ -1,4 +1,5 @@
-/* ledger - Parquet files with one row an input record; the schema of the run travels in their metadata. */
+/* ledger - Parquet files with one row an input record; the schema of the run travels in their
+ * metadata. */
 #include "core/ledger.h"
 
 #include "core/err.h"
@@ -111,12 +112,14 @@ static int ledger_begin(struct ledger_writer *w, const char *path, const char *s
     w->source = str_of(w->source_text);
     TRY(pq_create(&w->pq, path, column, FIXED_COLUMNS + schema->signal_count));
     schema_json(schema, &json);
-    int rc = json.failed ? err_set(ERR_LIMIT, "ledger: no memory") : pq_meta(w->pq, "sluice.schema", buf_view(&json));
+    int rc = json.failed ? err_set(ERR_LIMIT, "ledger: no memory")
+                         : pq_meta(w->pq, "sluice.schema", buf_view(&json));
     buf_free(&json);
     return rc;
 }
 
-int ledger_create(struct ledger_writer **out, const char *path, const char *source, const struct schema *schema)
+int ledger_create(struct ledger_writer **out, const char *path, const char *source,
+                  const struct schema *schema)
 {
     struct ledger_writer *w = calloc(1, sizeof *w);
     if (!w)
@@ -202,9 +205,11 @@ static int read_group(struct pq_reader *r, int group, struct arena *a, const str
     for (int i = 0; i < FIXED_COLUMNS; i++) {
         int column = pq_find(r, fixed[i].name);
         if (column < 0)
-            return err_set(ERR_FORMAT, "column %s is missing: not a ledger of this version", fixed[i].name);
+            return err_set(ERR_FORMAT, "column %s is missing: not a ledger of this version",
+                           fixed[i].name);
         if (pq_column(r, column)->type != fixed[i].type)
-            return err_set(ERR_FORMAT, "column %s has another type: not a ledger of this version", fixed[i].name);
+            return err_set(ERR_FORMAT, "column %s has another type: not a ledger of this version",
+                           fixed[i].name);
         TRY(pq_read(r, group, column, a, &data[i]));
     }
     for (int i = 0; i < schema->signal_count; i++) {
@@ -226,19 +231,32 @@ static float f32_at(const struct pq_data *d, uint32_t row)
     return d->valid && !d->valid[row] ? NAN : d->f32[row];
 }
 
-static int walk_group(const struct pq_data *data, const struct schema *schema, ledger_fn *fn, void *arg)
+static int walk_group(const struct pq_data *data, const struct schema *schema, ledger_fn *fn,
+                      void *arg)
 {
     float signal[SIGNALS_MAX];
     for (uint32_t i = 0; i < data[0].rows; i++) {
         struct ledger_row row = {
-            .id = data[0].u64[i], .url = data[1].str[i], .offset = data[3].u64[i],
-            .record = (uint32_t)data[4].u64[i], .host = data[5].str[i], .lang = data[6].str[i],
-            .raw_bytes = (uint32_t)data[7].u64[i], .text_bytes = (uint32_t)data[8].u64[i],
-            .verdict = data[9].str[i], .stage = data[10].str[i], .rule = data[11].str[i],
-            .value = f32_at(&data[12], i), .threshold = f32_at(&data[13], i), .also = data[14].str[i],
-            .dup_of = data[15].str[i], .cluster = data[16].u64[i],
-            .cluster_size = (uint32_t)data[17].u64[i], .domain = data[18].str[i],
-            .tokens = (uint32_t)data[19].u64[i], .signal = signal,
+            .id = data[0].u64[i],
+            .url = data[1].str[i],
+            .offset = data[3].u64[i],
+            .record = (uint32_t)data[4].u64[i],
+            .host = data[5].str[i],
+            .lang = data[6].str[i],
+            .raw_bytes = (uint32_t)data[7].u64[i],
+            .text_bytes = (uint32_t)data[8].u64[i],
+            .verdict = data[9].str[i],
+            .stage = data[10].str[i],
+            .rule = data[11].str[i],
+            .value = f32_at(&data[12], i),
+            .threshold = f32_at(&data[13], i),
+            .also = data[14].str[i],
+            .dup_of = data[15].str[i],
+            .cluster = data[16].u64[i],
+            .cluster_size = (uint32_t)data[17].u64[i],
+            .domain = data[18].str[i],
+            .tokens = (uint32_t)data[19].u64[i],
+            .signal = signal,
         };
         for (int s = 0; s < schema->signal_count; s++)
             signal[s] = f32_at(&data[FIXED_COLUMNS + s], i);

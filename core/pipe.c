@@ -2,12 +2,13 @@
  *
  * A fixed number of batches circulates, so memory is known before the start:
  *
- *     free -> reader fills -> todo -> worker: every stage in turn -> done -> sink in seq order -> free
+ *     free -> reader fills -> todo -> worker: every stage in turn -> done -> sink in seq order ->
+ * free
  *
- * The reader thread numbers batches; workers finish in any order; whoever finishes a batch parks it in
- * `parked` and, when the one the sink waits for is there, drains as many as are in order. Only one thread
- * drains at a time. A batch that is far ahead waits parked: the reader runs out of free batches then, so
- * the window can never exceed the batch count. */
+ * The reader thread numbers batches; workers finish in any order; whoever finishes a batch parks it
+ * in `parked` and, when the one the sink waits for is there, drains as many as are in order. Only
+ * one thread drains at a time. A batch that is far ahead waits parked: the reader runs out of free
+ * batches then, so the window can never exceed the batch count. */
 #include "core/pipe.h"
 
 #include "core/err.h"
@@ -32,7 +33,7 @@ struct runner {
     int batches;
     uint64_t next_seq; /* the batch the sink takes next */
     bool draining;
-    int rc;            /* first error */
+    int rc; /* first error */
     char error[ERROR_TEXT];
 };
 
@@ -116,8 +117,9 @@ static int worker_open(struct runner *r, void **local, int *opened)
         size_t size = s->type->local_size ? s->type->local_size : 1;
         local[*opened] = calloc(1, size);
         if (!local[*opened])
-            return err_set(ERR_LIMIT, "stage %s: no memory for %zu bytes of scratch: lower --threads",
-                           s->name, size);
+            return err_set(ERR_LIMIT,
+                           "stage %s: no memory for %zu bytes of scratch: lower --threads", s->name,
+                           size);
         int rc = s->type->local_open ? s->type->local_open(s, local[*opened]) : 0;
         if (rc < 0) {
             free(local[*opened]);
@@ -196,7 +198,10 @@ int pipe_run(struct stage *stages, int stage_count, struct source source, struct
     struct batch *all[BATCHES_MAX] = {0};
     pthread_t thread[POOL_THREADS_MAX];
     int started = 0;
-    struct runner r = {.stage = stages, .stage_count = stage_count, .source = source, .sink = sink,
+    struct runner r = {.stage = stages,
+                       .stage_count = stage_count,
+                       .source = source,
+                       .sink = sink,
                        .progress = conf->progress,
                        .batches = conf->batches ? conf->batches : conf->threads + 2};
     assert(r.batches <= BATCHES_MAX);
@@ -231,8 +236,8 @@ out:
 
 uint64_t pipe_memory(const struct pipe_conf *conf)
 {
-    /* A batch: its struct, BATCH_RAW_MAX of raw bytes (one record may overshoot), the text and views
-     * built from it (at most about three times the raw bytes in the runs measured). */
+    /* A batch: its struct, BATCH_RAW_MAX of raw bytes (one record may overshoot), the text and
+     * views built from it (at most about three times the raw bytes in the runs measured). */
     uint64_t batches = (uint64_t)(conf->batches ? conf->batches : conf->threads + 2);
     return batches * (sizeof(struct batch) + 4 * (uint64_t)BATCH_RAW_MAX);
 }

@@ -11,7 +11,11 @@
 #include <unistd.h>
 
 enum { TESTS_MAX = 4096, EXIT_SKIP = 77 };
-static struct { const char *name; test_fn *fn; int seconds; } tests[TESTS_MAX];
+static struct {
+    const char *name;
+    test_fn *fn;
+    int seconds;
+} tests[TESTS_MAX];
 static int test_count;
 static char dir[256];
 
@@ -87,7 +91,8 @@ static int run_one(int index)
     io_remove_tree(dir);
     if (WIFEXITED(status))
         return WEXITSTATUS(status);
-    fprintf(stderr, "    ended by signal %d%s\n", WTERMSIG(status), WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
+    fprintf(stderr, "    ended by signal %d%s\n", WTERMSIG(status),
+            WTERMSIG(status) == SIGALRM ? " (time limit)" : "");
     return 1;
 }
 
@@ -109,7 +114,11 @@ int main(int argc, char **argv)
         passed += rc == 0;
         skipped += rc == EXIT_SKIP;
         failed += rc != 0 && rc != EXIT_SKIP;
-        printf("%s %s (%.2f s)\n", rc == 0 ? "ok  " : rc == EXIT_SKIP ? "skip" : "FAIL", tests[i].name, seconds);
+        printf("%s %s (%.2f s)\n",
+               rc == 0           ? "ok  "
+               : rc == EXIT_SKIP ? "skip"
+                                 : "FAIL",
+               tests[i].name, seconds);
     }
     printf("%d passed, %d failed, %d skipped\n", passed, failed, skipped);
     return failed ? 1 : 0;

@@ -8,23 +8,64 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* TEST(room_subject_what) { ... CHECK(...); } Registered by itself; `unit NAME*` runs those that match. */
+/* TEST(room_subject_what) { ... CHECK(...); } Registered by itself; `unit NAME*` runs those that
+ * match. */
 typedef void test_fn(void);
 void test_register(const char *name, test_fn *fn, int seconds);
-#define TEST_LIMIT(name, seconds) static void test_##name(void); \
-    __attribute__((constructor)) static void register_##name(void) { test_register(#name, test_##name, seconds); } \
+#define TEST_LIMIT(name, seconds)                                                                  \
+    static void test_##name(void);                                                                 \
+    __attribute__((constructor)) static void register_##name(void)                                 \
+    {                                                                                              \
+        test_register(#name, test_##name, seconds);                                                \
+    }                                                                                              \
     static void test_##name(void)
 #define TEST(name) TEST_LIMIT(name, 60)
 
 /* A failed check prints place and values and ends the test's process. */
-void test_fail(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4) __attribute__((noreturn));
-void test_skip(const char *fmt, ...) PRINTF_LIKE(1, 2) __attribute__((noreturn));   /* counted and printed */
-#define CHECK(cond) do { if (!(cond)) test_fail(__FILE__, __LINE__, "%s", #cond); } while (0)
-#define CHECK_OK(call) do { int check_rc_ = (int)(call); if (check_rc_ < 0) test_fail(__FILE__, __LINE__, "%s: %d: %s", #call, check_rc_, err_text()); } while (0)
-#define CHECK_ERR(call, code) do { int check_rc_ = (int)(call); if (check_rc_ != (code)) test_fail(__FILE__, __LINE__, "%s: got %d, want %d (%s)", #call, check_rc_, (int)(code), err_text()); } while (0)
-#define CHECK_INT(got, want) do { long long g_ = (long long)(got), w_ = (long long)(want); if (g_ != w_) test_fail(__FILE__, __LINE__, "%s: got %lld, want %lld", #got, g_, w_); } while (0)
-#define CHECK_NUM(got, want, tol) do { double g_ = (got), w_ = (want); double d_ = g_ > w_ ? g_ - w_ : w_ - g_; if (!(d_ <= (tol))) test_fail(__FILE__, __LINE__, "%s: got %.9g, want %.9g +- %g", #got, g_, w_, (double)(tol)); } while (0)
-#define CHECK_STR(got, want) do { struct str g_ = (got); const char *w_ = (want); if (!str_is(g_, w_)) test_fail(__FILE__, __LINE__, "%s: got \"%.*s\", want \"%s\"", #got, (int)g_.len, g_.ptr, w_); } while (0)
+void test_fail(const char *file, int line, const char *fmt, ...) PRINTF_LIKE(3, 4)
+    __attribute__((noreturn));
+void test_skip(const char *fmt, ...) PRINTF_LIKE(1, 2)
+    __attribute__((noreturn)); /* counted and printed */
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond))                                                                               \
+            test_fail(__FILE__, __LINE__, "%s", #cond);                                            \
+    } while (0)
+#define CHECK_OK(call)                                                                             \
+    do {                                                                                           \
+        int check_rc_ = (int)(call);                                                               \
+        if (check_rc_ < 0)                                                                         \
+            test_fail(__FILE__, __LINE__, "%s: %d: %s", #call, check_rc_, err_text());             \
+    } while (0)
+#define CHECK_ERR(call, code)                                                                      \
+    do {                                                                                           \
+        int check_rc_ = (int)(call);                                                               \
+        if (check_rc_ != (code))                                                                   \
+            test_fail(__FILE__, __LINE__, "%s: got %d, want %d (%s)", #call, check_rc_,            \
+                      (int)(code), err_text());                                                    \
+    } while (0)
+#define CHECK_INT(got, want)                                                                       \
+    do {                                                                                           \
+        long long g_ = (long long)(got), w_ = (long long)(want);                                   \
+        if (g_ != w_)                                                                              \
+            test_fail(__FILE__, __LINE__, "%s: got %lld, want %lld", #got, g_, w_);                \
+    } while (0)
+#define CHECK_NUM(got, want, tol)                                                                  \
+    do {                                                                                           \
+        double g_ = (got), w_ = (want);                                                            \
+        double d_ = g_ > w_ ? g_ - w_ : w_ - g_;                                                   \
+        if (!(d_ <= (tol)))                                                                        \
+            test_fail(__FILE__, __LINE__, "%s: got %.9g, want %.9g +- %g", #got, g_, w_,           \
+                      (double)(tol));                                                              \
+    } while (0)
+#define CHECK_STR(got, want)                                                                       \
+    do {                                                                                           \
+        struct str g_ = (got);                                                                     \
+        const char *w_ = (want);                                                                   \
+        if (!str_is(g_, w_))                                                                       \
+            test_fail(__FILE__, __LINE__, "%s: got \"%.*s\", want \"%s\"", #got, (int)g_.len,      \
+                      g_.ptr, w_);                                                                 \
+    } while (0)
 
 /* A fresh folder for this test, removed when it ends. */
 const char *test_dir(void);
