@@ -10,7 +10,10 @@ extern "C" {
 /* ---- fastText classifiers: our own reader and predictor; training by libfasttext
  * (classify/fasttext.cc, the only C++ outside .cu, where every exception becomes an err) ---- */
 struct fasttext;
-struct score { char label[64]; float prob; };                /* label without __label__ */
+struct score {
+    char label[64];
+    float prob;
+}; /* label without __label__ */
 /* Loads .bin or .ftz, every size checked against the others and the file's length; a truncated
  * or altered model is ERR_FORMAT. Read-only and thread-safe afterwards. Holds the file and at
  * most 192 MiB more. */
@@ -23,8 +26,12 @@ int fasttext_open(struct fasttext **out, const char *path);
 int fasttext_predict(const struct fasttext *m, struct str text, struct score *top, int top_max);
 bool fasttext_has_label(const struct fasttext *m, const char *label);
 int fasttext_label_count(const struct fasttext *m);
-void fasttext_close(struct fasttext *m);                     /* NULL is fine */
-struct fasttext_train { double lr; int epoch, word_ngrams, dim, bucket, minn, maxn, min_count; int64_t seed; };
+void fasttext_close(struct fasttext *m); /* NULL is fine */
+struct fasttext_train {
+    double lr;
+    int epoch, word_ngrams, dim, bucket, minn, maxn, min_count;
+    int64_t seed;
+};
 /* Trains a supervised model from a file of "__label__x text" lines with one thread
  * (reproducible: the same lines and seed give the same bytes on one machine), to a temp file
  * that is read back, checked and renamed to path. ERR_STOP when pipe_stop is set meanwhile. */
@@ -48,10 +55,14 @@ void quality_text(struct buf *to, struct str text);
 /* Appends one training line, "__label__LABEL text\n". ERR_USAGE for a label with white space; 0
  * and nothing appended when the text holds no word. */
 int quality_sample_line(struct buf *to, const char *label, struct str text);
-/* The model cache: $SLUICE_MODELS, else $XDG_CACHE_HOME/sluice/models, else ~/.cache/sluice/models. */
+/* The model cache: $SLUICE_MODELS, else $XDG_CACHE_HOME/sluice/models, else ~/.cache/sluice/models.
+ */
 int model_cache_path(const char *file, char *out, size_t out_bytes);
-struct pinned_model { const char *name, *file, *url, *sha256, *licence; uint64_t bytes; };
-const struct pinned_model *pinned_model(const char *name);  /* "lid176"; NULL: unknown */
+struct pinned_model {
+    const char *name, *file, *url, *sha256, *licence;
+    uint64_t bytes;
+};
+const struct pinned_model *pinned_model(const char *name); /* "lid176"; NULL: unknown */
 /* Size and SHA-256 of the file at path against the pin: 0, or ERR_FORMAT saying what differs. */
 int pinned_model_check(const struct pinned_model *pin, const char *path);
 #endif

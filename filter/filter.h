@@ -8,24 +8,31 @@
  * ledger) and returns 0 to keep or k: rules[k - 1] drops it; it sets bit k-1 of *all for every
  * rule that would. A signal that does not apply to a document is NaN, and NaN trips no rule. */
 enum { FILTER_SIGNALS_MAX = 32, FILTER_RULES_MAX = 32 };
-struct filter_rule { const char *name; int signal; /* index in signals[], -1 none */ int sense; size_t threshold_offset; /* of a double in conf */ };
+struct filter_rule {
+    const char *name;
+    int signal; /* index in signals[], -1 none */
+    int sense;
+    size_t threshold_offset; /* of a double in conf */
+};
 struct filter {
-    const char *name, *help, *source;                        /* source: paper and table */
-    const struct opt *opts; size_t conf_size;
-    const char *const *signals;                              /* NULL-ended, "words": becomes "<filter>.words" */
-    const char *const *units;                                /* NULL-ended, parallel to signals */
-    const struct filter_rule *rules; int rule_count;
+    const char *name, *help, *source; /* source: paper and table */
+    const struct opt *opts;
+    size_t conf_size;
+    const char *const *signals; /* NULL-ended, "words": becomes "<filter>.words" */
+    const char *const *units;   /* NULL-ended, parallel to signals */
+    const struct filter_rule *rules;
+    int rule_count;
     void (*measure)(struct batch *b, struct doc *d, const void *conf, void *scratch, float *out);
     int (*judge)(const void *conf, const float *signal, uint32_t *all);
-    int (*rewrite)(struct batch *b, struct doc *d, const void *conf);   /* optional, before measure */
-    size_t scratch_size;                                     /* per thread, zeroed once; measure may keep tables in it */
-    int (*open)(void *conf, struct arena *a);                /* optional: load lists named in conf */
-    bool before_extract;                                     /* looks at the URL only */
+    int (*rewrite)(struct batch *b, struct doc *d, const void *conf); /* optional, before measure */
+    size_t scratch_size; /* per thread, zeroed once; measure may keep tables in it */
+    int (*open)(void *conf, struct arena *a); /* optional: load lists named in conf */
+    bool before_extract;                      /* looks at the URL only */
 };
 #define FILTER(name) extern const struct filter filter_##name;
 #include "filter/filters.def"
 #undef FILTER
-extern const struct filter *const filters[];                 /* NULL-ended, in filters.def's order */
+extern const struct filter *const filters[]; /* NULL-ended, in filters.def's order */
 /* The stage that runs one filter; NULL when there is none of that name. Its conf is the filter's
  * conf, its signals are "<filter>.<signal>" and its rules "<filter>.<rule>". The pointer is good
  * for ever. */

@@ -7,7 +7,8 @@
 /* What a loaded file makes of a text must be ids below its vocabulary, and bytes again. */
 static void use(const struct tokenizer *t, struct arena *a)
 {
-    static const char text[] = "The web's 1234 pages:\n\n  caf\xc3\xa9 \xe4\xb8\xad\xff <|endoftext|>";
+    static const char text[] =
+        "The web's 1234 pages:\n\n  caf\xc3\xa9 \xe4\xb8\xad\xff <|endoftext|>";
     struct encoder *e;
     struct buf back = {0};
     const uint32_t *ids;
