@@ -332,6 +332,8 @@ static int member_place(struct component *c, int64_t index)
 
 int component_settle(struct component *c)
 {
+    if (c->count == 0)
+        return 0;
     c->first_count = 0;
     for (size_t i = 0; c->entry_used > 0 && i < c->entry_cap; i++)
         c->entry[i].survivor = NOBODY;

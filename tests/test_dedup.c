@@ -530,7 +530,7 @@ TEST(dedup_policies)
              .text = STR("A b c d e"),
              .date = "2024-10-30T23:59:59Z",
              .quality = 0.5f},
-            {.record = 3, .text = STR("a  b c  d e"), .date = "no date", .quality = 0.5f},
+            {.record = 3, .text = STR("a  b c  d e"), .date = "99 no date", .quality = 0.5f},
             {.item = 1, .text = STR("a b c d e\n\n"), .date = "20241102030405", .quality = 0.5f},
         };
         char name[32];

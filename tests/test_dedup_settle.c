@@ -41,7 +41,7 @@ static bool same_file(const char *one, const char *two)
     return a.bytes == b.bytes && a.hash.low == b.hash.low && a.hash.high == b.hash.high;
 }
 
-TEST(dedup_spilling_gives_the_same_bytes)
+TEST_LIMIT(dedup_spilling_gives_the_same_bytes, 180)
 {
     enum { DOCS = 20000 };
     static struct run r;
@@ -62,7 +62,7 @@ TEST(dedup_spilling_gives_the_same_bytes)
 }
 
 /* Places change with the grouping, so clusters are compared as sets of documents. */
-TEST(dedup_grouping_and_order_do_not_matter)
+TEST_LIMIT(dedup_grouping_and_order_do_not_matter, 180)
 {
     enum { DOCS = 3000 };
     static struct run one, many;
@@ -282,7 +282,7 @@ static void write_raw(const char *path, const char *bytes, size_t len)
 
 /* After any damage: an error, or (where the byte was not needed) the very same result. Never
  * another result. */
-TEST(dedup_damaged_sketches_are_told)
+TEST_LIMIT(dedup_damaged_sketches_are_told, 180)
 {
     enum { DOCS = 40 };
     static struct run r;

@@ -170,7 +170,7 @@ static void build_in_child(const char *dir, int perturb, uint32_t docs)
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
-TEST(store_same_documents_same_bytes)
+TEST_LIMIT(store_same_documents_same_bytes, 180)
 {
     struct io_info a, b;
     char path[IO_PATH_MAX];
@@ -385,7 +385,7 @@ static int use_all(const struct made *m, uint64_t *state)
 
 /* A flipped bit anywhere, or up to 8 bytes of garbage in a page of the trees: opening fails, or
  * verification does, or it is in a byte that nothing uses. Never a signal. */
-TEST(store_damage_is_never_fatal)
+TEST_LIMIT(store_damage_is_never_fatal, 180)
 {
     struct made m;
     char *bytes;
@@ -396,7 +396,7 @@ TEST(store_damage_is_never_fatal)
     CHECK_OK(io_read_file(path_in("store/data.mdb"), 1 << 24, &bytes, &len));
     int fd = open(path_in("store/data.mdb"), O_RDWR);
     CHECK(fd >= 0);
-    for (int trial = 0; trial < 3000; trial++) {
+    for (int trial = 0; trial < 1500; trial++) {
         size_t at = test_random(&state) % (len - 8), wide = 1 + test_random(&state) % 8;
         uint64_t garbage = test_random(&state);
         char bad[8];
@@ -422,8 +422,8 @@ TEST(store_damage_is_never_fatal)
     close(fd);
     free(bytes);
     made_close(&m);
-    CHECK(refused > 250);
-    CHECK(found > 600);
+    CHECK(refused > 120);
+    CHECK(found > 300);
     CHECK(unused > 0);
 }
 
