@@ -64,6 +64,19 @@ static int run_tasks(struct run *r)
     return summary_print(r, r->json);
 }
 
+/* What would be typed to do this run again, for run.json and the report. */
+static const char *command_line(struct arena *a, const char *recipe, const char *const *set,
+                                int count)
+{
+    struct buf text = {0};
+    buf_printf(&text, "sluice run %s", recipe);
+    for (int i = 0; i < count; i++)
+        buf_printf(&text, " --set %s", set[i]);
+    const char *line = arena_strdup(a, buf_view(&text));
+    buf_free(&text);
+    return line ? line : "sluice run";
+}
+
 static int command_run_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct run_flags *flags = conf;
@@ -94,7 +107,7 @@ static int command_run_main(void *conf, int argc, char **argv, struct arena *a)
         rc = flags->run && flags->run[0] ? io_path(dir, "%s", flags->run)
                                          : io_path(dir, "runs/%s", recipe->run.name);
         if (rc >= 0)
-            rc = run_create(r, recipe, dir, "sluice run");
+            rc = run_create(r, recipe, dir, command_line(a, argv[0], set, count));
         r->json = flags->json;
         if (rc >= 0)
             rc = run_tasks(r);

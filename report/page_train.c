@@ -227,7 +227,7 @@ void page_put_eval(const struct page *p, struct buf *to)
     if (isfinite(before) && isfinite(after))
         buf_printf(
             to,
-            "<p style=\"margin-top:12px\">Annealing took the held-out loss from %.4f to %.4f "
+            "<p style=\"margin-top:12px\">Annealing took the training loss from %.4f to %.4f "
             "(%+.4f).</p>",
             before, after, after - before);
     buf_text(to, "</section>\n");
