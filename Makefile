@@ -124,23 +124,24 @@ asan:
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=tests/lsan.supp UBSAN_OPTIONS=print_stacktrace=1 $(BUILD)-asan/unit
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT=-O1 CUDA=0 SAN=-fsanitize=thread $(BUILD)-tsan/unit
-	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(BUILD)-tsan/unit 'core_pool*' 'core_queue*' 'core_pipe*' 'kernels_threads*' 'train_threads*' 'tokenize_threads*' 'classify_threads*'
+	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(BUILD)-tsan/unit 'core_pool*' 'core_queue*' 'core_pipe*' 'core_log*' 'core_progress*' 'core_metrics*' '*thread*' crawl_fetch_stops train_run_stops_when_asked
 
 # ---- fuzzing: libFuzzer where clang is, and a replay of the corpus with any compiler ----
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_NAMES := $(FUZZ_SRC:tests/fuzz/%.c=%)
 FUZZ_SECONDS ?= 60
+CLANG := $(notdir $(firstword $(shell command -v clang clang-14)))
 $(BUILD)/%-replay: $(OBJ) $(BUILD)/tests/fuzz/%.c.o $(BUILD)/tests/fuzz/replay.c.o
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
 fuzz-replay:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 CUDA=0 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(FUZZ_NAMES:%=$(BUILD)-asan/%-replay)
-	@for f in $(FUZZ_NAMES); do $(BUILD)-asan/$$f-replay tests/fuzz/corpus/$$f || exit 1; done
+	@for f in $(FUZZ_NAMES); do $(BUILD)-asan/$$f-replay tests/fuzz/corpus/$$f > $(BUILD)-asan/$$f.log 2>&1 || { tail -n 60 $(BUILD)-asan/$$f.log; exit 1; }; tail -n 1 $(BUILD)-asan/$$f.log; done
 $(BUILD)/%-fuzz: $(OBJ) $(BUILD)/tests/fuzz/%.c.o
 	$(Q)$(CC) $(SAN) -fsanitize=fuzzer -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
 fuzz:
-	@command -v clang >/dev/null || command -v clang-14 >/dev/null || { echo "fuzz: clang with libclang-rt is missing: sudo apt-get install clang libclang-rt-14-dev"; exit 1; }
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(shell command -v clang || command -v clang-14) WARN=-Wall CUDA=0 OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ_NAMES:%=$(BUILD)-fuzz/%-fuzz)
+	@[ -n "$(CLANG)" ] || { echo "fuzz: clang with libclang-rt is missing: sudo apt-get install clang libclang-rt-14-dev"; exit 1; }
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) CXX=$(CLANG:clang%=clang++%) WARN=-Wall CUDA=0 OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ_NAMES:%=$(BUILD)-fuzz/%-fuzz)
 	@for f in $(FUZZ_NAMES); do mkdir -p $(BUILD)-fuzz/corpus/$$f; $(BUILD)-fuzz/$$f-fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 $(BUILD)-fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
 
 bench: all

@@ -10,6 +10,11 @@
 #include <time.h>
 #include <unistd.h>
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { PATIENCE = 4 }; /* sanitizers make everything slower, not wrong */
+#else
+enum { PATIENCE = 1 };
+#endif
 enum { TESTS_MAX = 4096, EXIT_SKIP = 77 };
 static struct {
     const char *name;
@@ -81,7 +86,7 @@ static int run_one(int index)
     pid_t pid = fork();
     if (pid == 0) {
         setpgid(0, 0);
-        alarm((unsigned)tests[index].seconds);
+        alarm((unsigned)tests[index].seconds * PATIENCE);
         tests[index].fn();
         exit(0);
     }
@@ -96,10 +101,27 @@ static int run_one(int index)
     return 1;
 }
 
+/* A name that matches no test is a mistake of whoever typed it, never a pass. */
+static bool names_known(int argc, char **argv)
+{
+    bool known = true;
+    for (int k = 1; k < argc; k++) {
+        bool found = false;
+        for (int i = 0; i < test_count && !found; i++)
+            found = fnmatch(argv[k], tests[i].name, 0) == 0;
+        if (!found)
+            fprintf(stderr, "unit: no test is named %s\n", argv[k]);
+        known &= found;
+    }
+    return known;
+}
+
 int main(int argc, char **argv)
 {
     int passed = 0, failed = 0, skipped = 0;
     qsort(tests, (size_t)test_count, sizeof tests[0], by_name);
+    if (!names_known(argc, argv))
+        return 2;
     for (int i = 0; i < test_count; i++) {
         bool wanted = argc < 2;
         for (int k = 1; k < argc; k++)

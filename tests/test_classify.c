@@ -407,10 +407,10 @@ TEST(classify_predict_from_threads)
     pthread_t thread[4];
     CHECK_INT(fasttext_predict(m, STR("und die Katze sitzt auf dem Dach"), p[0].want, 3), 3);
     CHECK_STR(str_of(p[0].want[0].label), "de");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 1; i < 4; i++)
         p[i] = p[0];
+    for (int i = 0; i < 4; i++)
         CHECK(pthread_create(&thread[i], NULL, predict_often, &p[i]) == 0);
-    }
     for (int i = 0; i < 4; i++) {
         CHECK(pthread_join(thread[i], NULL) == 0);
         CHECK_INT(p[i].wrong, 0);

@@ -8,9 +8,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { FILE_MAX = 1 << 20, MUTATIONS = 300, LIMIT_SECONDS = 20 };
+enum { FILE_MAX = 1 << 20, MUTATIONS = 300, LIMIT_SECONDS = 20, INPUT_SECONDS = 5 };
 
 static uint64_t state = 1;
+static double slowest;
 static uint64_t draw(void) { return hash_mix(state++); }
 
 static double seconds(void)
@@ -33,7 +34,10 @@ static void mutate(uint8_t *data, size_t *size)
     }
 }
 
-/* A block of its own for every input, so that ASan sees its end. */
+static double seconds_used(void) { return (double)clock() / CLOCKS_PER_SEC; }
+
+/* A block of its own for every input, so that ASan sees its end. One that takes seconds of the
+ * processor, however busy the machine, is a fault as much as a crash. */
 static void run_copy(struct str seed, bool mutated)
 {
     size_t size = seed.len;
@@ -44,7 +48,17 @@ static void run_copy(struct str seed, bool mutated)
     if (mutated)
         mutate(copy, &size);
     copy = realloc(copy, size ? size : 1);
+    double begin = seconds_used();
     LLVMFuzzerTestOneInput(copy, size);
+    double took = seconds_used() - begin;
+    slowest = took > slowest ? took : slowest;
+    if (took > INPUT_SECONDS) {
+        fprintf(stderr, "replay: an input of %zu bytes took %.1f s; its first:", size, took);
+        for (size_t i = 0; i < size && i < 64; i++)
+            fprintf(stderr, " %02x", copy[i]);
+        fprintf(stderr, "\n");
+        exit(1);
+    }
     free(copy);
 }
 
@@ -75,8 +89,8 @@ int main(int argc, char **argv)
             run_copy(seed[i], true);
     for (size_t i = 0; i < count; i++)
         free((char *)(uintptr_t)seed[i].ptr);
-    printf("%s: %llu inputs of %zu seeds, %.1f s\n", argv[1], (unsigned long long)runs, count,
-           seconds() - begin);
+    printf("%s: %llu inputs of %zu seeds, %.1f s, slowest %.3f s\n", argv[1],
+           (unsigned long long)runs, count, seconds() - begin, slowest);
     arena_close(&a);
     return count ? 0 : 2;
 }
