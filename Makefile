@@ -138,11 +138,12 @@ fuzz-replay:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-asan OPT=-O1 CUDA=0 SAN="-fsanitize=address,undefined -fno-sanitize-recover=undefined" $(FUZZ_NAMES:%=$(BUILD)-asan/%-replay)
 	@for f in $(FUZZ_NAMES); do $(BUILD)-asan/$$f-replay tests/fuzz/corpus/$$f > $(BUILD)-asan/$$f.log 2>&1 || { tail -n 60 $(BUILD)-asan/$$f.log; exit 1; }; tail -n 1 $(BUILD)-asan/$$f.log; done
 $(BUILD)/%-fuzz: $(OBJ) $(BUILD)/tests/fuzz/%.c.o
-	$(Q)$(CC) $(SAN) -fsanitize=fuzzer -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(SAN) -fsanitize=fuzzer -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
 fuzz:
 	@[ -n "$(CLANG)" ] || { echo "fuzz: clang with libclang-rt is missing: sudo apt-get install clang libclang-rt-14-dev"; exit 1; }
-	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) CXX=$(CLANG:clang%=clang++%) WARN=-Wall CUDA=0 OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined" $(FUZZ_NAMES:%=$(BUILD)-fuzz/%-fuzz)
-	@for f in $(FUZZ_NAMES); do mkdir -p $(BUILD)-fuzz/corpus/$$f; $(BUILD)-fuzz/$$f-fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 $(BUILD)-fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)-fuzz CC=$(CLANG) CXX=$(CLANG:clang%=clang++%) WARN="-Wall -Wno-unknown-attributes" CUDA=0 OPT=-O1 SAN="-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=undefined" $(FUZZ_NAMES:%=$(BUILD)-fuzz/%-fuzz)
+	@for f in $(FUZZ_NAMES); do mkdir -p $(BUILD)-fuzz/corpus/$$f; $(BUILD)-fuzz/$$f-fuzz -max_total_time=$(FUZZ_SECONDS) -timeout=5 -rss_limit_mb=1024 -close_fd_mask=3 -artifact_prefix=$(BUILD)-fuzz/$$f- -print_final_stats=1 $(BUILD)-fuzz/corpus/$$f tests/fuzz/corpus/$$f || exit 1; done
 
 bench: all
 	@bash tests/bench/run.sh
