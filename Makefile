@@ -29,11 +29,11 @@ HAVE_CUDA := $(if $(NVCC),1,0)
 else
 HAVE_CUDA := $(CUDA)
 endif
-ifeq ($(MPI),auto)
-HAVE_MPI := $(shell pkg-config --exists ompi-c 2>/dev/null && echo 1 || echo 0)
-else
-HAVE_MPI := $(MPI)
+# Nothing here speaks MPI yet (training runs in one process), so auto means 0 and 1 is refused.
+ifeq ($(MPI),1)
+$(error MPI=1: multi-process training is not in this version; build with MPI=auto or MPI=0)
 endif
+HAVE_MPI := 0
 
 # ---- flags ----
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
