@@ -14,6 +14,19 @@ assert r["in"] == 448, r["in"]
 assert r["in"] == r["kept"] + r["heldout"] + sum(r["dropped"].values()), r
 assert 100 < r["kept"] < 400 and r["tokens"] > 100000, r
 P
+# The same pages three times over: memory does not grow with the input, and stays far under the budget's floor.
+check warc_pass_stays_under_300_MB python3 - "$sluice" "$here/tests/cli/read.toml" "$data/html/wcxb-dev.warc.gz" "$work" <<'P'
+import os, resource, shutil, subprocess, sys
+sluice, recipe, warc, work = sys.argv[1:]
+os.makedirs(f"{work}/three")
+for n in range(3):
+    shutil.copy(warc, f"{work}/three/{n}.warc.gz")
+subprocess.run([sluice, "run", recipe, "--set", f"source.path={work}/three", f"--run={work}/m", "--threads=4", "--memory=280M"],
+               check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10
+print(f"{peak} MB")
+assert peak < 300, peak
+P
 # Archives of readers' test suites: each runs to a verdict, none ends by a signal or hangs.
 mkdir "$work/odd"
 crashed=; ran=0
