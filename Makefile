@@ -4,6 +4,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
+# As many jobs as cores, unless -j says otherwise.
+ifeq ($(filter -j% j%,$(MAKEFLAGS)),)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
+
 PREFIX ?= /usr/local
 BUILD ?= build
 CUDA ?= auto
