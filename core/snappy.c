@@ -60,8 +60,9 @@ static bool put_copy(struct snappy *s, size_t tag)
     if (offset == 0 || offset > s->done || len > s->size - s->done)
         return false;
     unsigned char *to = s->to + s->done;
+    const unsigned char *from = to - offset;
     for (size_t i = 0; i < len; i++)
-        to[i] = to[i - offset]; /* may overlap: a short offset repeats itself */
+        to[i] = from[i]; /* may overlap: a short offset repeats itself */
     s->done += len;
     return true;
 }
