@@ -641,7 +641,7 @@ static void declaration(struct skeleton *s)
         put(s, text.ptr, text.len); /* quirks decide where tables stand */
         put_markup_end(s);
         s->seen_doctype = true;
-    } else {
+    } else if (s->at < s->end) { /* at the end it may be shorter than what keeps texts apart */
         put_nothing(s);
     }
 }
