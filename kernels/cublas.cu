@@ -44,6 +44,7 @@ struct plan {
     cublasLtMatmulDesc_t work;
     cublasLtMatrixLayout_t a, b, c;
     cublasLtMatmulAlgo_t algo;
+    bool unsupported; /* cuBLASLt has no algorithm for this shape */
 };
 struct cublas {
     cublasLtHandle_t handle;
@@ -236,7 +237,8 @@ static struct plan *plan_find(struct cublas *blas, const struct gemm *g, cublasS
         *status = plan_work(p, g);
     if (*status == CUBLAS_STATUS_SUCCESS)
         *status = plan_algo(blas, p);
-    if (*status != CUBLAS_STATUS_SUCCESS) {
+    p->unsupported = *status == CUBLAS_STATUS_NOT_SUPPORTED;
+    if (*status != CUBLAS_STATUS_SUCCESS && !p->unsupported) {
         plan_free(p);
         return nullptr;
     }
@@ -251,6 +253,8 @@ int cublas_gemm(struct stream *s, const struct gemm *g)
     struct plan *p = plan_find(blas, g, &status);
     if (!p)
         return failed("cublasLt plan", status);
+    if (p->unsupported)
+        return 0;
     if (g->bias)
         status = call_cublasLtMatmulDescSetAttribute(p->work, CUBLASLT_MATMUL_DESC_BIAS_POINTER,
                                                      &g->bias, sizeof g->bias);
@@ -258,5 +262,5 @@ int cublas_gemm(struct stream *s, const struct gemm *g)
         status = call_cublasLtMatmul(blas->handle, p->work, &g->alpha, g->b, p->b, g->a, p->a,
                                      &g->beta, g->c, p->c, g->c, p->c, &p->algo, blas->workspace,
                                      WORKSPACE_BYTES, (cudaStream_t)s->cuda);
-    return status == CUBLAS_STATUS_SUCCESS ? 0 : failed("cublasLtMatmul", status);
+    return status == CUBLAS_STATUS_SUCCESS ? 1 : failed("cublasLtMatmul", status);
 }

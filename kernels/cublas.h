@@ -14,7 +14,7 @@ void cublas_close(struct stream *s);
 /* "cuBLASLt 13.1.0", or why it is not used. Valid for the life of the program. */
 const char *cublas_describe(void);
 /* g on device memory; a and b must be of one type, bias of the type of c. Plans are kept by
- * shape. */
+ * shape. Returns 1, or 0 when cuBLASLt has nothing for this shape (odd strides of bf16, say). */
 int cublas_gemm(struct stream *s, const struct gemm *g);
 
 #ifdef __cplusplus

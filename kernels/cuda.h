@@ -51,13 +51,8 @@ __device__ inline struct bf16 to_bf16(float x)
     return bf16{(uint16_t)(nan ? (bits >> 16) | 0x40u : rounded)};
 }
 
-template <class T> struct element;
-template <> struct element<float> {
-    static __device__ float of(float x) { return x; }
-};
-template <> struct element<bf16> {
-    static __device__ bf16 of(float x) { return to_bf16(x); }
-};
+__device__ inline void put(float *to, float x) { *to = x; }
+__device__ inline void put(struct bf16 *to, float x) { *to = to_bf16(x); }
 
 /* A float or bf16 of memory whose type is known when the kernel runs only: weights. */
 struct either {
@@ -124,12 +119,12 @@ template <class T> __device__ void store4(T *to, int64_t i, int64_t count, const
     if (four_fits(to, i, count)) {
         four<T> all;
         for (int k = 0; k < 4; k++)
-            all.x[k] = element<T>::of(from[k]);
+            put(&all.x[k], from[k]);
         *(four<T> *)(void *)(to + i) = all;
     } else {
         for (int k = 0; k < 4; k++)
             if (i + k < count)
-                to[i + k] = element<T>::of(from[k]);
+                put(&to[i + k], from[k]);
     }
 }
 __device__ inline void add4(float *to, int64_t i, int64_t count, const float more[4])

@@ -6,7 +6,10 @@
 
 static int check(const char *what, cudaError_t status)
 {
-    return status == cudaSuccess ? 0 : cuda_failed(what, cudaGetErrorString(status));
+    if (status == cudaSuccess)
+        return 0;
+    cudaGetLastError(); /* else the next launch would be blamed for it */
+    return cuda_failed(what, cudaGetErrorString(status));
 }
 
 /* Any failure means that there is no GPU: no driver, an old driver, a stub, no device. */
@@ -84,7 +87,7 @@ int cuda_alloc(struct stream *s, size_t bytes, void **out)
     cudaMemGetInfo(&free_bytes, &all_bytes);
     snprintf(what, sizeof what, "%.2f GiB asked, %.2f GiB of device memory are free",
              (double)bytes / (double)(1 << 30), (double)free_bytes / (double)(1 << 30));
-    return cuda_failed(what, cudaGetErrorString(status));
+    return check(what, status);
 }
 
 void cuda_free(struct stream *s, void *ptr)

@@ -15,8 +15,8 @@ __global__ void embedding_forward(T *y, struct either table, const int32_t *ids,
     int64_t row = blockIdx.x, id = ids[row];
     bool inside = id >= 0 && id < V;
     for (int64_t i = threadIdx.x; i < C; i += blockDim.x)
-        y[row * C + i] = element<T>::of(inside ? load_either(table, id * C + i)
-                                               : __uint_as_float(0x7fc00000u));
+        put(&y[row * C + i],
+            inside ? load_either(table, id * C + i) : __uint_as_float(0x7fc00000u));
 }
 
 /* Puts the numbers of this round's own rows into list, in order; returns how many. */

@@ -4,7 +4,7 @@
 
 enum { CHUNK = 65536 };
 
-/* The sum over the block's threads, added up by thread 0 alone: the order is fixed. */
+/* The sum over the block's threads as a fixed tree; BLOCK doubles of shared memory. */
 __device__ inline double block_total(double x)
 {
     __shared__ double part[BLOCK];

@@ -24,7 +24,7 @@ __global__ void layernorm_forward(T *y, struct layernorm_stats stats, const T *x
     }
     for (int64_t i = threadIdx.x; i < C; i += BLOCK) {
         float value = (to_float(row[i]) - mean) * scale * load_either(w, i);
-        y[blockIdx.x * C + i] = element<T>::of(b.data ? value + load_either(b, i) : value);
+        put(&y[blockIdx.x * C + i], b.data ? value + load_either(b, i) : value);
     }
 }
 

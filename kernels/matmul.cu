@@ -66,7 +66,7 @@ template <class T> __global__ void product_kernel(T *c, struct product p)
             float value = p.alpha * sum[i][j] + (p.bias.data ? load_either(p.bias, q) : 0.0f);
             if (p.beta != 0)
                 value += p.beta * to_float(c[r * p.ldc + q]);
-            c[r * p.ldc + q] = element<T>::of(value);
+            put(&c[r * p.ldc + q], value);
         }
     }
 }
@@ -111,8 +111,11 @@ static int library_gemm(struct stream *s, struct gemm g)
         rc = CUDA_NAME(convert)(s, room + bias_at, g.c_bf16 ? DT_BF16 : DT_F32, g.bias,
                                 g.bias_bf16 ? DT_BF16 : DT_F32, g.n);
         g.bias = room + bias_at;
+        g.bias_bf16 = g.c_bf16;
     }
-    return rc < 0 ? rc : cublas_gemm(s, &g);
+    if (rc >= 0)
+        rc = cublas_gemm(s, &g);
+    return rc == 0 ? own_gemm(s, &g) : rc;
 }
 #endif
 

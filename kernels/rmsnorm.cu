@@ -14,7 +14,7 @@ __global__ void rmsnorm_forward(T *y, float *scales, const T *x, struct either w
     if (threadIdx.x == 0)
         scales[blockIdx.x] = scale;
     for (int64_t i = threadIdx.x; i < C; i += BLOCK)
-        y[blockIdx.x * C + i] = element<T>::of(to_float(row[i]) * scale * load_either(w, i));
+        put(&y[blockIdx.x * C + i], to_float(row[i]) * scale * load_either(w, i));
 }
 
 struct rmsnorm_grads {

@@ -22,8 +22,8 @@ __global__ void rotate(TO *y, const T *x, const float *table, struct rope_shape 
     float cosine = angle[0], sine = angle[1] * z.direction;
     float low = to_float(x[first]), high = to_float(x[first + z.half]);
     float new_low = low * cosine - high * sine, new_high = high * cosine + low * sine;
-    y[first] = element<TO>::of(ADD ? to_float(y[first]) + new_low : new_low);
-    y[first + z.half] = element<TO>::of(ADD ? to_float(y[first + z.half]) + new_high : new_high);
+    put(&y[first], ADD ? to_float(y[first]) + new_low : new_low);
+    put(&y[first + z.half], ADD ? to_float(y[first + z.half]) + new_high : new_high);
 }
 
 static struct rope_shape shape_of(const struct node *n, float direction)

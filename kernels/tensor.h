@@ -28,8 +28,8 @@ static inline size_t dtype_bytes(int dtype)
 }
 
 /* ---- devices ---- */
-/* Where work runs: on the CPU a pool of threads, on CUDA a CUDA stream and cuBLASLt. One caller at a
- * time. On the CPU results do not depend on the number of threads (0: one per online core); a GPU
+/* Where work runs: on the CPU a pool of threads, on CUDA a CUDA stream and cuBLASLt. One caller at
+ * a time. On the CPU results do not depend on the number of threads (0: one per online core); a GPU
  * gives the same bits each time. */
 struct stream;
 int device_open(struct stream **out, enum device dev, int threads);
@@ -100,7 +100,8 @@ void tape_close(struct tape *t);
  * when full. */
 struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int64_t *dim,
                            bool with_grad);
-/* Records and runs one op. NULL on error (text in err). */
+/* Records and runs one op; f and i are arrays of OP_F_MAX and OP_I_MAX, or NULL. NULL on error
+ * (text in err). */
 struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *const *in,
                           int in_count, const float *f, const int32_t *i);
 /* The node of the last tape_apply: for its aux. NULL on an empty tape. */

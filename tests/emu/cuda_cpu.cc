@@ -34,6 +34,7 @@ struct fiber {
 };
 
 dim3 thread, block, block_size, grid_size;
+bool reversed;
 static std::vector<fiber> fibers;
 static std::vector<barrier> warps;
 static barrier whole;
@@ -44,6 +45,10 @@ static const std::function<void()> *body;
 alignas(64) static unsigned char shared_memory[SHARED_MAX];
 
 void *dynamic_shared() { return shared_memory; }
+
+/* All __shared__ variables of all kernels lie in one section, whose ends the linker names. */
+extern "C" unsigned char __start_emu_shared[] __attribute__((weak));
+extern "C" unsigned char __stop_emu_shared[] __attribute__((weak));
 
 /* emu_switch saves the callee-saved registers on the running stack and takes up the other one: 14
  * instructions instead of swapcontext's two system calls. */
@@ -138,27 +143,47 @@ static void fiber_start(fiber *f, unsigned index)
 #endif
 }
 
+/* Lets the threads of a warp go on, each to its next barrier; false when none could. */
+static bool run_warp(unsigned warp, unsigned threads, unsigned *left)
+{
+    bool moved = false;
+    unsigned first = warp * WARP_LANES, lanes = threads - first;
+    if (lanes > WARP_LANES)
+        lanes = WARP_LANES;
+    for (unsigned k = 0; k < lanes; k++) {
+        fiber *f = &fibers[first + (reversed ? lanes - 1 - k : k)];
+        if (f->done || (f->waits && f->waits->passed == f->seen))
+            continue;
+        f->waits = nullptr;
+        current = f;
+        thread = f->thread;
+        enter(f);
+        *left -= f->done;
+        moved = true;
+    }
+    return moved;
+}
+
+/* In order, all warps go from barrier to barrier together; reversed, each warp in turn runs as far
+ * ahead of the others as it can: a race shows as a difference between the two. */
 static void run_block(unsigned threads)
 {
+    unsigned warp_count = (threads + WARP_LANES - 1) / WARP_LANES;
     whole = barrier();
     whole.live = threads;
-    warps.assign((threads + WARP_LANES - 1) / WARP_LANES, barrier());
+    warps.assign(warp_count, barrier());
     for (unsigned k = 0; k < threads; k++) {
         fiber_start(&fibers[k], k);
         warps[k / WARP_LANES].live++;
     }
     for (unsigned left = threads; left > 0;) {
         bool moved = false;
-        for (unsigned k = 0; k < threads; k++) {
-            fiber *f = &fibers[k];
-            if (f->done || (f->waits && f->waits->passed == f->seen))
-                continue;
-            f->waits = nullptr;
-            current = f;
-            thread = f->thread;
-            enter(f);
-            left -= f->done;
-            moved = true;
+        for (unsigned k = 0; k < warp_count; k++) {
+            unsigned warp = reversed ? warp_count - 1 - k : k;
+            bool warp_moved = run_warp(warp, threads, &left);
+            moved |= warp_moved;
+            while (reversed && warp_moved)
+                warp_moved = run_warp(warp, threads, &left);
         }
         if (!moved) {
             fprintf(stderr,
@@ -168,6 +193,14 @@ static void run_block(unsigned threads)
             abort();
         }
     }
+}
+
+/* NaN, and indexes far out of range: shared memory must be written before it is read. */
+static void shared_poison(size_t dynamic_bytes)
+{
+    memset(shared_memory, 0xff, dynamic_bytes);
+    if (__start_emu_shared)
+        memset(__start_emu_shared, 0xff, (size_t)(__stop_emu_shared - __start_emu_shared));
 }
 
 const char *run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<void()> &kernel)
@@ -194,8 +227,7 @@ const char *run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<v
         for (unsigned y = 0; y < grid.y; y++) {
             for (unsigned x = 0; x < grid.x; x++) {
                 block = dim3(x, y, z);
-                memset(shared_memory, 0xff,
-                       shared_bytes); /* NaN: it must be written before it is read */
+                shared_poison(shared_bytes);
                 run_block(threads);
             }
         }
@@ -203,3 +235,5 @@ const char *run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<v
     return nullptr;
 }
 } // namespace emu
+
+extern "C" void emu_order(bool reversed) { emu::reversed = reversed; }

@@ -4,9 +4,9 @@
  * Included before a .cu file, this gives CUDA's words to g++. A fiber runs until it reaches a
  * barrier, then the next one runs; a warp's shuffles are barriers of 32 fibers with a word to
  * exchange. What a GPU would hang on (threads of a block at different barriers for ever) ends
- * the program with a message; shared memory starts as NaN, grids and shared memory over a GPU's
- * limits are refused as by a launch. Not here: textures, atomics, streams, tensor cores. One OS
- * thread at a time. */
+ * the program with a message; shared memory starts as NaN in every block, grids and shared
+ * memory over a GPU's limits are refused as by a launch. Not here: textures, atomics, streams,
+ * tensor cores. One OS thread at a time. */
 #ifndef SLUICE_TESTS_EMU_CUDA_CPU_H
 #define SLUICE_TESTS_EMU_CUDA_CPU_H
 #define CUDA_EMULATION 1
@@ -27,6 +27,9 @@ void block_barrier();
 void warp_barrier();
 uint32_t warp_exchange(uint32_t mine, unsigned from_lane);
 uint32_t warp_ballot(bool mine);
+/* Threads take their turns from last to first, and warps run as far ahead of each other as barriers
+ * let them: a missing barrier then shows as other bits. */
+extern bool reversed;
 /* NULL, or why a GPU would not have launched it. */
 const char *run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
 template <class KERNEL, class... ARGS>
@@ -35,10 +38,12 @@ const char *launch(KERNEL kernel, dim3 grid, dim3 size, size_t shared_bytes, ARG
     return run(grid, size, shared_bytes, [&] { kernel(args...); });
 }
 } // namespace emu
+/* Sets emu::reversed: for tests in C. */
+extern "C" void emu_order(bool reversed);
 
 #define __global__ static
-#define __device__
-#define __shared__ static
+#define __device__ static
+#define __shared__ static __attribute__((section("emu_shared")))
 #define threadIdx emu::thread
 #define blockIdx emu::block
 #define blockDim emu::block_size
