@@ -83,15 +83,23 @@ $(BUILD)/sluice: $(OBJ) $(MAIN:%=$(BUILD)/%.o)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
 
-$(BUILD)/%.c.o: %.c
+# Changed flags (CUDA=0 after CUDA=1, say) rebuild everything: objects of two kinds never meet in one link.
+$(BUILD)/flags: force
+	@mkdir -p $(BUILD)
+	@printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(CXX) $(ALL_CXXFLAGS) | $(NVCC) $(NVFLAGS)' | cmp -s - $@ || \
+	    printf '%s\n' '$(CC) $(ALL_CFLAGS) | $(CXX) $(ALL_CXXFLAGS) | $(NVCC) $(NVFLAGS)' > $@
+.PHONY: force
+$(OBJ) $(TEST_OBJ): | detect # what is missing is said once, before a compiler stumbles over it
+
+$(BUILD)/%.c.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
 	$(Q)$(CC) $(ALL_CFLAGS) $(FLAGS_$(notdir $<)) -MMD -MP -c $< -o $@
-$(BUILD)/%.cc.o: %.cc
+$(BUILD)/%.cc.o: %.cc $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,CXX,$<)
 	$(Q)$(CXX) $(ALL_CXXFLAGS) -MMD -MP -c $< -o $@
-$(BUILD)/%.cu.o: %.cu
+$(BUILD)/%.cu.o: %.cu $(BUILD)/flags
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
 	$(Q)$(NVCC) $(NVFLAGS) -MD -MF $(@:.o=.d) -c $< -o $@
