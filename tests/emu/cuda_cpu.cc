@@ -34,7 +34,7 @@ struct fiber {
 };
 
 dim3 thread, block, block_size, grid_size;
-bool reversed;
+enum order order;
 static std::vector<fiber> fibers;
 static std::vector<barrier> warps;
 static barrier whole;
@@ -151,7 +151,7 @@ static bool run_warp(unsigned warp, unsigned threads, unsigned *left)
     if (lanes > WARP_LANES)
         lanes = WARP_LANES;
     for (unsigned k = 0; k < lanes; k++) {
-        fiber *f = &fibers[first + (reversed ? lanes - 1 - k : k)];
+        fiber *f = &fibers[first + (order == LAST_AHEAD ? lanes - 1 - k : k)];
         if (f->done || (f->waits && f->waits->passed == f->seen))
             continue;
         f->waits = nullptr;
@@ -164,8 +164,6 @@ static bool run_warp(unsigned warp, unsigned threads, unsigned *left)
     return moved;
 }
 
-/* In order, all warps go from barrier to barrier together; reversed, each warp in turn runs as far
- * ahead of the others as it can: a race shows as a difference between the two. */
 static void run_block(unsigned threads)
 {
     unsigned warp_count = (threads + WARP_LANES - 1) / WARP_LANES;
@@ -179,10 +177,10 @@ static void run_block(unsigned threads)
     for (unsigned left = threads; left > 0;) {
         bool moved = false;
         for (unsigned k = 0; k < warp_count; k++) {
-            unsigned warp = reversed ? warp_count - 1 - k : k;
+            unsigned warp = order == LAST_AHEAD ? warp_count - 1 - k : k;
             bool warp_moved = run_warp(warp, threads, &left);
             moved |= warp_moved;
-            while (reversed && warp_moved)
+            while (order != TOGETHER && warp_moved)
                 warp_moved = run_warp(warp, threads, &left);
         }
         if (!moved) {
@@ -236,4 +234,4 @@ const char *run(dim3 grid, dim3 size, size_t shared_bytes, const std::function<v
 }
 } // namespace emu
 
-extern "C" void emu_order(bool reversed) { emu::reversed = reversed; }
+extern "C" void emu_order(int order) { emu::order = (enum emu::order)order; }

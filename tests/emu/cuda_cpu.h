@@ -27,9 +27,11 @@ void block_barrier();
 void warp_barrier();
 uint32_t warp_exchange(uint32_t mine, unsigned from_lane);
 uint32_t warp_ballot(bool mine);
-/* Threads take their turns from last to first, and warps run as far ahead of each other as barriers
- * let them: a missing barrier then shows as other bits. */
-extern bool reversed;
+/* How threads take turns: a missing barrier shows as other bits of one order than of another.
+ * TOGETHER: all warps go from barrier to barrier. FIRST_AHEAD, LAST_AHEAD: each warp runs as far
+ * ahead of the others as barriers let it, from the first to the last or the other way round. */
+enum order { TOGETHER, FIRST_AHEAD, LAST_AHEAD };
+extern enum order order;
 /* NULL, or why a GPU would not have launched it. */
 const char *run(dim3 grid, dim3 block, size_t shared_bytes, const std::function<void()> &body);
 template <class KERNEL, class... ARGS>
@@ -38,8 +40,8 @@ const char *launch(KERNEL kernel, dim3 grid, dim3 size, size_t shared_bytes, ARG
     return run(grid, size, shared_bytes, [&] { kernel(args...); });
 }
 } // namespace emu
-/* Sets emu::reversed: for tests in C. */
-extern "C" void emu_order(bool reversed);
+/* Sets emu::order: for tests in C. */
+extern "C" void emu_order(int order);
 
 #define __global__ static
 #define __device__ static
