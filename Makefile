@@ -162,6 +162,9 @@ bench: all
 	@bash tests/bench/run.sh
 
 # ---- a GPU machine with nothing but the CUDA toolkit and libc ----
+# What tests/gpu/train_gpu.c trains with: all of it free of LMDB, xxHash and the other libraries.
+GPU_EXTRA ?= model/llama.c model/gpt2.c model/params.c model/cache.c train/trainer.c train/schedule.c train/pretrain.c \
+             core/json.c core/pool.c core/log.c
 GPU_SRC := $(wildcard kernels/*.c) $(wildcard tests/gpu/*.c) core/err.c core/arena.c core/str.c $(GPU_EXTRA)
 GPU_CU := $(wildcard kernels/*.cu)
 GPU_OBJ := $(GPU_SRC:%=$(BUILD)-gpu/%.o) $(GPU_CU:%=$(BUILD)-gpu/%.o)
@@ -169,11 +172,12 @@ GPU_CFLAGS := -std=c11 -I. -D_GNU_SOURCE -DHAVE_CUDA=1 -DHAVE_MPI=0 -g -O2 $(WAR
 $(BUILD)-gpu/%.c.o: %.c
 	@mkdir -p $(@D)
 	$(call say,CC,$<)
-	$(Q)$(CC) $(GPU_CFLAGS) -c $< -o $@
+	$(Q)$(CC) $(GPU_CFLAGS) -MMD -MP -c $< -o $@
 $(BUILD)-gpu/%.cu.o: %.cu
 	@mkdir -p $(@D)
 	$(call say,NVCC,$<)
-	$(Q)$(NVCC) $(NVFLAGS) -c $< -o $@
+	$(Q)$(NVCC) $(NVFLAGS) -MD -MF $(@:.o=.d) -c $< -o $@
+-include $(GPU_OBJ:.o=.d)
 $(BUILD)-gpu/gpu-test: $(GPU_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) -pthread $^ -o $@ -L$(CUDA_HOME)/lib64 -lcudart_static -lrt -ldl -lstdc++ -lm
