@@ -80,11 +80,17 @@ int spool_next(struct spool_reader *r,
                struct spool_doc *d); /* 1, 0 end; strings until the next call */
 void spool_close(struct spool_reader *r);
 
-/* ---- who survived: URLs of the kept documents that stand for a cluster (command/settle.c) ---- */
+/* ---- who survived: URLs of the kept documents that stand for a cluster (command/survivors.c) ----
+ */
+/* True when the row is the document that stays. */
+bool survivor_is(const struct cluster_row *row);
 struct survivors;
 int survivors_open(struct survivors **out, const char *path);
 struct str survivors_url(const struct survivors *s, struct dedup_key key); /* empty when unknown */
 void survivors_close(struct survivors *s);
+/* Reads the spools once more and writes the URLs of all survivors of c to path. */
+int survivors_write(struct run *r, const struct clusters *c, const char *path,
+                    struct io_info *info);
 
 /* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c
  * reads). */
