@@ -108,7 +108,7 @@ static void skip_under_tsan(void)
 #endif
 }
 
-TEST(kernels_emulated_cuda_matches_cpu)
+TEST_LIMIT(kernels_emulated_cuda_matches_cpu, 240)
 {
     skip_under_tsan();
     struct stream *s;

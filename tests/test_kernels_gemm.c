@@ -91,7 +91,7 @@ static void check_shape(struct stream *s, struct shape z, int turned, int narrow
     free(a), free(b), free(c), free(bias), free(a16), free(b16), free(want);
 }
 
-TEST(kernels_gemm_matches_three_loops)
+TEST_LIMIT(kernels_gemm_matches_three_loops, 240)
 {
     struct stream *s;
     CHECK_OK(device_open(&s, DEV_CPU, 2));

@@ -299,7 +299,7 @@ static void check_slopes(const struct op *op, int index, struct stream *s)
     case_close(&run);
 }
 
-TEST(kernels_twin_gradients)
+TEST_LIMIT(kernels_twin_gradients, 240)
 {
     struct stream *s;
     CHECK_OK(device_open(&s, DEV_CPU, 2));
