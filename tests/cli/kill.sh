@@ -6,29 +6,38 @@ kills=${1:-50}
 RANDOM=${2:-1}
 model_here || { skip kill "lid.176.ftz is not in the cache (make deps)"; finish; }
 python3 "$here/tests/tools/make_warc.py" "$work/in" 6 60 12
-run() { (cd "$work" && exec "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run="$1" --threads=2) > "$work/run.log" 2>&1; }
+launch() { cd "$work" && exec "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run="$1" --threads=2 > "$work/run.log" 2>&1; }
+run() { (launch "$1"); }
+# Manifests of finished units, as files: a unit that is done again has another one.
+finished() { find "$work/victim" -path '*/done/*' -name '*.json' -printf '%P %i %T@\n' 2>/dev/null | LC_ALL=C sort; }
 begin=$(date +%s%N)
 check undisturbed run whole
 [ "$failed" = 0 ] || { tail -n 3 "$work/run.log"; finish; }
 span=$(( ($(date +%s%N) - begin) / 1000000 ))
 outputs "$work/whole" > "$work/whole.sum"
-done_kills=0 rounds=0
+done_kills=0 rounds=0 redone=0
+: > "$work/before"
 while [ "$done_kills" -lt "$kills" ]; do
-    (cd "$work" && exec "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=victim --threads=2) > "$work/run.log" 2>&1 &
-    pid=$!
+    (launch victim) & pid=$!
     after=$(( (RANDOM * 32768 + RANDOM) % (span / 3 + 30) ))
     sleep "$(printf '%d.%03d' $((after / 1000)) $((after % 1000)))"
-    if kill -9 $pid 2>/dev/null; then
-        { wait $pid; } 2>/dev/null
+    kill -9 $pid 2>/dev/null
+    wait $pid 2>/dev/null; rc=$?
+    finished > "$work/after"
+    redone=$((redone + $(LC_ALL=C comm -23 "$work/before" "$work/after" | wc -l)))
+    if [ $rc = 137 ]; then
         done_kills=$((done_kills + 1))
+        mv "$work/after" "$work/before"
         continue
     fi
-    if ! wait $pid; then bad "run after a kill" "$(tail -n 2 "$work/run.log")"; break; fi
+    if [ $rc != 0 ]; then bad "run after a kill" "exit $rc: $(tail -n 2 "$work/run.log")"; break; fi
     rounds=$((rounds + 1))
     outputs "$work/victim" > "$work/victim.sum"
     cmp -s "$work/whole.sum" "$work/victim.sum" || bad "same_bytes_round_$rounds" "$(diff "$work/whole.sum" "$work/victim.sum" | head -n 4)"
     rm -rf "$work/victim"
+    : > "$work/before"
 done
+if [ $redone = 0 ]; then ok no_finished_unit_is_done_again; else bad no_finished_unit_is_done_again "$redone were"; fi
 check finishes_after_the_last_kill run victim
 outputs "$work/victim" > "$work/victim.sum"
 if cmp -s "$work/whole.sum" "$work/victim.sum"; then ok "same_bytes_after_${done_kills}_kills"; else bad "same_bytes_after_${done_kills}_kills" "$(diff "$work/whole.sum" "$work/victim.sum" | head -n 4)"; fi
