@@ -9,20 +9,29 @@
 enum { EMBED = 0, BLOCK = 1, PER_LAYER = 9 };
 enum { NORM_IN, Q, K, V_, O, NORM_MID, GATE, UP, DOWN };   /* within a block */
 
-/* Std 0.02 as GPT-2, the two matrices that write to the residual stream divided by sqrt(2 * layers)
- * so that its variance does not grow with depth (GPT-2, section 2.3). */
+/* Matrices start with 1 / sqrt(fan in), so that what comes out is as large as what goes in; the two
+ * that write to the residual stream are divided by sqrt(2 * layers) so that its variance does not
+ * grow with depth (GPT-2, section 2.3). An embedding of its own starts at 1 and its head at 0.02; a
+ * tied one at 1 / sqrt(width), logits of variance 1. Tried with 2.6 M parameters on 205 k tokens,
+ * loss at the end: 0.02 everywhere and tied 6.07; untied as here 5.49; half the size in matrices
+ * and embedding 5.78; residual matrices and head near 0 6.12. */
 static int build(struct model *m)
 {
     const struct model_conf *c = &m->conf;
     int64_t C = c->width, D = C / c->heads, KV = c->kv_heads * D;
-    double std = 0.02, residual = std / sqrt(2.0 * (double)c->layers);
+    double std = 1 / sqrt((double)C), depth = sqrt(2.0 * (double)c->layers);
     struct param_shape norm = {.rows = C, .mean = 1};
-    struct param_shape embed = {.rows = c->vocab, .cols = C, .std = std, .decay = true};
+    struct param_shape embed = {.rows = c->vocab,
+                                .cols = C,
+                                .std = c->tied ? std : 1,
+                                .decay = true};
+    struct param_shape head = {.rows = c->vocab, .cols = C, .std = 0.02, .decay = true};
     struct param_shape q = {.rows = C, .cols = C, .std = std, .decay = true};
     struct param_shape kv = {.rows = KV, .cols = C, .std = std, .decay = true};
-    struct param_shape o = {.rows = C, .cols = C, .std = residual, .decay = true};
+    struct param_shape o = {.rows = C, .cols = C, .std = std / depth, .decay = true};
     struct param_shape in = {.rows = c->hidden, .cols = C, .std = std, .decay = true};
-    struct param_shape down = {.rows = C, .cols = c->hidden, .std = residual, .decay = true};
+    struct param_shape down = {.rows = C, .cols = c->hidden, .decay = true};
+    down.std = 1 / sqrt((double)c->hidden) / depth;
     TRY(param_add(m, &embed, "model.embed_tokens.weight"));
     for (int i = 0; i < (int)c->layers; i++) {
         TRY(param_add(m, &norm, "model.layers.%d.input_layernorm.weight", i));
@@ -36,7 +45,7 @@ static int build(struct model *m)
         TRY(param_add(m, &down, "model.layers.%d.mlp.down_proj.weight", i));
     }
     TRY(param_add(m, &norm, "model.norm.weight"));
-    return c->tied ? 0 : param_add(m, &embed, "lm_head.weight");
+    return c->tied ? 0 : param_add(m, &head, "lm_head.weight");
 }
 
 /* x + attention(norm(x)), then + feed-forward(norm(.)). */

@@ -27,6 +27,7 @@ static inline struct model_conf tiny_conf(const char *arch)
     c.hidden = 24;
     c.context = 16;
     c.vocab = 19;
+    c.tied = true;
     c.dtype = "f32";
     c.seed = 7;
     return c;
