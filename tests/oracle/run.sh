@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Other programs' word on our files: tokenizers, pyarrow, DuckDB and warcio from PyPI, in an environment of their own.
+# Other programs' word on our files: tokenizers, pyarrow and DuckDB from PyPI, in an environment of their own.
 # Where PyPI is not reached every check is skipped, and counted.
 set -u
 cd "$(dirname "$0")/../.."
@@ -18,9 +18,19 @@ python3 tests/tools/make_warc.py "$work/in" 3 80 21
 check tokenizers_gives_the_same_ids "$venv/bin/python" tests/oracle/tokenizers_check.py "$work/r" "$sluice"
 check duckdb_and_pyarrow_read_the_ledger "$venv/bin/python" tests/oracle/ledger_check.py "$work/r"
 for extra in tests/oracle/*_check.py; do
-    case $extra in */tokenizers_check.py|*/ledger_check.py) continue ;; esac
+    case $extra in */tokenizers_check.py|*/ledger_check.py|*/parquet_check.py) continue ;; esac
     name=$(basename "$extra" .py)
     "$venv/bin/python" "$extra" "$work/r" "$sluice" > "$work/extra.out" 2>&1; rc=$?
     case $rc in 0) ok "$name" ;; 77) skip "$name" "$(tail -n 1 "$work/extra.out")" ;; *) bad "$name" "$(tail -n 3 "$work/extra.out")" ;; esac
 done
+# These two are unit tests that ask Python: the rows are made, and read back, in C.
+unit=${BUILD:-build}/unit
+if [ -x "$unit" ]; then
+    for name in core_parquet_read_by_others core_parquet_written_by_others; do
+        SLUICE_PYTHON="$venv/bin/python" "$unit" $name > "$work/unit.out" 2>&1
+        if grep -q '^1 passed' "$work/unit.out"; then ok $name; else bad $name "$(tail -n 4 "$work/unit.out")"; fi
+    done
+else
+    skip core_parquet_by_others "$unit is not built (make test)"
+fi
 finish
