@@ -1,5 +1,5 @@
 /* cache - keys and values of past positions: a new token costs one position instead of all. */
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include "core/err.h"
 

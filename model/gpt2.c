@@ -1,5 +1,5 @@
 /* gpt2 - learned positions, LayerNorm, GELU and biases, named as Hugging Face's GPT2LMHeadModel. */
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include "core/err.h"
 #include "core/json.h"

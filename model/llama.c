@@ -1,5 +1,5 @@
 /* llama - RMSNorm, rotary positions, grouped-query attention, SwiGLU: LlamaForCausalLM. */
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include "core/err.h"
 #include "core/json.h"

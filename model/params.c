@@ -1,5 +1,5 @@
 /* params - a model's memory and its first values: declared by the architecture, in one arena. */
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include "core/err.h"
 #include "core/hash.h"

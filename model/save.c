@@ -1,5 +1,5 @@
 /* save - a model as a folder that transformers loads, and back. */
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include "core/err.h"
 #include "core/json.h"

@@ -6,7 +6,7 @@
 
 #include "core/hash.h"
 #include "model/model.h"
-#include "model/parts.h"
+#include "model/shared.h"
 
 #include <math.h>
 #include <stdarg.h>

@@ -21,6 +21,8 @@ expect() { # KIND NAME
 }
 fresh; expect none clean_tree_passes
 fresh; printf '/* wide - a file with a line that is too wide. */\n/* %0120d */\n' 0 > "$dir/t/core/wide.c"; expect columns columns
+fresh; printf '/* table - rows that a program wrote: do not edit. */\n/* %0120d */\n' 0 > "$dir/t/core/table.h"; expect none generated_may_be_wide
+fresh; printf '/* sham - a file that is written by hand. */\n/* do not edit. %0120d */\n' 0 > "$dir/t/core/sham.h"; expect columns only_the_first_line_says_so
 fresh; { printf '/* long - a file with a function that is too long. */\nint f(void)\n{\n'; for _ in $(seq 80); do echo '    g();'; done; echo '}'; } > "$dir/t/core/long.c"; expect function function_length
 fresh; printf '/* call - a file with a call that is banned. */\nvoid f(void) { strcpy(a, b); }\n' > "$dir/t/core/call.c"; expect banned banned_call
 fresh; printf '/* layer - a room that includes its neighbour. */\n#include "filter/filters.def"\n' > "$dir/t/crawl/layer.c"; expect layer layer

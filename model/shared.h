@@ -1,7 +1,6 @@
-/* parts - what the architectures share inside model/: declaring parameters, cached attention, bf16.
- */
-#ifndef SLUICE_MODEL_PARTS_H
-#define SLUICE_MODEL_PARTS_H
+/* shared - what model/'s architectures have in common: parameters, cached attention, bf16. */
+#ifndef SLUICE_MODEL_SHARED_H
+#define SLUICE_MODEL_SHARED_H
 #include "model/model.h"
 
 #include <string.h>
