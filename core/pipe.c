@@ -19,7 +19,7 @@
 #include <stdlib.h>
 
 enum { BATCHES_MAX = POOL_THREADS_MAX + 2, ERROR_TEXT = 2048 };
-volatile int pipe_stop;
+_Atomic int pipe_stop;
 
 struct runner {
     struct stage *stage;

@@ -59,5 +59,5 @@ int pipe_run(struct stage *stages, int stage_count, struct source source, struct
 /* Bytes of memory pipe_run will hold at most per batch and per thread, for the --memory check. */
 uint64_t pipe_memory(const struct pipe_conf *conf);
 /* Set by the signal handler: the runner finishes the batches in flight and returns ERR_STOP. */
-extern volatile int pipe_stop;
+extern _Atomic int pipe_stop;
 #endif
