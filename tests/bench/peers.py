@@ -9,10 +9,11 @@ seconds (user and system) on one core, the best of up to three repetitions (fewe
 wall seconds say how busy the machine was. A peer that is not installed is named and skipped. DATA is laid out as
 its README says: real pages with a gold text, tokenizer ranks, lid.176.ftz.
 """
-import argparse, base64, collections, glob, importlib.metadata, io, json, lzma, os, random, re, subprocess, sys, tarfile, tempfile, time
+import argparse, base64, collections, glob, gzip, importlib.metadata, json, lzma, os, random, re, subprocess, sys, tarfile, tempfile, time
 
 os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
 REPEAT, ENOUGH_S, CHUNK = 3, 60, 3000
+FAILED = []
 HERE = os.path.dirname(os.path.abspath(__file__))
 CL100K = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
           r"|\s+(?!\S)|\s+")
@@ -58,7 +59,7 @@ class Table:
         print(f"| {who} | | | | | skipped: {why} |", flush=True)
 
 class peer:
-    """Names a peer that is absent and goes on."""
+    """Names a peer that is absent or fails, and goes on."""
     def __init__(self, table, who):
         self.table, self.who = table, who
     def __enter__(self):
@@ -67,13 +68,16 @@ class peer:
         if kind and issubclass(kind, ImportError):
             self.table.skip(self.who, f"not installed ({error})")
             return True
+        if kind and issubclass(kind, Exception):
+            FAILED.append(f"{self.who}: {error}")
+            self.table.skip(self.who, f"failed: {error}")
+            return True
         return False
 
 # ---- inputs ----
 
 def records():
     """(url, body) of the responses of the WARC file, one gzip member each, read without anybody's reader."""
-    import gzip
     out, data = [], gzip.open(A.pages).read()
     at = 0
     while at < len(data):
@@ -406,7 +410,6 @@ if A.core >= 0:
 unknown = set(A.subjects) - set(SUBJECTS)
 if unknown:
     sys.exit(f"peers: no subject {', '.join(sorted(unknown))}: one of {' '.join(SUBJECTS)}")
-failed = 0
 with tempfile.TemporaryDirectory(prefix="sluice-peers-") as A.work:
     for name in A.subjects or SUBJECTS:
         try:
@@ -414,6 +417,6 @@ with tempfile.TemporaryDirectory(prefix="sluice-peers-") as A.work:
         except ImportError as missing:
             print(f"\n{name}: skipped: {missing}")
         except (OSError, subprocess.CalledProcessError) as error:
-            failed += 1
+            FAILED.append(name)
             print(f"\n{name}: failed: {error}\n{getattr(error, 'stderr', '') or ''}")
-sys.exit(failed > 0)
+sys.exit(len(FAILED) > 0)
