@@ -19,7 +19,13 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { VOCAB_ROUND = 64, EVAL_BATCH = 8, SPEED_EVERY_MS = 1000, LINE_EVERY_MS = 30000 };
+enum {
+    VOCAB_ROUND = 64,
+    EVAL_TOKENS_CPU = 1024,
+    EVAL_TOKENS_GPU = 16384,
+    SPEED_EVERY_MS = 1000,
+    LINE_EVERY_MS = 30000
+};
 static const char heldout_suffix[] = ".jsonl.zst";
 
 struct session {
@@ -246,7 +252,9 @@ static int log_eval(struct session *s)
 static int evaluate(struct session *s)
 {
     struct train_state *state = &s->tr.state;
-    struct bpb_conf conf = {.batch = EVAL_BATCH, .documents_max = s->tr.conf.eval_documents};
+    struct bpb_conf conf = {.documents_max = s->tr.conf.eval_documents};
+    int64_t tokens = stream_device(s->tr.stream) == DEV_CPU ? EVAL_TOKENS_CPU : EVAL_TOKENS_GPU;
+    conf.batch = tokens / s->tr.model.conf.context > 1 ? tokens / s->tr.model.conf.context : 1;
     for (size_t i = 0; i < s->heldout_count; i++)
         TRY(eval_bpb(&s->tr.model, s->tok, s->heldout[i], &conf, &s->row[i]));
     s->row_count = (uint32_t)s->heldout_count;
