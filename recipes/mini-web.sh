@@ -20,10 +20,19 @@ if [ "${1:-}" = stop ]; then stop "$2"; exit 0; fi
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 port=${2:-18473}
 
+download() { # PACKAGE: into debs/; an old or empty package list is fetched anew once
+    ls "$dir/debs/$1"_*.deb > /dev/null 2>&1 && return
+    (cd "$dir/debs" && apt-get download -qq "$1" 2> /dev/null) && return
+    local sudo=; [ "$(id -u)" = 0 ] || sudo=sudo
+    $sudo apt-get update -qq && (cd "$dir/debs" && apt-get download -qq "$1" 2> "$dir/apt.log") && return
+    echo "mini-web: package $1 could not be downloaded: $(tail -n 1 "$dir/apt.log" 2> /dev/null)" >&2
+    exit 1
+}
+
 unpack() { # PACKAGE: downloads and unpacks, installs nothing
     [ -d "$dir/unpacked/$1" ] && return
-    mkdir -p "$dir/debs" "$dir/unpacked/$1.part"
-    (cd "$dir/debs" && { ls "$1"_*.deb >/dev/null 2>&1 || apt-get download -qq "$1" 2>/dev/null; })
+    rm -rf "$dir/unpacked/$1.part"; mkdir -p "$dir/debs" "$dir/unpacked/$1.part"
+    download "$1"
     dpkg-deb --fsys-tarfile "$dir"/debs/"$1"_*.deb | tar -x -C "$dir/unpacked/$1.part" --wildcards '*.html'
     mv "$dir/unpacked/$1.part" "$dir/unpacked/$1"
 }
