@@ -100,6 +100,26 @@ static const char *const sections[] = {"run",     "source",    "stage",  "qualit
                                        "heldout", "tokenizer", "corpus", "mixture",       "model",
                                        "train",   "eval",      NULL};
 
+const struct recipe_section recipe_sections[] = {
+    {"[run]", "the run itself; only the seed changes its bytes", run_opts},
+    {"[source]", "where pages come from: files of your own", source_opts},
+    {"[source]", "or a crawl of Common Crawl or a mirror of it", crawl_opts},
+    {"[quality_train]", "makes the quality classifier from the input, before pass 1",
+     quality_train_opts},
+    {"[[domain]]", "a domain of the store; the first that matches a page takes it", domain_opts},
+    {"[heldout]", "text that neither tokenizer nor model ever sees", heldout_opts},
+    {"[tokenizer]", "trained on the kept text, or given", tokenizer_opts},
+    {"[corpus]", "the kept text as files", corpus_opts},
+    {"[mixture]", "with [mixture.stable] and [mixture.anneal]: domain = weight", mixture_opts},
+    {"[model]", "what is trained", model_opts},
+    {"[train]", "how it is trained; without this table a run stops at the store", train_opts},
+    {"[eval]", "scoring of held-out text", eval_opts},
+    {NULL, NULL, NULL},
+};
+
+const struct stage_type *const recipe_stages[] = {&stage_extract, &stage_language, &stage_quality,
+                                                  &stage_dedup, NULL};
+
 /* The names of rows, for the other half of a table that two sets of rows share. */
 static const char *const *row_names(struct arena *a, const struct opt *rows)
 {
@@ -152,11 +172,9 @@ static int read_source(struct recipe *r)
 
 static const struct stage_type *stage_find(const char *name)
 {
-    static const struct stage_type *const own[] = {&stage_extract, &stage_language, &stage_quality,
-                                                   &stage_dedup};
-    for (size_t i = 0; i < COUNT_OF(own); i++)
-        if (strcmp(own[i]->name, name) == 0)
-            return own[i];
+    for (int i = 0; recipe_stages[i]; i++)
+        if (strcmp(recipe_stages[i]->name, name) == 0)
+            return recipe_stages[i];
     return filter_stage(name);
 }
 

@@ -89,6 +89,15 @@ struct recipe {
     struct buf resolved; /* canonical TOML of what decides the bytes */
     char hash[33];
 };
+/* The tables a recipe may have, for its manual; ends with name NULL. */
+struct recipe_section {
+    const char *name, *help;
+    const struct opt *opts;
+};
+extern const struct recipe_section recipe_sections[];
+/* The stages that are not filters (those: filters[] of filter/filter.h); NULL-ended. */
+extern const struct stage_type *const recipe_stages[];
+
 /* Loads path, applies assignments ("a.b=c"), fills and checks everything. */
 int recipe_load(struct recipe *r, const char *path, const char *const *assignments, int count);
 /* From the resolved text kept in RUN/recipe.toml. */
