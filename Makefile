@@ -4,8 +4,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := all
 
-# As many jobs as cores, unless -j says otherwise.
-ifeq ($(filter -j% j%,$(MAKEFLAGS)),)
+# As many jobs as cores; a -j on the command line has the last word.
+ifeq ($(MAKELEVEL),0)
 MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
 endif
 
@@ -127,7 +127,10 @@ test: deps
 	@BUILD=$(BUILD) bash tests/run.sh
 
 # The long tier: more kills, more seeds, the oracles of other programs, and everything under sanitizers.
-check: test asan tsan
+check:
+	@$(MAKE) --no-print-directory test
+	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory tsan
 	@bash tests/cli/kill.sh 200 7
 	@bash tests/cli/kill.sh 200 8
 	@bash tests/oracle/run.sh
