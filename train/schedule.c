@@ -31,7 +31,7 @@ const struct opt train_opts[] =
          "AdamW: decay of matrices, not of norms and biases", NULL),
      ROW(OPT_FLOAT, clip, "1", 0, 1e9, NULL, "largest norm of the whole gradient; 0: not clipped",
          NULL),
-     ROW(OPT_INT, batch, "16", 1, 1e6, "sequences", "sequences of one step", NULL),
+     ROW(OPT_INT, batch, "8", 1, 1e6, "sequences", "sequences of one step", NULL),
      ROW(OPT_INT, micro_batch, "0", 0, 1e6, "sequences",
          "sequences of one forward pass; 0: the batch on a GPU, about 1024 tokens on the CPU",
          NULL),
