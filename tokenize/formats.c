@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "tokenize/bpe.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum { FILE_MAX = 256 << 20, JSON_ARENA = 1 << 30, CHARS = 512 };
@@ -16,13 +17,11 @@ static int tokens_alloc(struct tokenizer *t, uint32_t count)
 }
 
 /* ---- tokenizer.json ---- */
-static int16_t
-    char_byte[CHARS]; /* inverse of byte_char; the same for all, so writing it twice is harmless */
+static int16_t char_byte[CHARS]; /* inverse of byte_char, filled once for all threads */
+static pthread_once_t char_byte_once = PTHREAD_ONCE_INIT;
 
 static void char_byte_fill(void)
 {
-    if (char_byte[byte_char(255)] == 255)
-        return;
     for (int i = 0; i < CHARS; i++)
         char_byte[i] = -1;
     for (int b = 0; b < 256; b++)
@@ -159,7 +158,7 @@ static int read_json_tree(struct tokenizer *t, const struct json *root)
     t->pretok = (enum pretok)pretok;
     t->whole_piece_first =
         json_get(model, "ignore_merges") && json_get(model, "ignore_merges")->boolean;
-    char_byte_fill();
+    pthread_once(&char_byte_once, char_byte_fill);
     TRY(read_vocab(t, vocab, added));
     TRY(read_eot(t, added));
     return read_merges(t, merges);
