@@ -10,7 +10,7 @@ trap 'bash recipes/mini-web.sh stop demo-web' EXIT
 ./sluice run recipes/demo.toml --run=demo-run
 python3 tests/tools/demo_check.py demo-run
 echo
-echo "  a sample: the model goes on from \"To install a package, \""
+echo "  a sample: the model goes on from \"To install a package,\""
 ./sluice generate --model=demo-run/train/model --prompt="To install a package," --tokens=60 --temperature=0.7 | sed 's/^/  | /'
 cat <<END
 
