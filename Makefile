@@ -129,7 +129,7 @@ test: deps
 # The long tier: more kills, more seeds, the oracles of other programs, and everything under sanitizers.
 check:
 	@$(MAKE) --no-print-directory test
-	@$(MAKE) --no-print-directory asan
+	@$(MAKE) --no-print-directory LONG=1 asan
 	@$(MAKE) --no-print-directory tsan
 	@bash tests/cli/kill.sh 200 7
 	@bash tests/cli/kill.sh 200 8
