@@ -8,7 +8,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { FILE_MAX = 1 << 20, MUTATIONS = 300, LIMIT_SECONDS = 20, INPUT_SECONDS = 5 };
+enum { FILE_MAX = 1 << 20, MUTATIONS = 2000, LIMIT_SECONDS = 15, INPUT_SECONDS = 5 };
 
 static uint64_t state = 1;
 static double slowest;
