@@ -4,6 +4,7 @@
 #include "core/arena.h"
 #include "core/io.h"
 #include "core/pipe.h"
+#include "crawl/warc.h"
 
 /* ---- fetching files (crawl/fetch.c) ---- */
 /* A field that is 0 or NULL takes the value in brackets. */
@@ -51,56 +52,6 @@ extern const struct opt crawl_opts[];      /* rows over struct crawl_conf */
  * local paths in the list's order, in the arena. A file that is in the cache is finished and is not
  * asked for again, nor is the list. */
 int crawl_files(const struct crawl_conf *conf, struct arena *a, const char ***paths, size_t *count);
-
-/* ---- WARC (crawl/warc.c) ---- */
-/* Streams a .warc, .warc.gz (per-record or whole-file gzip, ISA-L) or .warc.zst record by record in
- * fixed memory. Good records are found whatever their neighbours look like: after damage it resyncs
- * at the next gzip member or WARC/ line and counts what was lost. */
-struct warc_stats {
-    uint64_t records;          /* handed out, damaged ones included */
-    uint64_t responses;        /* of them, of type response */
-    uint64_t skipped;          /* of them, of a type that holds no document (warcinfo, request) */
-    uint64_t damaged;          /* places where the file was not what it should be */
-    uint64_t lost_bytes;       /* stored bytes around damage, plus decoded bytes no record owned */
-    uint64_t compressed_bytes; /* stored bytes gone through */
-};
-struct warc_record {
-    uint64_t offset;           /* in the stored file: of its gzip member, or of the record */
-    struct str type, target_uri, date, record_id, content_type; /* header fields */
-    struct str truncated, payload_type, segment;                /* WARC-Segment-Number */
-    struct str header;         /* the whole block; folded lines are joined by blanks */
-    struct str body;           /* block, cut at body_max; valid until the next call */
-    uint64_t content_length;   /* as declared; else (absent, no number) of the block as found */
-    bool cut;                  /* the body was longer than body_max and is not whole */
-    bool damaged; /* it ends before its length is reached, or its checksum is wrong: body
-                   * is what was found up to the next record or the damage. A length that
-                   * is absent or too small, in front of a clean end, is only counted. */
-};
-struct warc_reader;
-/* ERR_USAGE when path is missing or no regular file; ERR_FORMAT naming what it is (bzip2, lz4). */
-int warc_open(struct warc_reader **out, const char *path, size_t body_max);
-/* The same, reading buffer_bytes (>= 1) at a time: for tests of every buffer edge. */
-int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
-                     size_t buffer_bytes);
-/* 1 a record, 0 the end, negative: the machine failed, or, as ERR_FORMAT at its end, the file holds
- * no record at all. Damage is a warning with counts, at the end. */
-int warc_next(struct warc_reader *r, struct warc_record *rec);
-const struct warc_stats *warc_stats(const struct warc_reader *r);
-void warc_close(struct warc_reader *r);    /* NULL is fine */
-
-/* Parts of an HTTP response block: status, headers, body with chunked and gzip/deflate/brotli/zstd
- * undone (out buffer from the arena, at most body_max a layer). Lenient as Common Crawl needs it:
- * bytes are trusted, headers are hints; bad chunks -> raw bytes. Returns 0, or ERR_LIMIT when the
- * arena is full. */
-struct http_response {
-    int status;                /* 0: the block has no status line and is all body */
-    struct str content_type;   /* lower-cased type/subtype, no parameters; in the arena */
-    struct str charset;        /* as in the header, quotes stripped */
-    struct str body;           /* in block when nothing had to be undone, else in the arena */
-    bool too_large;            /* a layer passed body_max: body is empty */
-    bool partial;              /* an encoding or a chunk ended early: body is what there was */
-};
-int http_parse(struct arena *a, struct str block, size_t body_max, struct http_response *out);
 
 /* ---- URLs (crawl/weburl.c) ---- */
 struct url_parts { struct str scheme, host, port, path, query; };
