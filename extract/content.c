@@ -14,16 +14,48 @@ enum {
     WORK_KEEP = 16 << 20, /* bytes of scratch kept between pages */
 };
 
-struct extract_scratch { struct extract_conf conf; struct arena tree, work; };
+/* What a mode wants: the weight of recall in the F measure whose expectation is made largest.
+ * Source of the measure: van Rijsbergen 1979; beta 1 weighs precision and recall alike. */
+struct mode { const char *name; bool all; double beta; };
+static const struct mode modes[] = {
+    {"main", false, 1}, {"precision", false, 0.5}, {"recall", false, 2}, {"all", true, 1}};
+
+struct extract_scratch {
+    struct extract_conf conf;
+    const struct mode *mode;
+    struct arena tree, work;
+};
+
+const char *page_kind_name(enum page_kind kind)
+{
+    static const char *const names[PAGE_KIND_COUNT] = {
+        "article", "collection", "documentation", "forum", "listing", "product", "service"};
+    assert(kind < PAGE_KIND_COUNT);
+    return names[kind];
+}
+
+static const struct mode *mode_named(const char *name)
+{
+    for (size_t i = 0; name && i < COUNT_OF(modes); i++)
+        if (strcmp(modes[i].name, name) == 0)
+            return &modes[i];
+    return name ? NULL : &modes[0];
+}
 
 int extract_scratch_open(struct extract_scratch **out, const struct extract_conf *conf)
 {
     assert(conf->depth_max > 0);
     *out = NULL;
+    const struct mode *mode = mode_named(conf->mode);
+    if (!mode)
+        return err_set(ERR_USAGE, "extract: no mode \"%s\": main, precision, recall or all",
+                       conf->mode);
     struct extract_scratch *s = calloc(1, sizeof *s);
     if (!s)
         return err_set(ERR_LIMIT, "extract: no memory for a worker's scratch");
     s->conf = *conf;
+    s->conf.mode = mode->name;
+    s->mode = mode;
     int rc = arena_open(&s->tree, conf->memory_max);
     if (rc == 0)
         rc = arena_open(&s->work, conf->memory_max);
@@ -57,11 +89,11 @@ static int by_keep(const void *left, const void *right)
 
 static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
 
-/* Takes the blocks from the likeliest down to where the expected F1 of the choice is highest: with
+/* Takes the blocks from the likeliest down to where the expected F of the choice is highest: with
  * keep as the share of main words, choosing words m of which c are expected right out of all
- * expected e gives 2c / (m + e). A fixed threshold is right for articles but throws half of a
+ * expected e gives (1 + b^2) c / (m + b^2 e), b being the weight of recall. A fixed threshold is right for articles but throws half of a
  * listing away, where every block is a guess near one half. */
-static bool choose(struct arena *a, const struct page *p, bool *chosen)
+static bool choose(struct arena *a, const struct page *p, double beta, bool *chosen)
 {
     float *keep = arena_array(a, float, p->block_count);
     struct ranked *order = arena_array(a, struct ranked, p->block_count);
@@ -78,7 +110,7 @@ static bool choose(struct arena *a, const struct page *p, bool *chosen)
         double weight = weight_of(&p->block[order[i].index]);
         right += (double)order[i].keep * weight;
         taken += weight;
-        double value = 2 * right / (taken + expected);
+        double value = right / (taken + beta * beta * expected);
         if (value > best) {
             best = value;
             count = i + 1;
@@ -241,10 +273,10 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
     bool *chosen = arena_array_zero(&s->work, bool, page->block_count + 1);
     if (!chosen)
         return EXTRACT_MEMORY;
-    if (s->conf.boilerplate)
+    if (s->mode->all)
         for (uint32_t i = 0; i < page->block_count; i++)
             chosen[i] = !(page->block[i].flags & BLOCK_HIDDEN);
-    else if (!choose(&s->work, page, chosen) || !drop_copies(&s->work, page, chosen))
+    else if (!choose(&s->work, page, s->mode->beta, chosen) || !drop_copies(&s->work, page, chosen))
         return EXTRACT_MEMORY;
     uint64_t chars = 0, links = 0;
     for (uint32_t i = 0; i < page->block_count; i++) {
@@ -268,7 +300,7 @@ enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, st
         out->title = clean_title(a, page.title);
         verdict = print_chosen(s, a, &page, out);
     }
-    if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->conf.boilerplate)
+    if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->mode->all)
         from_json(s, a, &facts, out);
     if (verdict == EXTRACT_OK && out->text.len == 0)
         verdict = EXTRACT_EMPTY;

@@ -24,19 +24,34 @@ int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, st
 int skeleton(struct arena *a, struct str html, struct str *out, uint32_t *depth);
 
 /* Main text of one UTF-8 page. Scratch is per thread; limits make hostile pages a verdict. */
-/* memory_max bounds the parse tree, and as much again may be used for everything else. boilerplate
- * keeps all visible text. Tags nested beyond depth_max are left out and their text kept; with
- * drop_deep such a page is a verdict instead. */
+/* memory_max bounds the parse tree, and as much again may be used for everything else. Tags nested
+ * beyond depth_max are left out and their text kept; with drop_deep such a page is a verdict
+ * instead. mode is one of the names below, borrowed until the scratch is open; NULL is main:
+ *   main       the choice of blocks with the highest expected F1
+ *   precision  fewer blocks, surer ones    recall  more blocks, likely ones
+ *   all        every visible block, menus and footers included */
 struct extract_conf {
     int64_t depth_max;
     uint64_t memory_max;
     int64_t time_max_ms;
-    bool boilerplate, drop_deep;
+    const char *mode;
+    bool drop_deep;
 };
+/* What a page is for, as the judge sees it. */
+enum page_kind {
+    PAGE_ARTICLE, PAGE_COLLECTION, PAGE_DOCUMENTATION, PAGE_FORUM, PAGE_LISTING, PAGE_PRODUCT,
+    PAGE_SERVICE, PAGE_KIND_COUNT,
+};
+/* "article", "collection" ...; static. */
+const char *page_kind_name(enum page_kind kind);
 enum extract_verdict {
     EXTRACT_OK, EXTRACT_TOO_DEEP, EXTRACT_MEMORY, EXTRACT_TIMEOUT, EXTRACT_EMPTY,
 };
-struct extract_out { struct str text, title; float link_density; uint32_t blocks, depth; };
+struct extract_out {
+    struct str text, title;
+    float link_density; uint32_t blocks, depth;
+    enum page_kind kind; float kind_share; /* the likeliest kind and its probability; mode all: 0 */
+};
 struct extract_scratch;
 int extract_scratch_open(struct extract_scratch **out, const struct extract_conf *conf);
 void extract_scratch_close(struct extract_scratch *s);

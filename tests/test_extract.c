@@ -7,8 +7,8 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-static const struct extract_conf preset = {512, 96u << 20, 10000, false, false};
-static const struct extract_conf keep_all = {512, 96u << 20, 10000, true, false};
+static const struct extract_conf preset = {512, 96u << 20, 10000, NULL, false};
+static const struct extract_conf keep_all = {512, 96u << 20, 10000, "all", false};
 
 struct bench { struct extract_scratch *scratch; struct arena out; };
 
@@ -38,7 +38,7 @@ static enum extract_verdict run(struct bench *b, struct str html, struct extract
     return verdict;
 }
 
-/* With boilerplate kept the text of a page is exactly defined: blocks in order, one a line. */
+/* In mode all the text of a page is exactly defined: blocks in order, one a line. */
 static void check_all(const char *html, const char *want)
 {
     struct bench b;
@@ -157,8 +157,8 @@ TEST(extract_main_verdicts)
 {
     struct bench b;
     struct extract_out out;
-    struct extract_conf deep = {16, 96u << 20, 10000, false, true},
-                        tiny = {512, 1u << 20, 10000, false, false};
+    struct extract_conf deep = {16, 96u << 20, 10000, NULL, true},
+                        tiny = {512, 1u << 20, 10000, NULL, false};
     bench_open(&b, &preset);
     CHECK_INT(run(&b, STR(""), &out), EXTRACT_EMPTY);
     CHECK_INT(run(&b, STR("<script>only()</script>"), &out), EXTRACT_EMPTY);
@@ -393,7 +393,7 @@ TEST(extract_stage_batch)
     CHECK_OK(opt_defaults(stage_extract.opts, &conf, &strings));
     CHECK_INT(conf.depth_max, 512);
     CHECK_INT(conf.memory_max, 96 << 20);
-    CHECK(!conf.boilerplate);
+    CHECK_STR(str_of(conf.mode), "main");
     CHECK(!conf.drop_deep);
     schema_init(&schema);
     CHECK_OK(stage_extract.open(&stage, &schema));

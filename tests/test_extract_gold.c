@@ -7,7 +7,7 @@
 
 #include <time.h>
 
-static const struct extract_conf conf = {512, 96u << 20, 10000, false, false};
+static const struct extract_conf conf = {512, 96u << 20, 10000, NULL, false};
 
 /* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the
  * metric. */
