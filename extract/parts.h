@@ -28,7 +28,8 @@ struct tag {
     struct element element;
     const char *end;               /* behind '>' */
     bool closing, self_closing;
-    bool json, shadow;             /* type=application/ld+json; shadowrootmode */
+    bool shadow;                   /* shadowrootmode */
+    struct str type, rel, href;    /* whole values as they stand; ptr NULL when absent */
     struct value slot[SLOT_COUNT];
     uint8_t order[SLOT_COUNT]; uint32_t order_count; /* the slots present, as they stood */
 };
@@ -37,12 +38,58 @@ enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
 enum markup markup_at(const char *at, const char *end);
 /* Reads the tag at `at`. False when the page ends inside: then nothing of it counts. */
 bool tag_read(const char *at, const char *end, struct tag *t);
+/* The attribute at or behind `at`, which stands behind a tag's name or behind another attribute; end
+ * is behind the tag's '>'. Returns the place behind it, NULL when there is none left. */
+const char *attribute_next(const char *at, const char *end, struct str *name, struct str *value);
 /* Behind the declaration at `at`. Only foreign content (svg, MathML) has CDATA sections. */
 const char *declaration_end(const char *at, const char *end, bool foreign);
 /* The next "</name" followed by a blank, '/' or '>'; NULL when none comes. */
 const char *raw_end(const char *at, const char *end, const char *name, size_t len);
 /* The end tag of a script whose content starts at `at`, by its own rules; NULL when none comes. */
 const char *script_end(const char *at, const char *end);
+
+/* ---- entities.c ---- */
+/* The character reference at the '&' at `at`: its length and one or two code points (cp[1] 0 when
+ * one); 0 when it is only text. attribute: by the stricter rule of attribute values. */
+size_t entity_read(const char *at, const char *end, bool attribute, uint32_t cp[2]);
+
+/* ---- asides.c: what a page says of itself outside its visible text ---- */
+enum aside_kind {
+    ASIDE_JSON,      /* name: the script's type; value: a JSON-LD script, nothing decoded in it */
+    ASIDE_MATH,      /* name: the script's type (math/tex; mode=display ...); value: its text */
+    ASIDE_NOSCRIPT,  /* value: the HTML inside a short noscript (a long one is part of the page) */
+    ASIDE_META,      /* name: property, name, itemprop or http-equiv (one each); value: content */
+    ASIDE_LINK,      /* name: rel with canonical, license, author ...; value: href */
+    ASIDE_LICENSE,   /* <a rel=license>: name: rel; value: href */
+    ASIDE_TIME,      /* name: itemprop, else class; value: datetime */
+    ASIDE_LANG,      /* <html lang> */
+    ASIDE_BASE,      /* <base href> */
+    ASIDE_TITLE,     /* the first <title> */
+    ASIDE_KINDS,
+};
+enum {
+    ASIDE_BYTES_MAX = 4 << 20,     /* all values together; what would pass it is not kept */
+    ASIDE_LINKS_MAX = 20000,
+};
+/* Borrowed from the page as it came: character references are not decoded, blanks not folded. */
+struct aside { enum aside_kind kind; struct str name, value; };
+/* In page order; list and href live in the arena. */
+struct asides {
+    struct aside *list; uint32_t count;
+    struct str *href; uint32_t href_count; /* of links, undecoded; the first ASIDE_LINKS_MAX */
+    uint32_t href_seen;                    /* links with href on the page */
+    size_t bytes;
+    uint16_t kinds[ASIDE_KINDS];           /* how many of each */
+};
+int asides_open(struct asides *out, struct arena *a);
+void asides_add(struct asides *to, enum aside_kind kind, struct str name, struct str value);
+/* Keeps what a start tag says: meta, link, a, base, html, time; others are nothing. */
+void asides_tag(struct asides *to, const struct tag *t);
+/* The first of a kind, with this name unless name is NULL (ASCII case aside); NULL when none. */
+const struct aside *asides_find(const struct asides *from, enum aside_kind kind, const char *name);
+/* The value as text: character references decoded, white space folded, control characters gone.
+ * Not for ASIDE_JSON, ASIDE_MATH and ASIDE_NOSCRIPT. Pushed on a; empty when a is full. */
+struct str aside_text(struct arena *a, const struct aside *aside);
 
 /* ---- skeleton.c ---- */
 enum {
@@ -55,7 +102,8 @@ struct skeleton_facts {
     uint32_t depth;               /* deepest nesting in the page as it came */
     uint32_t tags;                /* start tags handed on */
     uint32_t flattened;           /* start tags left out because of a limit; their text stays */
-    struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* JSON-LD scripts, borrowed */
+    struct asides asides;         /* what was kept aside, borrowed from the page */
+    struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* the ASIDE_JSON of them */
 };
 /* As skeleton(), with the limits chosen. A tag beyond them becomes a space, its text stays in the
  * page. out is pushed on a. ERR_LIMIT when a is full. */

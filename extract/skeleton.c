@@ -69,6 +69,7 @@ struct skeleton {
     struct skeleton_limits limits;
     struct skeleton_facts facts;
     struct nesting nesting;
+    const char *raw_close;         /* the '<' of the end tag of the last raw text skipped */
     bool endless[GUMBO_TAG_LAST];  /* no end tag of this name comes any more: searched once */
     bool seen_title, seen_body, seen_doctype;
     bool span_kept[SPANS_MAX]; uint32_t span_count;
@@ -191,6 +192,7 @@ static bool skip_raw(struct skeleton *s, const struct tag *t)
         s->endless[t->element.tag] = true;
         return false;
     }
+    s->raw_close = close;
     s->at = skip_end_tag(s, close);
     return true;
 }
@@ -536,6 +538,9 @@ static void copy_raw(struct skeleton *s, const struct tag *t, bool wanted)
         put_nothing(s);
         return;
     }
+    if (t->element.tag == GUMBO_TAG_TITLE)
+        asides_add(&s->facts.asides, ASIDE_TITLE, (struct str){0},
+                   (struct str){content, (size_t)(s->raw_close - content)});
     const char *tag_end = s->at; /* behind the end tag, whose attributes do no harm */
     put(s, "<", 1);
     put(s, t->name, t->name_len);
@@ -544,15 +549,21 @@ static void copy_raw(struct skeleton *s, const struct tag *t, bool wanted)
     put_markup_end(s);
 }
 
+static bool has_part(struct str value, const char *part)
+{
+    return value.len && str_find(value, str_of(part)) != SIZE_MAX;
+}
+
 static void start_script(struct skeleton *s, const struct tag *t)
 {
+    bool json = has_part(t->type, "ld+json"), math = has_part(t->type, "math/");
     if (!skip_raw(s, t)) {
         s->at = s->end;
-    } else if (t->json && s->facts.json_count < SKELETON_JSON_MAX) {
-        const char *close = s->at - 1; /* back over the end tag to its '<' */
-        while (close > t->end && *close != '<')
-            close--;
-        s->facts.json[s->facts.json_count++] = (struct str){t->end, (size_t)(close - t->end)};
+    } else if (json || math) {
+        struct str text = {t->end, (size_t)(s->raw_close - t->end)};
+        asides_add(&s->facts.asides, json ? ASIDE_JSON : ASIDE_MATH, t->type, text);
+        if (json && s->facts.json_count < SKELETON_JSON_MAX)
+            s->facts.json[s->facts.json_count++] = text;
     }
     put_nothing(s);
 }
@@ -562,8 +573,13 @@ static void start_raw(struct skeleton *s, const struct tag *t)
     bool done = skip_raw(s, t);
     if (!done && t->element.tag == GUMBO_TAG_STYLE)
         s->at = s->end;
-    if (done && t->element.tag == GUMBO_TAG_NOSCRIPT && s->at - t->end > NOSCRIPT_MIN)
-        s->at = t->end; /* the whole page for readers without scripts: only the tag is left out */
+    if (done && t->element.tag == GUMBO_TAG_NOSCRIPT) {
+        if (s->at - t->end > NOSCRIPT_MIN)
+            s->at = t->end; /* the whole page for readers without scripts: only the tag goes */
+        else
+            asides_add(&s->facts.asides, ASIDE_NOSCRIPT, (struct str){0},
+                       (struct str){t->end, (size_t)(s->raw_close - t->end)});
+    }
     put_space(s);
 }
 
@@ -577,6 +593,7 @@ static void plaintext(struct skeleton *s, const struct tag *t)
 static void start_tag(struct skeleton *s, struct tag *t)
 {
     s->at = t->end;
+    asides_tag(&s->facts.asides, t);
     switch ((enum act)acts[t->element.tag]) {
     case ACT_ELEMENT: element_start(s, t); break;
     case ACT_INLINE:
@@ -680,6 +697,7 @@ int skeleton_limited(struct arena *a, struct str html, const struct skeleton_lim
     char *to = s ? arena_push(a, html.len + 1, 1) : NULL;
     if (!to)
         return err_in(ERR_LIMIT, "skeleton: a page of %zu bytes", html.len);
+    TRY(asides_open(&s->facts.asides, a));
     s->begin = s->at = html.ptr;
     s->end = html.ptr + html.len;
     s->out = s->out_start = s->text_start = to;

@@ -54,6 +54,8 @@ static void keep_attribute(struct tag *t, int slot, struct value v)
         return; /* the first one counts */
     if (v.len > ATTRIBUTE_MAX)
         v.len = ATTRIBUTE_MAX;
+    if (slot == SLOT_HREF)
+        t->href = (struct str){v.ptr ? v.ptr : "", v.len};
     if (slot == SLOT_HREF) /* where a link leads is not asked, only whether it leaves the page */
         v = (struct value){v.ptr, v.len && *v.ptr == '#' ? 1 : 0, 0, true, v.spaced};
     v.present = true;
@@ -68,8 +70,10 @@ static void attribute(struct tag *t, const char *name, size_t len, struct value 
         keep_attribute(t, slot, v);
     else if (len == 5 && name_is(name, 5, "style") && v.len >= 12 && style_hides(v.ptr, v.len))
         keep_attribute(t, SLOT_HIDDEN, (struct value){.spaced = v.spaced});
-    else if (len == 4 && name_is(name, 4, "type"))
-        t->json = str_find((struct str){v.ptr, v.len}, STR("ld+json")) != SIZE_MAX;
+    else if (len == 4 && name_is(name, 4, "type") && !t->type.ptr)
+        t->type = (struct str){v.ptr, v.len};
+    else if (len == 3 && name_is(name, 3, "rel") && !t->rel.ptr)
+        t->rel = (struct str){v.ptr, v.len};
     else if (len == 14 && name_is(name, 14, "shadowrootmode"))
         t->shadow = true;
 }
@@ -97,6 +101,26 @@ static const char *read_value(const char *at, const char *end, struct value *v)
         at++;
     v->len = at - v->ptr > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - v->ptr);
     return at < end ? at : NULL;
+}
+
+const char *attribute_next(const char *at, const char *end, struct str *name, struct str *value)
+{
+    while (at < end && (is_space(*at) || *at == '/'))
+        at++;
+    if (at >= end || *at == '>')
+        return NULL;
+    const char *start = at++;
+    while (at < end && !is_name_end(*at) && *at != '=')
+        at++;
+    *name = (struct str){start, (size_t)(at - start)};
+    struct value v = {.ptr = ""};
+    const char *equal = at;
+    while (equal < end && is_space(*equal))
+        equal++;
+    if (equal < end && *equal == '=' && !(at = read_value(equal + 1, end, &v)))
+        return NULL;
+    *value = (struct str){v.ptr, v.len};
+    return at;
 }
 
 bool tag_read(const char *at, const char *end, struct tag *t)
