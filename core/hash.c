@@ -1,4 +1,4 @@
-/* hash - XXH3 through the system's xxhash, and SHA-256 as FIPS 180-4 describes it. */
+/* hash - XXH3 by the system's xxhash, SHA-256 after FIPS 180-4, HMAC after RFC 2104. */
 #include "core/hash.h"
 
 #include "core/err.h"
@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* XXH3 never reads a NULL pointer of length 0, but the language frowns on passing one around. */
@@ -112,9 +113,10 @@ static void sha_block(uint32_t state[8], const unsigned char *block)
     }
     for (int i = 0; i < 8; i++)
         state[i] += v[i];
+    explicit_bzero(word, sizeof word); /* they may hold a key */
 }
 
-void sha256_hex(const void *bytes, size_t len, char out[65])
+void sha256(const void *bytes, size_t len, unsigned char out[32])
 {
     uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
@@ -132,6 +134,41 @@ void sha256_hex(const void *bytes, size_t len, char out[65])
         tail[tail_len - 1 - (size_t)i] = (unsigned char)(bits >> (8 * i));
     for (size_t i = 0; i < tail_len; i += 64)
         sha_block(state, tail + i);
-    for (int i = 0; i < 8; i++)
-        snprintf(out + i * 8, 9, "%08x", state[i]);
+    for (int i = 0; i < 32; i++)
+        out[i] = (unsigned char)(state[i / 4] >> (24 - 8 * (i % 4)));
+    explicit_bzero(tail, sizeof tail);
+}
+
+void sha256_hex(const void *bytes, size_t len, char out[65])
+{
+    unsigned char digest[32];
+    sha256(bytes, len, digest);
+    for (int i = 0; i < 32; i++)
+        snprintf(out + i * 2, 3, "%02x", digest[i]);
+}
+
+int hmac_sha256(struct str key, struct str message, unsigned char out[32])
+{
+    enum { BLOCK = 64, DIGEST = 32 };
+    unsigned char outer[BLOCK + DIGEST], *inner = malloc(BLOCK + message.len);
+    if (!inner)
+        return err_set(ERR_LIMIT, "hash: no memory to sign %zu bytes", message.len);
+    unsigned char block[BLOCK] = {0};
+    if (key.len > BLOCK)
+        sha256(key.ptr, key.len, block);
+    else if (key.len)
+        memcpy(block, key.ptr, key.len);
+    for (int i = 0; i < BLOCK; i++) {
+        inner[i] = block[i] ^ 0x36;
+        outer[i] = block[i] ^ 0x5c;
+    }
+    if (message.len)
+        memcpy(inner + BLOCK, message.ptr, message.len);
+    sha256(inner, BLOCK + message.len, outer + BLOCK);
+    sha256(outer, sizeof outer, out);
+    explicit_bzero(inner, BLOCK + message.len);
+    explicit_bzero(outer, sizeof outer);
+    explicit_bzero(block, sizeof block);
+    free(inner);
+    return 0;
 }

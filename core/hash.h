@@ -1,4 +1,4 @@
-/* hash - XXH3 for integrity and ids, SHA-256 for pinned downloads. */
+/* hash - XXH3 for integrity and ids, SHA-256 for pinned downloads and signed requests. */
 #ifndef SLUICE_CORE_HASH_H
 #define SLUICE_CORE_HASH_H
 #include "core/base.h"
@@ -27,5 +27,8 @@ void hash_add(struct hash_stream *h, const void *bytes, size_t len);
 struct hash128 hash_end(struct hash_stream *h);
 void hash_hex(struct hash128 h, char out[33]);     /* 32 hex digits (high first) and a NUL */
 bool hash_from_hex(struct str text, struct hash128 *out);
+void sha256(const void *bytes, size_t len, unsigned char out[32]);
 void sha256_hex(const void *bytes, size_t len, char out[65]);
+/* RFC 2104 over SHA-256. What it held of key and message is wiped. ERR_LIMIT without memory. */
+int hmac_sha256(struct str key, struct str message, unsigned char out[32]);
 #endif

@@ -89,6 +89,37 @@ TEST(core_hash_sha256)
     CHECK_STR(str_of(hex), "b8f5d54cfd1cbbcae2003d1365d9fab7e5bc61813fa3486ee6a6a6bf38db4745");
 }
 
+/* The test cases of RFC 4231, section 4. */
+TEST(core_hash_hmac_vectors)
+{
+    static const struct { unsigned char byte; int count; const char *key, *message, *hex; } rfc[] = {
+        {0x0b, 20, NULL, "Hi There",
+         "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
+        {0, 0, "Jefe", "what do ya want for nothing?",
+         "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843"},
+        {0xaa, 20, NULL, NULL, "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe"},
+        {0xaa, 131, NULL, "Test Using Larger Than Block-Size Key - Hash Key First",
+         "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54"},
+        {0xaa, 131, NULL,
+         "This is a test using a larger than block-size key and a larger than block-size data. The "
+         "key needs to be hashed before being used by the HMAC algorithm.",
+         "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2"},
+    };
+    for (size_t i = 0; i < COUNT_OF(rfc); i++) {
+        char key[131], message[50], hex[65];
+        unsigned char mac[32];
+        memset(key, rfc[i].byte, sizeof key);
+        memset(message, 0xdd, sizeof message);
+        struct str k = rfc[i].key ? str_of(rfc[i].key) : (struct str){key, (size_t)rfc[i].count};
+        struct str m = rfc[i].message ? str_of(rfc[i].message)
+                                      : (struct str){message, sizeof message};
+        CHECK_OK(hmac_sha256(k, m, mac));
+        for (int j = 0; j < 32; j++)
+            snprintf(hex + j * 2, 3, "%02x", mac[j]);
+        CHECK_STR(str_of(hex), rfc[i].hex);
+    }
+}
+
 TEST(core_hash_unit_is_uniform)
 {
     int bin[16] = {0};
