@@ -403,7 +403,8 @@ TEST(extract_asides_capped)
     len += (size_t)snprintf(page + len, 64, "<script type=application/ld+json>");
     memset(page + len, ' ', 5u << 20);
     len += 5u << 20;
-    len += (size_t)snprintf(page + len, 128, "</script><script type=application/ld+json>{}</script>");
+    len += (size_t)snprintf(page + len, 128,
+                            "</script><script type=application/ld+json>{}</script>");
     open_arenas();
     CHECK_OK(skeleton_limited(&work, (struct str){page, len}, &limits, &out, &facts));
     CHECK_INT(facts.asides.kinds[ASIDE_META], 256);
