@@ -1,0 +1,38 @@
+/* fuzz_url - any bytes as a URL: its parts lie inside it. */
+#include "crawl/crawl.h"
+#include "tests/fuzz/fuzz.h"
+
+#include <stdlib.h>
+
+static void check_inside(struct str part, struct str whole)
+{
+    if (part.len && (part.ptr < whole.ptr || part.ptr + part.len > whole.ptr + whole.len))
+        abort();
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct str url = {(const char *)data, size};
+    struct url_parts parts;
+    struct arena a;
+    if (arena_open(&a, 8 << 20) < 0)
+        return 0;
+    bool is_url = url_split(url, &parts);
+    if (is_url) {
+        check_inside(parts.scheme, url);
+        check_inside(parts.host, url);
+        check_inside(parts.port, url);
+        check_inside(parts.path, url);
+        check_inside(parts.query, url);
+        if (parts.scheme.len + parts.host.len + parts.path.len + parts.query.len > size)
+            abort();
+    }
+    struct str host = url_host_lower(&a, url);
+    if (host.len > size || (!is_url && host.len))
+        abort();
+    for (size_t i = 0; i < host.len; i++)
+        if (host.ptr[i] >= 'A' && host.ptr[i] <= 'Z')
+            abort();
+    arena_close(&a);
+    return 0;
+}
