@@ -288,16 +288,20 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
     return page_print(a, page, chosen, &out->text);
 }
 
-enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8,
-                                  struct extract_out *out)
+enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, struct str html_utf8,
+                                  struct str url, struct extract_out *out, struct page_meta *meta)
 {
     struct skeleton_facts facts = {0};
     struct page page = {0};
     *out = (struct extract_out){0};
+    if (meta)
+        *meta = (struct page_meta){.licence_from = "", .date_from = ""};
     arena_reset(&s->work, 0);
     enum extract_verdict verdict = read_blocks(s, html_utf8, &facts, &page);
     if (verdict == EXTRACT_OK) {
         out->title = clean_title(a, page.title);
+        if (meta)
+            metadata_read(a, &s->work, &facts.asides, url, &page, meta);
         verdict = print_chosen(s, a, &page, out);
     }
     if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->mode->all)
@@ -312,4 +316,10 @@ enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, st
     if (s->tree.peak > WORK_KEEP)
         arena_trim(&s->tree, WORK_KEEP);
     return verdict;
+}
+
+enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8,
+                                  struct extract_out *out)
+{
+    return extract_read(s, a, html_utf8, (struct str){0}, out, NULL);
 }

@@ -3,6 +3,7 @@
 #define SLUICE_EXTRACT_EXTRACT_H
 #include "core/arena.h"
 #include "core/pipe.h"
+#include "extract/metadata.h"
 
 /* The stage `extract`: charset -> skeleton -> Gumbo in a capped arena -> main text. Drops with the
  * rules extract.too_deep, extract.timeout, extract.memory, extract.empty; measures
@@ -60,4 +61,8 @@ void extract_scratch_close(struct extract_scratch *s);
  * between runs. */
 enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, struct str html_utf8,
                                   struct extract_out *out);
+/* The same, and what the page says of itself (meta may be NULL), read whatever the verdict on its
+ * text is. url (may be empty) is where it was found: for links and addresses. */
+enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, struct str html_utf8,
+                                  struct str url, struct extract_out *out, struct page_meta *meta);
 #endif
