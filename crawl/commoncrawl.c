@@ -8,12 +8,10 @@
 #include <sys/stat.h>
 
 enum {
-    FILES_MAX = 10000000,      /* lines of a list; real ones have 100,000 */
+    FILES_MAX = 10000000, /* lines of a list; real ones have 100,000 */
     LIST_BYTES_MAX = 1 << 30,
 };
 
-#define FETCH_ROW(kind, field, preset, min, max, unit, help) \
-    { kind, #field, offsetof(struct crawl_conf, fetch.field), preset, min, max, unit, help, NULL }
 const struct opt crawl_opts[] = {
     OPT_ROW(OPT_STR, struct crawl_conf, base, "https://data.commoncrawl.org/", 0, 0, NULL,
             "where the crawls lie: https, http or file URL of any mirror",
@@ -28,19 +26,15 @@ const struct opt crawl_opts[] = {
             "of the draw: more files with the same seed keep those drawn before", NULL),
     OPT_ROW(OPT_STR, struct crawl_conf, cache, "crawl-cache", 0, 0, NULL,
             "folder the files land in, by their paths below base", NULL),
-    FETCH_ROW(OPT_STR, user_agent, NULL, 0, 0, NULL,
-              "what to tell servers; must hold a contact, as in \"sluice (you@example.org)\""),
-    FETCH_ROW(OPT_INT, connections, "4", 1, 64, "connections", "downloads at a time"),
-    FETCH_ROW(OPT_INT, retries, "8", -1, 1000, "tries", "of a file after the first; -1: none"),
-    FETCH_ROW(OPT_INT, connect_ms, "10000", 1, 3600000, "ms", "time to connect"),
-    FETCH_ROW(OPT_INT, stall_ms, "30000", 1000, 3600000, "ms", "give up below 1 KB/s for so long"),
-    FETCH_ROW(OPT_INT, backoff_ms, "1000", 1, 60000, "ms", "wait before the first retry; doubles"),
-    FETCH_ROW(OPT_SIZE, file_max, "4G", 1, 1e15, "bytes", "a larger file is refused"),
+    FETCH_ROWS(struct crawl_conf),
     OPT_LAST,
 };
 
 /* The paths of the list, in its order. */
-struct list { char **path; size_t count, cap; };
+struct list {
+    char **path;
+    size_t count, cap;
+};
 
 static void list_free(struct list *l)
 {
@@ -51,8 +45,8 @@ static void list_free(struct list *l)
 
 static bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9')
-           || strchr("._-=+,@:~", c);
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           strchr("._-=+,@:~", c);
 }
 
 /* Relative, of plain names joined by single slashes: nothing that leaves the cache or alters URLs.
@@ -119,7 +113,10 @@ static int list_read(struct list *l, const char *file)
 }
 
 /* ---- the draw ---- */
-struct ticket { uint64_t draw; size_t index; };
+struct ticket {
+    uint64_t draw;
+    size_t index;
+};
 
 static int by_draw(const void *a, const void *b)
 {

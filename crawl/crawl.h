@@ -4,38 +4,8 @@
 #include "core/arena.h"
 #include "core/io.h"
 #include "core/pipe.h"
+#include "crawl/fetch.h"
 #include "crawl/warc.h"
-
-/* ---- fetching files (crawl/fetch.c) ---- */
-/* A field that is 0 or NULL takes the value in brackets. */
-struct fetch_conf {
-    const char *user_agent; /* must hold a contact for public hosts: "sluice/0.1 (+mail)" */
-    int64_t connections;    /* at most this many at a time [4] */
-    int64_t retries;        /* per file, with back-off and Retry-After [8]; -1: none */
-    int64_t connect_ms;     /* give up connecting [10000] */
-    int64_t stall_ms;       /* give up on less than 1 KB/s for so long [30000] */
-    int64_t backoff_ms; /* wait before the first retry, doubled up to 60 s [1000]; also the least
-                         * time between two retries on one host */
-    uint64_t file_max;      /* bytes; more is refused [4 GiB] */
-};
-struct fetch_item {
-    const char *url, *path;
-    uint64_t bytes;         /* out: of the finished file */
-    int rc;                 /* out: 0, its error, or ERR_AGAIN when it was not tried */
-};
-/* Downloads every item to its path, several at a time; https, http and file URLs. A partial
- * download stays beside it as PATH.part (with PATH.part.meta) and is resumed by range (If-Range)
- * next time. A file appears at its path only after its size matched and, for .gz, every gzip
- * member's CRC. Refused: more than 5 redirects, redirects to file://, from https to http, and from
- * a public to a private address. 403, 408, 429, 5xx, timeouts and broken connections are retried;
- * fewer connections are used while a server asks for patience. The other files go on when one
- * fails, but for what would fail them all (no connection, no such host, full disk). Returns the
- * error of the first item that failed; ERR_STOP soon after pipe_stop. */
-int fetch_all(const struct fetch_conf *conf, struct fetch_item *items, size_t count,
-              struct progress *p);
-/* One small document to memory (free *out; a NUL follows it); more than max bytes is an error. */
-int fetch_memory(const struct fetch_conf *conf, const char *url, size_t max, char **out,
-                 size_t *len);
 
 /* ---- Common Crawl's layout (crawl/commoncrawl.c) ---- */
 struct crawl_conf {

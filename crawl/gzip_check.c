@@ -14,7 +14,8 @@ enum part { PART_HEADER, PART_DATA, PART_ZEROS, PART_BAD };
 struct gzip_check {
     enum part part;
     uint64_t members;
-    struct buf header;      /* of the member that begins, until it is whole */
+    uint64_t open_bytes; /* fed since the last member ended */
+    struct buf header;   /* of the member that begins, until it is whole */
     struct inflate_state state;
     uint8_t scratch[SCRATCH_BYTES];
 };
@@ -28,14 +29,15 @@ struct gzip_check *gzip_check_open(void)
     }
     isal_inflate_init(&g->state);
     g->header = (struct buf){.max = MEMBERS_GZIP_HEADER_MAX};
-    gzip_check_reset(g);
+    gzip_check_reset(g, false);
     return g;
 }
 
-void gzip_check_reset(struct gzip_check *g)
+void gzip_check_reset(struct gzip_check *g, bool behind_member)
 {
     g->part = PART_HEADER;
-    g->members = 0;
+    g->members = behind_member;
+    g->open_bytes = 0;
     buf_clear(&g->header);
 }
 
@@ -94,6 +96,13 @@ static size_t feed_data(struct gzip_check *g, const char *at, size_t len)
     return feed - s->avail_in;
 }
 
+/* Padding behind the last member is nobody's, and goes with it. */
+static bool between_members(const struct gzip_check *g)
+{
+    bool next = g->part == PART_HEADER && g->header.len == 0;
+    return g->members > 0 && (next || g->part == PART_ZEROS);
+}
+
 bool gzip_check_feed(struct gzip_check *g, const void *bytes, size_t len)
 {
     const char *at = bytes;
@@ -112,15 +121,14 @@ bool gzip_check_feed(struct gzip_check *g, const void *bytes, size_t len)
                 g->part = PART_BAD;
         }
         done += took;
+        g->open_bytes = between_members(g) ? 0 : g->open_bytes + took;
     }
     return g->part != PART_BAD;
 }
 
-bool gzip_check_whole(const struct gzip_check *g)
-{
-    bool between = g->part == PART_HEADER && g->header.len == 0;
-    return g->members > 0 && (between || g->part == PART_ZEROS);
-}
+bool gzip_check_whole(const struct gzip_check *g) { return between_members(g); }
+
+uint64_t gzip_check_open_bytes(const struct gzip_check *g) { return g->open_bytes; }
 
 void gzip_check_close(struct gzip_check *g)
 {

@@ -1,237 +1,138 @@
-/* transfer - writes one download into its partial file, resumes it and checks it. */
+/* transfer - one download's requests over libcurl: what is asked, what the answer is worth. */
 #include "crawl/transfer.h"
-#include "crawl/gzip_check.h"
+#include "crawl/address.h"
+#include "crawl/crawl.h"
+#include "crawl/landing.h"
+#include "crawl/pace.h"
 
 #include "core/err.h"
-#include "core/log.h"
+#include "core/pipe.h"
 
-#include <arpa/inet.h>
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
 #include <stdarg.h>
 #include <stdlib.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+/* How it works. A try is a GET of the whole file, or of the rest behind what has landed (Range with
+ * If-Range). The header callback notes what the server says; the first byte of the body decides, in
+ * body_begin, whether the bytes belong to what is there, start anew, or are no part of the file.
+ * transfer_end turns the end of the try into an outcome. Every number of the server's is checked
+ * against the others: Content-Length, Content-Range, the bytes that came, the gzip members.
+ *
+ * Addresses are looked at where the socket is opened and, for a connection that is used again,
+ * before each request (libcurl's PREREQ), so that neither a redirect nor a name that resolves anew
+ * (DNS rebinding) leads from the open internet into the local network. */
 enum {
     REDIRECTS_MAX = 5,
-    HEADERS_MAX = 256 << 10,      /* bytes of all headers of one try, interim responses included */
-    ERROR_BODY_MAX = 64 << 10,    /* bytes of an error page read before the connection is dropped */
+    HEADERS_MAX = 256 << 10,   /* bytes of all headers of one try, interim responses included */
+    ERROR_BODY_MAX = 64 << 10, /* bytes of an error page read before the connection is dropped */
     RETRY_AFTER_MAX_S = 3600,
-    META_MAX = 8192,
-    STALL_BYTES_S = 1000,
     HEAD_SHOWN = 24,
 };
 
-/* What lies in the partial file, and what the server said of it: the text of PATH.part.meta. */
-struct origin { char etag[256], modified[64]; uint64_t total; /* UINT64_MAX: unknown */ };
+/* E's and other schemes' rows. */
+static const struct transfer_scheme *const schemes[] = {NULL};
 
 struct transfer {
+    const struct transfer_shared *shared;
     const struct fetch_conf *conf;
-    const char *url;
-    char path[IO_PATH_MAX], part[IO_PATH_MAX], meta[IO_PATH_MAX];
-    struct buf *memory;
-    struct progress *progress;
-    struct gzip_check *gzip;      /* NULL: path does not end in .gz */
+    struct fetch_item *item;
+    const struct transfer_scheme *scheme; /* NULL: http, https, file */
+    struct landing landing;
     CURL *easy;
-    struct curl_slist *headers;
-    int fd;
-    bool local;                   /* the URL's own host is a private one */
-    struct origin origin;         /* of the bytes we have */
-    uint64_t have, asked;         /* asked: offset of the range asked for, 0: the whole */
+    struct curl_slist *headers, *resolve;
+    bool file, loopback; /* by its URL: on this machine, whatever a proxy says */
+    int first;           /* the first address connected to: -1 none yet, 1 private */
+    uint64_t asked;      /* offset of the range asked for, 0: the whole */
     /* of the try */
     struct origin said;
+    char shown[IO_PATH_MAX]; /* the URL without its secrets */
+    char encoding[64];
     long status;
-    uint64_t range_start, range_total, length, retry_after_ms; /* UINT64_MAX: not said */
+    uint64_t range_start, range_end, range_total, length, retry_after_ms; /* UINT64_MAX: not said */
     size_t header_bytes, ignored;
-    int redirects, broken;        /* broken: an errno of our own writing */
-    bool begun, refuse, not_gzip, too_large;
-    char head[HEAD_SHOWN + 1];    /* first bytes, to show what came instead of gzip */
+    struct buf header, error_body;
+    int redirects;
+    bool chunked, begun, take, refuse, refuse_for_good, not_gzip, too_large, cut, no_room, paused,
+        connected;
+    uint64_t window_start, window_bytes; /* of the check for stalls */
+    char head[HEAD_SHOWN + 1];           /* first bytes, to show what came instead of gzip */
     char curl_text[CURL_ERROR_SIZE], reason[512];
-    int code;                     /* enum err of the reason */
+    int code; /* enum err of the reason */
 };
 
 CURL *transfer_handle(const struct transfer *t) { return t->easy; }
-uint64_t transfer_bytes(const struct transfer *t) { return t->have; }
+uint64_t transfer_bytes(const struct transfer *t) { return t->landing.have; }
 uint64_t transfer_retry_after_ms(const struct transfer *t) { return t->retry_after_ms; }
 const char *transfer_reason(const struct transfer *t) { return t->reason; }
 
 int transfer_error(const struct transfer *t, int64_t tries)
 {
     if (tries > 1)
-        return err_set(t->code, "crawl: GET %s: %s (tried %d times)", t->url, t->reason,
+        return err_set(t->code, "crawl: GET %s: %s (tried %d times)", t->shown, t->reason,
                        (int)tries);
-    return err_set(t->code, "crawl: GET %s: %s", t->url, t->reason);
+    return err_set(t->code, "crawl: GET %s: %s", t->shown, t->reason);
 }
 
-/* ---- the partial file ---- */
-static void part_drop(struct transfer *t)
+PRINTF_LIKE(2, 3)
+static void refuse(struct transfer *t, const char *fmt, ...)
 {
-    t->have = 0;
-    t->origin = (struct origin){.total = UINT64_MAX};
-    if (t->memory)
-        buf_clear(t->memory);
-    else if (ftruncate(t->fd, 0) < 0)
-        t->broken = errno;
-    if (!t->memory)
-        unlink(t->meta);
-    if (t->gzip)
-        gzip_check_reset(t->gzip);
-}
-
-/* Without a validator the bytes could be of an older file: then nothing is noted, nor resumed. */
-static void meta_write(const struct transfer *t)
-{
-    struct origin o = t->origin;
-    if (t->memory || (!o.etag[0] && !o.modified[0]))
-        return;
-    struct buf text = {0};
-    buf_printf(&text, "%s\n%s\n%s\n%llu\n", t->url, o.etag, o.modified,
-               (unsigned long long)o.total);
-    FILE *f = fopen(t->meta, "w");
-    bool good = f && !text.failed && fwrite(text.ptr, 1, text.len, f) == text.len;
-    if ((f && fclose(f) != 0) || !good)
-        unlink(t->meta);
-    buf_free(&text);
-}
-
-static bool meta_read(struct transfer *t)
-{
-    char *text;
-    size_t len;
-    if (!io_exists(t->meta) || io_read_file(t->meta, META_MAX, &text, &len) < 0)
-        return false;
-    struct str rest = {text, len}, line[4] = {{0}};
-    for (size_t i = 0; i < COUNT_OF(line); i++)
-        line[i] = str_cut(rest, '\n', &rest);
-    bool good = rest.ptr && str_is(line[0], t->url) && str_u64(line[3], &t->origin.total)
-                && line[1].len < sizeof t->origin.etag && line[2].len < sizeof t->origin.modified;
-    if (good) {
-        memcpy(t->origin.etag, line[1].ptr, line[1].len);
-        memcpy(t->origin.modified, line[2].ptr, line[2].len);
-    }
-    free(text);
-    return good;
-}
-
-/* Runs what is already there through the gzip check. */
-static bool part_check(struct transfer *t)
-{
-    enum { STEP = 256 << 10 };
-    char *bytes = t->gzip && t->have ? malloc(STEP) : NULL;
-    if (!bytes)
-        return !t->gzip || !t->have;
-    bool good = true;
-    for (uint64_t at = 0; at < t->have && good;) {
-        ssize_t got = pread(t->fd, bytes, STEP, (off_t)at);
-        good = got > 0 && gzip_check_feed(t->gzip, bytes, (size_t)got);
-        at += got > 0 ? (uint64_t)got : 0;
-    }
-    free(bytes);
-    return good;
-}
-
-/* Opens and locks PATH.part. A file of that name may be renamed away by another process between the
- * two, so it is looked at once more. */
-static int part_lock(struct transfer *t)
-{
-    for (int i = 0; i < 8; i++) {
-        struct stat mine, named;
-        t->fd = open(t->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-        if (t->fd < 0)
-            return err_sys("crawl: opening %s", t->part);
-        if (flock(t->fd, LOCK_EX | LOCK_NB) < 0) {
-            close(t->fd); /* the file is the other's */
-            t->fd = -1;
-            return err_set(ERR_AGAIN,
-                           "crawl: %s is being downloaded by another process: wait for it",
-                           t->path);
-        }
-        if (fstat(t->fd, &mine) < 0)
-            return err_sys("crawl: looking at %s", t->part);
-        if (stat(t->part, &named) == 0 && named.st_ino == mine.st_ino
-            && named.st_dev == mine.st_dev) {
-            t->have = (uint64_t)mine.st_size;
-            return 0;
-        }
-        close(t->fd);
-        t->fd = -1;
-    }
-    return err_set(ERR_AGAIN, "crawl: %s changes all the time: is another process at work?",
-                   t->part);
-}
-
-static int part_open(struct transfer *t, const char *path)
-{
-    TRY(io_path(t->path, "%s", path));
-    TRY(io_path(t->part, "%s.part", path));
-    TRY(io_path(t->meta, "%s.part.meta", path));
-    char folder[IO_PATH_MAX];
-    memcpy(folder, t->path, sizeof folder);
-    char *slash = strrchr(folder, '/');
-    if (slash && slash != folder) {
-        *slash = 0;
-        TRY(io_mkdirs(folder));
-    }
-    if (str_ends(str_of(path), ".gz") && !(t->gzip = gzip_check_open()))
-        return ERR_LIMIT;
-    TRY(part_lock(t));
-    if (t->have && (!meta_read(t) || t->have > t->origin.total || !part_check(t)))
-        part_drop(t);
-    if (t->have)
-        log_debug("fetch: %s: taken up at byte %llu", t->path, (unsigned long long)t->have);
-    return t->broken ? err_sys("crawl: emptying %s", t->part) : 0;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(t->reason, sizeof t->reason, fmt, args);
+    va_end(args);
+    t->refuse = true;
 }
 
 /* ---- addresses ---- */
-static bool is_loopback_name(struct str host)
+/* Where the first connection leads is the user's own choice (but for public_only); from a public
+ * address nothing may lead to a private one. */
+static bool address_allowed(struct transfer *t, bool private)
 {
-    return str_eq_nocase(host, STR("localhost")) || str_starts(host, "127.") || str_is(host, "::1");
-}
-
-/* Loopback, link-local, private and unspecified: where a public server may not send us. */
-static bool is_private(const struct sockaddr *a)
-{
-    uint32_t v4 = 0;
-    if (a->sa_family == AF_INET) {
-        v4 = ntohl(((const struct sockaddr_in *)(const void *)a)->sin_addr.s_addr);
-    } else if (a->sa_family == AF_INET6) {
-        const struct in6_addr *six = &((const struct sockaddr_in6 *)(const void *)a)->sin6_addr;
-        if (!IN6_IS_ADDR_V4MAPPED(six))
-            return IN6_IS_ADDR_LOOPBACK(six) || IN6_IS_ADDR_LINKLOCAL(six)
-                   || IN6_IS_ADDR_UNSPECIFIED(six) || (six->s6_addr[0] & 0xfe) == 0xfc;
-        memcpy(&v4, six->s6_addr + 12, 4);
-        v4 = ntohl(v4);
-    } else {
-        return true;
+    if (t->first < 0 && !(private && t->conf->public_only))
+        t->first = private;
+    bool allowed = !private || t->first == 1;
+    if (!allowed) {
+        refuse(t, "%s a private address, which is refused",
+               t->redirects ? "redirected to" : "the host's name leads to");
+        t->refuse_for_good = true;
     }
-    return v4 >> 24 == 127 || v4 >> 24 == 10 || v4 >> 24 == 0 || v4 >> 16 == 0xa9fe
-           || v4 >> 16 == 0xc0a8 || v4 >> 20 == 0xac1;
+    return allowed;
 }
 
 static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct transfer *t = self;
     UNUSED(purpose);
-    bool private = is_private(&address->addr);
-    if (t->redirects == 0)
-        t->local |= private; /* the user's own choice */
-    else if (private && !t->local) {
-        t->refuse = true;
-        snprintf(t->reason, sizeof t->reason, "redirected to a private address, which is refused");
+    if (!address_allowed(t, t->conf->is_private(&address->addr)))
         return CURL_SOCKET_BAD;
-    }
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+static int on_request(void *self, char *to, char *from, int to_port, int from_port)
+{
+    struct transfer *t = self;
+    UNUSED(from);
+    UNUSED(to_port);
+    UNUSED(from_port);
+    if (!address_allowed(t, address_text_is_private(to, t->conf->is_private)))
+        return CURL_PREREQFUNC_ABORT;
+    if (t->item->answer)
+        snprintf(t->item->answer->ip, sizeof t->item->answer->ip, "%s", to);
+    t->connected = true;
+    t->window_start = clock_ns();
+    t->window_bytes = 0;
+    return CURL_PREREQFUNC_OK;
 }
 
 /* ---- what the server says ---- */
 static void copy_header(char *to, size_t room, struct str value)
 {
-    if (value.len < room && !memchr(value.ptr, '\r', value.len)) {
+    to[0] = 0;
+    if (value.len < room && !memchr(value.ptr, '\r', value.len) &&
+        !memchr(value.ptr, 0, value.len) && !memchr(value.ptr, '\n', value.len)) {
         memcpy(to, value.ptr, value.len);
         to[value.len] = 0;
     }
@@ -240,14 +141,16 @@ static void copy_header(char *to, size_t room, struct str value)
 /* "bytes 10-99/100" and "bytes *" "/100". */
 static void read_range(struct transfer *t, struct str value)
 {
-    struct str total, start, rest;
+    struct str total, start, end;
     if (!str_starts_nocase(value, "bytes"))
         return;
     value = str_trim(str_slice(value, 5, value.len));
     start = str_cut(value, '/', &total);
-    start = str_cut(start, '-', &rest);
+    start = str_cut(start, '-', &end);
     if (!str_u64(start, &t->range_start))
         t->range_start = UINT64_MAX;
+    if (!str_u64(end, &t->range_end))
+        t->range_end = UINT64_MAX;
     if (!str_u64(total, &t->range_total))
         t->range_total = UINT64_MAX;
 }
@@ -258,7 +161,10 @@ static void read_retry_after(struct transfer *t, struct str value)
     uint64_t seconds = 0;
     if (!str_u64(value, &seconds)) {
         snprintf(text, sizeof text, "%.*s", (int)(value.len < 60 ? value.len : 60), value.ptr);
-        time_t when = curl_getdate(text, NULL), now = time(NULL);
+        bool digits = value.len > 0;
+        for (size_t i = 0; i < value.len; i++)
+            digits = digits && isdigit((unsigned char)value.ptr[i]);
+        time_t when = digits ? INT32_MAX : curl_getdate(text, NULL), now = time(NULL);
         seconds = when > now ? (uint64_t)(when - now) : 0;
     }
     t->retry_after_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
@@ -268,54 +174,182 @@ static void read_retry_after(struct transfer *t, struct str value)
 static bool read_length(struct transfer *t, struct str value)
 {
     uint64_t length = 0;
-    bool good = str_u64(value, &length) && length <= INT64_MAX
-                && (t->length == UINT64_MAX || t->length == length);
+    bool good = str_u64(value, &length) && length <= INT64_MAX &&
+                (t->length == UINT64_MAX || t->length == length);
     t->length = length;
-    if (!good) {
-        t->refuse = true;
-        snprintf(t->reason, sizeof t->reason,
-                 "Content-Length is no length, or there are two: \"%.*s\"",
-                 (int)(value.len < 40 ? value.len : 40), value.ptr);
-    }
+    if (!good)
+        refuse(t, "Content-Length is no length, or there are two: \"%.*s\"",
+               (int)(value.len < 40 ? value.len : 40), value.ptr);
     return good;
 }
 
-static size_t on_header(char *bytes, size_t size, size_t count, void *self)
+static void response_begins(struct transfer *t)
 {
-    struct transfer *t = self;
-    struct str line = {bytes, size * count}, value;
-    t->header_bytes += line.len;
-    if (t->header_bytes > HEADERS_MAX) {
-        snprintf(t->reason, sizeof t->reason, "headers of more than %d bytes", HEADERS_MAX);
-        t->refuse = true;
-        return 0;
-    }
-    if (str_starts(line, "HTTP/")) { /* a new response: what the one before said is void */
-        t->redirects += str_find(line, STR(" 3")) < 12;
-        t->said = (struct origin){.total = UINT64_MAX};
-        t->range_start = t->range_total = t->length = UINT64_MAX;
-        t->retry_after_ms = 0;
-        return line.len;
-    }
-    struct str name = str_cut(line, ':', &value);
+    t->said = (struct origin){.total = UINT64_MAX};
+    t->range_start = t->range_end = t->range_total = t->length = UINT64_MAX;
+    t->retry_after_ms = 0;
+    t->encoding[0] = 0;
+    t->chunked = false;
+    buf_clear(&t->header);
+}
+
+static bool read_field(struct transfer *t, struct str line)
+{
+    struct str value, name = str_cut(line, ':', &value);
     value = str_trim(value);
     if (str_eq_nocase(name, STR("ETag")))
         copy_header(t->said.etag, sizeof t->said.etag, value);
     else if (str_eq_nocase(name, STR("Last-Modified")))
         copy_header(t->said.modified, sizeof t->said.modified, value);
+    else if (str_eq_nocase(name, STR("Content-Encoding")))
+        copy_header(t->encoding, sizeof t->encoding, value);
+    else if (str_eq_nocase(name, STR("Transfer-Encoding")))
+        t->chunked = str_starts_nocase(value, "chunked");
     else if (str_eq_nocase(name, STR("Content-Range")))
         read_range(t, value);
     else if (str_eq_nocase(name, STR("Retry-After")))
         read_retry_after(t, value);
-    else if (str_eq_nocase(name, STR("Content-Length")) && !read_length(t, value))
+    else if (str_eq_nocase(name, STR("Content-Length")))
+        return read_length(t, value);
+    return true;
+}
+
+static size_t on_header(char *bytes, size_t size, size_t count, void *self)
+{
+    struct transfer *t = self;
+    struct str line = {bytes, size * count};
+    t->header_bytes += line.len;
+    if (t->header_bytes > HEADERS_MAX) {
+        refuse(t, "headers of more than %d bytes", HEADERS_MAX);
         return 0;
-    return line.len;
+    }
+    bool first = str_starts(line, "HTTP/"); /* a new response: what the one before said is void */
+    if (first) {
+        t->redirects += str_find(line, STR(" 3")) < 12;
+        response_begins(t);
+    }
+    buf_str(&t->header, line);
+    return first || read_field(t, line) ? line.len : 0;
+}
+
+static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *self)
+{
+    struct fetch_answer *answer = ((struct transfer *)self)->item->answer;
+    UNUSED(easy);
+    if (type == CURLINFO_HEADER_OUT) {
+        buf_clear(&answer->request);
+        buf_add(&answer->request, bytes, len);
+    }
+    return 0;
+}
+
+struct str transfer_header_find(struct str block, const char *name)
+{
+    struct str found = {0};
+    while (block.ptr) {
+        struct str value, line = str_cut(block, '\n', &block);
+        struct str key = str_cut(line, ':', &value);
+        if (value.ptr && str_eq_nocase(key, str_of(name)))
+            found = str_trim(value);
+    }
+    return found;
+}
+
+struct str fetch_answer_header(const struct fetch_answer *a, const char *name)
+{
+    return transfer_header_find(buf_view(&a->header), name);
+}
+
+void fetch_answer_free(struct fetch_answer *a)
+{
+    buf_free(&a->request);
+    buf_free(&a->header);
+    memset(a, 0, sizeof *a);
 }
 
 /* ---- bytes ---- */
 static bool same_if_said(const char *said, const char *known)
 {
     return !said[0] || !known[0] || strcmp(said, known) == 0;
+}
+
+/* The rest of the file that was asked for, of the version we have. */
+static bool range_fits(const struct transfer *t)
+{
+    const struct origin *o = &t->landing.origin;
+    if (t->item->length)
+        return t->range_start == t->item->offset &&
+               t->range_end - t->range_start + 1 == t->item->length;
+    return t->asked && t->range_start == t->asked && same_if_said(t->said.etag, o->etag) &&
+           same_if_said(t->said.modified, o->modified) &&
+           (t->range_total == UINT64_MAX || o->total == UINT64_MAX || t->range_total == o->total) &&
+           (t->range_total == UINT64_MAX || t->range_end == UINT64_MAX ||
+            t->range_end + 1 == t->range_total);
+}
+
+/* 200: the whole file, from its first byte. */
+static void whole_begins(struct transfer *t, uint64_t length)
+{
+    struct landing *l = &t->landing;
+    if (t->item->length) {
+        refuse(t, "the server sends the whole file where a range was asked for");
+        t->refuse_for_good = true;
+        return;
+    }
+    if (l->have)
+        landing_drop(l);
+    if (l->sent) {
+        refuse(t, "the file changed, or cannot be resumed, and %llu bytes of it are out already",
+               (unsigned long long)l->sent);
+        t->refuse_for_good = true;
+        return;
+    }
+    t->said.total = length;
+    landing_begin(l, &t->said);
+}
+
+static void part_begins(struct transfer *t)
+{
+    struct landing *l = &t->landing;
+    if (!range_fits(t)) {
+        refuse(t, "the range in the answer is not the one asked for");
+        return;
+    }
+    if (t->item->length) {
+        t->said.total = t->item->length;
+        landing_begin(l, &t->said);
+    } else if (l->origin.total == UINT64_MAX) {
+        l->origin.total = t->range_total;
+    }
+}
+
+/* Without a length and without chunks the file ends where the connection does, for whatever reason:
+ * a short one could not be told from a whole one. */
+static void check_end(struct transfer *t)
+{
+    if (!t->file && !t->item->memory && t->length == UINT64_MAX && !t->chunked) {
+        refuse(t, "the server does not say where the file ends (no Content-Length)");
+        t->refuse_for_good = true;
+    }
+}
+
+static bool is_result(const struct transfer *t)
+{
+    bool page = t->status == 200 || t->status == 206 || t->status == 0;
+    bool any = (t->item->flags & FETCH_ANY_STATUS) && t->status != 429 && t->status != 503;
+    bool redirect = (t->item->flags & FETCH_NO_REDIRECT) && t->status / 100 == 3;
+    return page || any || redirect;
+}
+
+/* What was asked for without an encoding and comes in one is not the file. Of a .gz the bytes
+ * themselves are checked, and servers that call them encoded are many. */
+static void check_encoding(struct transfer *t)
+{
+    bool pages = t->item->flags & FETCH_ANY_STATUS;
+    if (t->encoding[0] && strcmp(t->encoding, "identity") != 0 && !t->landing.gzip && !pages) {
+        refuse(t, "the file comes in Content-Encoding %s, which was not asked for", t->encoding);
+        t->refuse_for_good = true;
+    }
 }
 
 /* Decides, at the first byte (or the end of an empty body), where the bytes belong. */
@@ -327,108 +361,190 @@ static void body_begin(struct transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &t->status);
     curl_off_t length = -1;
     curl_easy_getinfo(t->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
-    if (t->status == 200 || t->status == 0) {
-        if (t->have)
-            part_drop(t);
-        t->origin = t->said;
-        t->origin.total = length >= 0 ? (uint64_t)length : UINT64_MAX;
-        meta_write(t);
-    } else if (t->status == 206) {
-        bool same = t->asked && t->range_start == t->asked
-                    && same_if_said(t->said.etag, t->origin.etag)
-                    && same_if_said(t->said.modified, t->origin.modified)
-                    && (t->range_total == UINT64_MAX || t->origin.total == UINT64_MAX
-                        || t->range_total == t->origin.total);
-        t->refuse = !same;
-        if (t->refuse)
-            snprintf(t->reason, sizeof t->reason,
-                     "the range in the answer is not the one asked for");
-        if (same && t->origin.total == UINT64_MAX)
-            t->origin.total = t->range_total;
+    t->take = is_result(t);
+    if (!t->take)
+        return;
+    if (t->item->flags & FETCH_HEAD) {
+        t->said.total = t->length;
+        if (t->file && length >= 0)
+            t->said.total = (uint64_t)length;
+        t->landing.origin = t->said;
+        return;
     }
-    if (t->origin.total != UINT64_MAX && t->origin.total > t->conf->file_max && t->status < 300)
-        t->too_large = true;
+    check_encoding(t);
+    check_end(t);
+    if (t->refuse)
+        return;
+    if (t->status == 206)
+        part_begins(t);
+    else
+        whole_begins(t, length >= 0 ? (uint64_t)length : UINT64_MAX);
+    uint64_t total = t->landing.origin.total;
+    bool cut = t->item->flags & FETCH_CUT;
+    t->too_large = total != UINT64_MAX && total > t->conf->file_max && !cut;
+    if (!t->refuse && !t->too_large)
+        t->no_room = transfer_room(t) != 1;
 }
 
-static bool body_write(struct transfer *t, const char *bytes, size_t len)
+int transfer_room(struct transfer *t)
 {
-    if (t->memory) {
-        buf_add(t->memory, bytes, len);
-        t->broken = t->memory->failed ? ENOMEM : 0;
-        return !t->memory->failed;
+    const struct fetch_feed *feed = t->shared->feed;
+    int rc = feed->room ? feed->room(feed->self, t->item, t->landing.origin.total) : 1;
+    if (rc < 0) {
+        t->landing.rc = rc;
+        err_copy_to(t->landing.text, sizeof t->landing.text);
     }
-    for (size_t done = 0; done < len;) {
-        ssize_t wrote = pwrite(t->fd, bytes + done, len - done, (off_t)(t->have + done));
-        if (wrote < 0 && errno == EINTR)
-            continue;
-        if (wrote < 0) {
-            t->broken = errno;
-            return false;
-        }
-        done += (size_t)wrote;
+    return rc;
+}
+
+static uint64_t bytes_max(const struct transfer *t)
+{
+    uint64_t max = t->conf->file_max;
+    const struct buf *memory = t->item->memory;
+    if (memory && memory->max && memory->max - t->landing.memory_base < max)
+        max = memory->max - t->landing.memory_base;
+    if (t->item->length && t->item->length < max)
+        max = t->item->length;
+    return max;
+}
+
+static size_t take_body(struct transfer *t, const char *bytes, size_t len)
+{
+    struct landing *l = &t->landing;
+    uint64_t room = bytes_max(t) - l->have;
+    if (len > room) {
+        t->cut = t->item->flags & FETCH_CUT;
+        t->too_large = !t->cut;
+        if (!t->cut)
+            return 0;
+        len = (size_t)room;
     }
-    return true;
+    if (l->have < HEAD_SHOWN)
+        for (size_t i = 0; i < len && l->have + i < HEAD_SHOWN; i++)
+            t->head[l->have + i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
+    enum landing_said said = landing_write(l, bytes, len);
+    t->not_gzip = said == LANDING_NOT_GZIP;
+    if (said != LANDING_TAKEN)
+        return 0;
+    if (t->item->sink) { /* it may have waited for whoever reads; this is no stall of the server */
+        t->window_start = clock_ns();
+        t->window_bytes = 0;
+    }
+    if (t->shared->progress)
+        progress_add(t->shared->progress, 0, len, 0);
+    return t->cut ? 0 : len;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 {
     struct transfer *t = self;
     size_t len = size * count;
-    body_begin(t);
-    if (t->refuse || t->too_large || t->broken)
+    uint64_t now = clock_ns();
+    if (pipe_stop)
         return 0;
-    if (t->status != 200 && t->status != 206 && t->status != 0) {
+    if (!t->file && pace_bytes_wait(t->shared->pace, now)) {
+        t->paused = true;
+        return CURL_WRITEFUNC_PAUSE;
+    }
+    body_begin(t);
+    if (t->refuse || t->too_large || t->no_room)
+        return 0;
+    if (!t->file)
+        pace_bytes(t->shared->pace, len, now);
+    t->window_bytes += len;
+    if (!t->take) {
+        size_t room = TRANSFER_ERROR_BODY_MAX - t->error_body.len;
+        buf_add(&t->error_body, bytes, len < room ? len : room);
         t->ignored += len;
         return t->ignored > ERROR_BODY_MAX ? 0 : len;
     }
-    if (t->have + len > t->conf->file_max) {
-        t->too_large = true;
-        return 0;
-    }
-    if (t->have < HEAD_SHOWN)
-        for (size_t i = 0; i < len && t->have + i < HEAD_SHOWN; i++)
-            t->head[t->have + i] = isprint((unsigned char)bytes[i]) ? bytes[i] : '?';
-    if (t->gzip && !gzip_check_feed(t->gzip, bytes, len)) {
-        t->not_gzip = true;
-        return 0;
-    }
-    if (!body_write(t, bytes, len))
-        return 0;
-    t->have += len;
-    if (t->progress)
-        progress_add(t->progress, 0, len, 0);
-    return len;
+    return take_body(t, bytes, len);
+}
+
+bool transfer_stalled(struct transfer *t, uint64_t now)
+{
+    uint64_t span = (uint64_t)t->conf->stall_ms * 1000000;
+    if (!t->connected || t->paused || now < t->window_start + span)
+        return false;
+    bool stalled = t->window_bytes < (uint64_t)t->conf->stall_ms; /* 1 byte a ms: 1 KB/s */
+    if (stalled && t->begun)
+        snprintf(t->curl_text, sizeof t->curl_text, "less than 1 KB/s for %.1f s",
+                 (double)t->conf->stall_ms * 1e-3);
+    else if (stalled)
+        snprintf(t->curl_text, sizeof t->curl_text, "no answer for %.1f s",
+                 (double)t->conf->stall_ms * 1e-3);
+    t->window_start = now;
+    t->window_bytes = 0;
+    return stalled;
+}
+
+void transfer_unpause(struct transfer *t, uint64_t now)
+{
+    if (!t->paused || pace_bytes_wait(t->shared->pace, now))
+        return;
+    t->paused = false;
+    t->window_start = now;
+    t->window_bytes = 0;
+    curl_easy_pause(t->easy, CURLPAUSE_CONT);
 }
 
 /* ---- tries ---- */
-int transfer_open(struct transfer **out, const struct fetch_conf *conf,
-                  const struct fetch_item *item, struct buf *memory, struct progress *p)
+static const struct transfer_scheme *scheme_find(struct str name)
+{
+    for (size_t i = 0; i < COUNT_OF(schemes); i++)
+        if (schemes[i] && str_eq_nocase(name, str_of(schemes[i]->name)))
+            return schemes[i];
+    return NULL;
+}
+
+static int url_check(struct transfer *t)
+{
+    struct url_parts parts;
+    const char *agent = t->conf->user_agent;
+    bool split = url_split(str_of(t->item->url), &parts);
+    bool web = split && (str_eq_nocase(parts.scheme, STR("http")) ||
+                         str_eq_nocase(parts.scheme, STR("https")));
+    t->file = split && str_eq_nocase(parts.scheme, STR("file"));
+    t->scheme = split ? scheme_find(parts.scheme) : NULL;
+    if (!web && !t->file && !t->scheme)
+        return err_set(ERR_USAGE, "crawl: \"%s\" is no https, http or file URL", t->shown);
+    t->loopback = t->file || address_host_is_private(parts.host, t->conf->is_private);
+    if (t->loopback && t->conf->public_only)
+        return err_set(ERR_IO, "crawl: %s: a private address, which is refused", t->shown);
+    if (web && !t->loopback && !strchr(agent, '@') && !strstr(agent, "+http"))
+        return err_set(ERR_USAGE,
+                       "crawl: %s is a public host, which wants to know who asks: put a contact "
+                       "into user_agent, as in \"sluice (you@example.org)\"",
+                       t->shown);
+    return 0;
+}
+
+int transfer_open(struct transfer **out, const struct transfer_shared *shared,
+                  struct fetch_item *item)
 {
     *out = NULL;
-    struct url_parts parts;
-    bool split = url_split(str_of(item->url), &parts);
-    bool file = split && str_eq_nocase(parts.scheme, STR("file"));
-    bool web = split && !file && str_starts_nocase(parts.scheme, "http") && parts.scheme.len <= 5;
-    if (!file && !web)
-        return err_set(ERR_USAGE, "crawl: \"%s\" is no https, http or file URL", item->url);
-    bool loopback = file || is_loopback_name(parts.host);
-    if (!loopback && !strchr(conf->user_agent, '@') && !strstr(conf->user_agent, "+http"))
-        return err_set(ERR_USAGE, "crawl: %s is a public host, which wants to know who asks: put a "
-                       "contact into user_agent, as in \"sluice (you@example.org)\"", item->url);
+    assert((item->path != NULL) + (item->memory != NULL) + (item->sink != NULL) == 1 ||
+           (item->flags & FETCH_HEAD));
     struct transfer *t = calloc(1, sizeof *t);
     if (!t)
         return err_set(ERR_LIMIT, "crawl: no memory for a download");
-    t->conf = conf;
-    t->url = item->url;
-    t->memory = memory;
-    t->progress = p;
-    t->fd = -1;
-    t->local = loopback;
-    t->origin.total = UINT64_MAX;
-    t->easy = curl_easy_init();
-    int rc = t->easy ? 0 : err_set(ERR_LIMIT, "crawl: libcurl gives no handle");
-    if (rc == 0 && !memory)
-        rc = part_open(t, item->path);
+    t->shared = shared;
+    t->conf = &shared->conf;
+    t->item = item;
+    t->first = -1;
+    t->landing.fd = -1;
+    t->header.max = HEADERS_MAX + 1;
+    fetch_url_shown(item->url, t->shown);
+    int rc = url_check(t);
+    if (rc == 0 && !(t->easy = curl_easy_init()))
+        rc = err_set(ERR_LIMIT, "crawl: libcurl gives no handle");
+    if (rc == 0)
+        rc = landing_open(&t->landing, item);
+    for (size_t i = 0; rc == 0 && t->conf->resolve && t->conf->resolve[i]; i++) {
+        struct curl_slist *grown = curl_slist_append(t->resolve, t->conf->resolve[i]);
+        rc = grown ? 0 : err_set(ERR_LIMIT, "crawl: no memory for a request");
+        t->resolve = grown ? grown : t->resolve;
+    }
     if (rc < 0) {
         transfer_close(t);
         return rc;
@@ -437,60 +553,91 @@ int transfer_open(struct transfer **out, const struct fetch_conf *conf,
     return 0;
 }
 
-/* Asks for the rest of what is there, if the server can tell that it is still the same file. */
-static int ask_range(struct transfer *t)
+static int header_add(struct curl_slist **list, const char *line)
 {
-    curl_slist_free_all(t->headers);
-    t->headers = NULL;
-    t->asked = 0;
-    bool strong = t->origin.etag[0] && strncmp(t->origin.etag, "W/", 2) != 0;
-    const char *validator = strong ? t->origin.etag : t->origin.modified;
-    if (t->memory || strncmp(t->url, "file:", 5) == 0 || !validator[0])
-        part_drop(t);
-    if (!t->have)
-        return t->broken ? err_sys("crawl: emptying %s", t->part) : 0;
-    char line[512];
-    snprintf(line, sizeof line, "Range: bytes=%llu-", (unsigned long long)t->have);
-    struct curl_slist *one = curl_slist_append(NULL, line);
-    snprintf(line, sizeof line, "If-Range: %s", validator);
-    t->headers = one ? curl_slist_append(one, line) : NULL;
-    if (!t->headers) {
-        curl_slist_free_all(one);
+    struct curl_slist *grown = curl_slist_append(*list, line);
+    if (!grown)
         return err_set(ERR_LIMIT, "crawl: no memory for a request");
-    }
-    t->asked = t->have;
+    *list = grown;
     return 0;
 }
 
-int transfer_start(struct transfer *t)
+int transfer_header(struct transfer_request *q, const char *fmt, ...)
 {
-    CURL *e = t->easy;
-    const struct fetch_conf *c = t->conf;
-    TRY(ask_range(t));
-    t->said = (struct origin){.total = UINT64_MAX};
-    t->range_start = t->range_total = t->length = UINT64_MAX;
-    t->retry_after_ms = 0;
+    struct buf line = {.max = 64 << 10};
+    char text[2048];
+    va_list args;
+    va_start(args, fmt);
+    int len = vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    if (len >= (int)sizeof text) {
+        char *room = buf_room(&line, (size_t)len + 1);
+        va_start(args, fmt);
+        if (room)
+            vsnprintf(room, (size_t)len + 1, fmt, args);
+        va_end(args);
+    }
+    int rc = line.failed ? err_set(ERR_LIMIT, "crawl: a header of %d bytes is too long", len)
+                         : header_add(&q->headers, line.ptr ? line.ptr : text);
+    buf_free(&line);
+    return rc;
+}
+
+/* Asks for the rest of what is there, if the server can tell that it is still the same file; or for
+ * the range the item is. */
+static int ask_range(struct transfer *t, struct transfer_request *q, char *range, size_t room)
+{
+    struct landing *l = &t->landing;
+    const struct fetch_item *item = t->item;
+    bool strong = l->origin.etag[0] && strncmp(l->origin.etag, "W/", 2) != 0;
+    const char *validator = strong ? l->origin.etag : l->origin.modified;
+    t->asked = 0;
+    range[0] = 0;
+    q->range = range;
+    if (l->have && (item->memory || t->file || !validator[0]))
+        landing_drop(l);
+    if (l->broken) {
+        errno = l->broken;
+        return err_sys("crawl: emptying %s", l->part);
+    }
+    if (item->length)
+        snprintf(range, room, "bytes=%llu-%llu", (unsigned long long)item->offset,
+                 (unsigned long long)(item->offset + item->length - 1));
+    else if (l->have)
+        snprintf(range, room, "bytes=%llu-", (unsigned long long)l->have);
+    if (!range[0])
+        return 0;
+    t->asked = l->have;
+    TRY(transfer_header(q, "Range: %s", range));
+    return l->have ? transfer_header(q, "If-Range: %s", validator) : 0;
+}
+
+static int try_reset(struct transfer *t)
+{
+    response_begins(t);
     t->header_bytes = t->ignored = 0;
-    t->redirects = t->broken = 0;
-    t->begun = t->refuse = t->not_gzip = t->too_large = false;
+    t->redirects = t->landing.broken = t->landing.rc = 0;
+    t->begun = t->take = t->refuse = t->refuse_for_good = t->not_gzip = t->too_large = false;
+    t->cut = t->no_room = t->paused = t->connected = false;
+    t->window_bytes = 0;
     t->status = 0;
     t->curl_text[0] = t->reason[0] = 0;
-    curl_easy_reset(e);
-    curl_easy_setopt(e, CURLOPT_URL, t->url);
-    curl_easy_setopt(e, CURLOPT_USERAGENT,
-                     c->user_agent[0] ? c->user_agent : "sluice/" SLUICE_VERSION);
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https,file");
-    bool tls = str_starts_nocase(str_of(t->url), "https");
-    curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
-    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 1L);
-    curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_S);
-    curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((c->stall_ms + 999) / 1000));
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
+    buf_clear(&t->error_body);
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+    struct fetch_answer *answer = t->item->answer;
+    if (answer) {
+        buf_clear(&answer->request);
+        buf_clear(&answer->header);
+        answer->status = 0;
+        answer->ip[0] = answer->location[0] = 0;
+    }
+    return 0;
+}
+
+static void set_callbacks(struct transfer *t)
+{
+    CURL *e = t->easy;
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_text);
     curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
@@ -498,8 +645,61 @@ int transfer_start(struct transfer *t)
     curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_socket);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
-    if (t->local)
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
+    if (t->item->answer) {
+        curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);
+        curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
+        curl_easy_setopt(e, CURLOPT_DEBUGDATA, t);
+    }
+}
+
+static void set_options(struct transfer *t, const struct transfer_request *q)
+{
+    CURL *e = t->easy;
+    const struct fetch_conf *c = t->conf;
+    curl_easy_reset(e);
+    set_callbacks(t);
+    curl_easy_setopt(e, CURLOPT_URL, q->url);
+    curl_easy_setopt(e, CURLOPT_USERAGENT,
+                     c->user_agent[0] ? c->user_agent : "sluice/" SLUICE_VERSION);
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+    curl_easy_setopt(e, CURLOPT_RESOLVE, t->resolve);
+    curl_easy_setopt(e, CURLOPT_NOBODY, t->item->flags & FETCH_HEAD ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https,file");
+    bool tls = str_starts_nocase(str_of(q->url), "https");
+    curl_easy_setopt(e, CURLOPT_REDIR_PROTOCOLS_STR, tls ? "https" : "http,https");
+    bool follow = !t->scheme && !(t->item->flags & FETCH_NO_REDIRECT);
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, follow ? 1L : 0L);
+    curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
+    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
+    if (c->ca_file)
+        curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
+    if (t->loopback)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+}
+
+int transfer_start(struct transfer *t)
+{
+    struct transfer_request q = {.method = t->item->flags & FETCH_HEAD ? "HEAD" : "GET"};
+    char range[64];
+    TRY(try_reset(t));
+    if (snprintf(q.url, sizeof q.url, "%s", t->item->url) >= (int)sizeof q.url)
+        return err_set(ERR_USAGE, "crawl: %s: a URL of more than %d bytes", t->shown,
+                       TRANSFER_URL_MAX - 1);
+    int rc = ask_range(t, &q, range, sizeof range);
+    for (size_t i = 0; rc == 0 && t->item->header && t->item->header[i]; i++)
+        rc = header_add(&q.headers, t->item->header[i]);
+    if (rc == 0 && t->scheme)
+        rc = t->scheme->prepare(t->conf, &q);
+    t->headers = q.headers;
+    TRY(rc);
+    t->window_start = clock_ns();
+    set_options(t, &q);
     return 0;
 }
 
@@ -518,18 +718,24 @@ static enum outcome verdict(struct transfer *t, enum outcome what, int code, con
 static enum outcome end_of_status(struct transfer *t)
 {
     long s = t->status;
+    if (t->scheme && t->scheme->judge) {
+        struct transfer_refusal refusal = {s, buf_view(&t->header), buf_view(&t->error_body)};
+        t->code = s == 429 || s == 503 ? ERR_AGAIN : ERR_IO;
+        enum outcome said =
+            t->scheme->judge(t->conf, t->item->url, &refusal, t->reason, sizeof t->reason);
+        if (said != OUTCOME_DONE)
+            return said;
+    }
     if (s == 416 && t->asked) {
-        bool whole = t->range_total == t->have && (!t->gzip || gzip_check_whole(t->gzip));
-        if (whole)
+        if (t->range_total == t->landing.have && landing_whole(&t->landing))
             return OUTCOME_DONE;
-        part_drop(t);
+        landing_drop(&t->landing);
         return verdict(t, OUTCOME_RESTART, ERR_IO, "the partial file did not fit the server's");
     }
     if (s == 404 || s == 410)
         return verdict(t, OUTCOME_FAIL, ERR_IO,
                        "the server has no such file (%ld): check the base URL, the crawl's name "
-                       "and "
-                       "the path",
+                       "and the path",
                        s);
     if (s == 403 || s == 408 || s == 425 || s == 429 || s >= 500)
         return verdict(t, OUTCOME_BUSY, s == 429 || s == 503 ? ERR_AGAIN : ERR_IO,
@@ -544,7 +750,7 @@ static enum outcome end_of_curl(struct transfer *t, CURLcode code)
     curl_easy_getinfo(t->easy, CURLINFO_OS_ERRNO, &error);
     switch (code) {
     case CURLE_COULDNT_CONNECT:
-        if (error == ECONNREFUSED && t->local)
+        if (error == ECONNREFUSED && t->first == 1)
             return verdict(t, OUTCOME_REFUSED, ERR_IO,
                            "connection refused: is the mirror running? start it, or give another "
                            "base URL");
@@ -563,88 +769,123 @@ static enum outcome end_of_curl(struct transfer *t, CURLcode code)
     case CURLE_SSL_CACERT_BADFILE:
         return verdict(t, OUTCOME_FAIL, ERR_IO, "the server's certificate is not trusted: %s",
                        text);
-    case CURLE_FILE_COULDNT_READ_FILE:
-        return verdict(t, OUTCOME_FAIL, ERR_IO, "%s", text);
+    case CURLE_FILE_COULDNT_READ_FILE: return verdict(t, OUTCOME_FAIL, ERR_IO, "%s", text);
     case CURLE_URL_MALFORMAT:
-        return verdict(t, OUTCOME_FAIL, ERR_USAGE, "%s", text);
+        return verdict(t, OUTCOME_FAIL, t->redirects ? ERR_IO : ERR_USAGE, "%s", text);
     case CURLE_PARTIAL_FILE:
         return verdict(t, OUTCOME_RETRY, ERR_IO, "the connection ended before the file did: %s",
                        text);
-    default:
-        return verdict(t, OUTCOME_RETRY, ERR_IO, "%s", text);
+    default: return verdict(t, OUTCOME_RETRY, ERR_IO, "%s", text);
     }
 }
 
 static enum outcome end_of_content(struct transfer *t)
 {
-    uint64_t total = t->origin.total;
-    if (total != UINT64_MAX && t->have != total) {
-        bool more = t->have > total;
-        unsigned long long had = t->have;
+    struct landing *l = &t->landing;
+    uint64_t total = l->origin.total;
+    if (t->item->flags & FETCH_HEAD)
+        return OUTCOME_DONE;
+    if (total != UINT64_MAX && l->have != total) {
+        bool more = l->have > total;
+        unsigned long long had = l->have;
         if (more)
-            part_drop(t);
+            landing_drop(l);
         return verdict(t, OUTCOME_RETRY, ERR_IO, "%llu bytes came of %llu", had,
                        (unsigned long long)total);
     }
-    if (t->gzip && !gzip_check_whole(t->gzip)) {
-        part_drop(t);
+    if (!landing_whole(l)) {
+        landing_drop(l);
         return verdict(t, OUTCOME_RESTART, ERR_FORMAT, "the gzip file ends inside a member");
+    }
+    return OUTCOME_DONE;
+}
+
+static void answer_fill(struct transfer *t)
+{
+    struct fetch_answer *answer = t->item->answer;
+    char *location = NULL;
+    if (!answer)
+        return;
+    curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &answer->status);
+    curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
+    buf_clear(&answer->header);
+    buf_str(&answer->header, buf_view(&t->header));
+    if (location && strlen(location) < sizeof answer->location)
+        snprintf(answer->location, sizeof answer->location, "%s", location);
+}
+
+/* What we ourselves made of the bytes; OUTCOME_DONE: nothing against them. */
+static enum outcome end_of_taking(struct transfer *t, CURLcode code)
+{
+    struct landing *l = &t->landing;
+    if (l->broken) {
+        errno = l->broken;
+        int rc = err_sys("writing %s", t->item->memory ? "to memory" : l->part);
+        return verdict(t, OUTCOME_FATAL, rc, "%s", err_text());
+    }
+    if (l->rc < 0)
+        return verdict(t, OUTCOME_FAIL, l->rc, "%s", l->text);
+    if (t->too_large || code == CURLE_FILESIZE_EXCEEDED) {
+        landing_drop(l);
+        return verdict(t, OUTCOME_FAIL, ERR_LIMIT,
+                       "larger than file_max, %llu bytes: raise it if that is right",
+                       (unsigned long long)bytes_max(t));
+    }
+    if (t->not_gzip) {
+        landing_drop(l);
+        return verdict(t, OUTCOME_RESTART, ERR_FORMAT,
+                       "what came is not gzip, or damaged; it starts with \"%s\"", t->head);
+    }
+    if (t->refuse && t->status == 206 && !t->refuse_for_good) {
+        landing_drop(l);
+        t->code = ERR_IO;
+        return OUTCOME_RESTART;
+    }
+    if (t->refuse) {
+        t->code = ERR_IO;
+        return OUTCOME_FAIL;
     }
     return OUTCOME_DONE;
 }
 
 enum outcome transfer_end(struct transfer *t, CURLcode code)
 {
-    if (code == CURLE_OK)
+    if (code == CURLE_OK && !t->refuse)
         body_begin(t);
-    if (t->broken) {
-        errno = t->broken;
-        int rc = err_sys("writing %s", t->memory ? "to memory" : t->part);
-        return verdict(t, OUTCOME_FATAL, rc, "%s", err_text());
-    }
-    if (t->too_large || code == CURLE_FILESIZE_EXCEEDED) {
-        part_drop(t);
-        return verdict(t, OUTCOME_FAIL, ERR_LIMIT,
-                       "larger than file_max, %llu bytes: raise it if that is right",
-                       (unsigned long long)t->conf->file_max);
-    }
-    if (t->not_gzip) {
-        part_drop(t);
-        return verdict(t, OUTCOME_RESTART, ERR_FORMAT,
-                       "what came is not gzip, or damaged; it starts with \"%s\"",
-                       t->head);
-    }
-    if (t->refuse && t->status == 206) {
-        part_drop(t);
-        return verdict(t, OUTCOME_RESTART, ERR_IO,
-                       "the range in the answer is not the one asked for");
-    }
-    if (t->refuse) {
-        t->code = ERR_IO;
-        return OUTCOME_FAIL;
-    }
-    bool body = t->begun && (t->status == 200 || t->status == 206 || t->status == 0);
-    if (t->begun && !body)
+    answer_fill(t);
+    enum outcome ours = end_of_taking(t, code);
+    if (ours != OUTCOME_DONE)
+        return ours;
+    if (t->no_room)
+        return verdict(t, OUTCOME_ROOM, ERR_AGAIN, "no room for it now");
+    if (t->begun && !t->take)
         return end_of_status(t);
+    if (t->cut)
+        return OUTCOME_DONE;
     return code == CURLE_OK ? end_of_content(t) : end_of_curl(t, code);
 }
 
-int transfer_commit(struct transfer *t, uint64_t *bytes)
+int transfer_commit(struct transfer *t)
 {
-    *bytes = t->have;
-    if (t->memory)
-        return 0;
-    if (fsync(t->fd) < 0)
-        return err_sys("crawl: syncing %s", t->part);
-    if (rename(t->part, t->path) < 0)
-        return err_sys("crawl: renaming %s", t->part);
-    unlink(t->meta);
-    char folder[IO_PATH_MAX];
-    memcpy(folder, t->path, sizeof folder);
-    char *slash = strrchr(folder, '/');
-    if (slash)
-        slash[slash == folder] = 0;
-    return io_sync_dir(slash ? folder : ".");
+    struct fetch_item *item = t->item;
+    struct landing *l = &t->landing;
+    item->bytes = item->flags & FETCH_HEAD ? l->origin.total : l->have;
+    item->hash = landing_hash(l);
+    item->cut = t->cut;
+    memcpy(item->etag, l->origin.etag, sizeof item->etag);
+    memcpy(item->modified, l->origin.modified, sizeof item->modified);
+    if (item->expect_bytes &&
+        (item->bytes != item->expect_bytes || item->hash.low != item->expect_hash.low ||
+         item->hash.high != item->expect_hash.high)) {
+        unsigned long long got = item->bytes;
+        if (item->path)
+            landing_drop(l);
+        return err_set(ERR_FORMAT,
+                       "crawl: GET %s: the file is not the one fetched before (%llu bytes now, "
+                       "%llu then, or another hash): start anew with an empty cache",
+                       t->shown, got, (unsigned long long)item->expect_bytes);
+    }
+    return landing_commit(l);
 }
 
 void transfer_close(struct transfer *t)
@@ -653,11 +894,9 @@ void transfer_close(struct transfer *t)
         return;
     curl_easy_cleanup(t->easy);
     curl_slist_free_all(t->headers);
-    gzip_check_close(t->gzip);
-    if (t->fd >= 0) {
-        if (t->have == 0 && t->path[0] && unlinkat(AT_FDCWD, t->part, 0) == 0)
-            unlink(t->meta); /* an empty partial file helps nobody */
-        close(t->fd);
-    }
+    curl_slist_free_all(t->resolve);
+    landing_close(&t->landing);
+    buf_free(&t->header);
+    buf_free(&t->error_body);
     free(t);
 }

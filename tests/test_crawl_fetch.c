@@ -179,9 +179,12 @@ static bool behave_slow(int to, const char *path)
         for (;;)
             say_text(to, "HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n");
     } else if (strcmp(path, "/endless") == 0) {
-        say_text(to, OK CLOSE "\r\n");
-        for (;;)
+        say_text(to, OK "Transfer-Encoding: chunked\r\n" CLOSE "\r\n");
+        for (;;) {
+            say_text(to, "%zx\r\n", file_len);
             say(to, file, file_len);
+            say_text(to, "\r\n");
+        }
     }
     return false;
 }
@@ -211,8 +214,9 @@ static void behave(int to, const char *path, int nth, size_t from, bool if_range
     } else if (strcmp(path, "/busy-date") == 0) {
         say_text(to, OK "Content-Length: 5\r\n\r\nhello");
     } else if (strcmp(path, "/cut.gz") == 0) { /* no length, so only the gzip members tell */
-        say_text(to, OK CLOSE "\r\n");
+        say_text(to, OK "Transfer-Encoding: chunked\r\n" CLOSE "\r\n%zx\r\n", file_len - 5);
         say(to, file, file_len - 5);
+        say_text(to, "\r\n0\r\n\r\n");
     } else if (strcmp(path, "/corrupt.gz") == 0) {
         file[file_len / 2] ^= 0x10;
         say_file(to, file, file_len, 0, "\"a\"");
@@ -398,7 +402,10 @@ static void put(const char *name, const char *bytes, size_t len)
 static void put_meta(const char *name, const char *path, size_t total)
 {
     char text[512];
-    int len = snprintf(text, sizeof text, "%s%s\n\"a\"\n\n%zu\n", base, path, total);
+    char url[256];
+    snprintf(url, sizeof url, "%s%s", base, path);
+    int len = snprintf(text, sizeof text, "%016llx %s\n\"a\"\n\n%zu\n",
+                       (unsigned long long)hash_str(str_of(url), 0), url, total);
     put(name, text, (size_t)len);
 }
 
@@ -531,7 +538,7 @@ TEST(crawl_fetch_connection_refused)
     CHECK(strstr(err_text(), "crawl: GET http://127.0.0.1:"));
     CHECK(now_s() - start < 8);
     CHECK_INT(item[0].rc, ERR_IO);
-    CHECK_INT(item[7].rc, ERR_AGAIN); /* nothing is tried behind it */
+    CHECK(item[7].rc == ERR_IO && item[7].tries == 0); /* nothing is tried behind it */
     CHECK(!exists("never") && !exists("never.part"));
 }
 
@@ -661,7 +668,7 @@ static void mirror_make(const char *crawl)
 
 static struct crawl_conf crawl_conf_for(struct arena *a, const char *crawl)
 {
-    struct crawl_conf conf;
+    struct crawl_conf conf = {0};
     CHECK_OK(arena_open(a, 4 << 20));
     CHECK_OK(opt_defaults(crawl_opts, &conf, a));
     static char mirror[IO_PATH_MAX], cache[IO_PATH_MAX];

@@ -1,0 +1,18 @@
+/* address - whom a URL leads to: which hosts are private, and which of them must be told a name. */
+#ifndef SLUICE_CRAWL_ADDRESS_H
+#define SLUICE_CRAWL_ADDRESS_H
+#include "core/base.h"
+
+struct sockaddr;
+/* Inside crawl/ only. True for every address that does not lead into the open internet: loopback,
+ * link-local (169.254.169.254 holds a cloud machine's keys), private, shared (100.64/10),
+ * unspecified, multicast and reserved ranges, also inside IPv6 forms that carry an IPv4 address
+ * (mapped, compatible, NAT64, 6to4). Source: RFC 6890, 6598, 4193, 6052, 3056. */
+bool address_is_private(const struct sockaddr *address);
+/* True when host (without brackets) is localhost or is written as an address that is private
+ * by the given rule. Names are not looked up. */
+bool address_host_is_private(struct str host, bool (*is_private)(const struct sockaddr *));
+/* The same for the text of an address, as libcurl tells it; what is no address counts as
+ * private. */
+bool address_text_is_private(const char *ip, bool (*is_private)(const struct sockaddr *));
+#endif
