@@ -341,6 +341,14 @@ static int skip_between(const struct token *t, int i)
     return i;
 }
 
+/* "2023 Jan 7", as libraries have it. */
+static bool year_first(const struct token *t, struct date *out)
+{
+    int month = is_year(&t[0]) && t[1].type == TOKEN_WORD ? month_of(t[1].text) : 0;
+    int i = skip_between(t, 2);
+    return month && i < AHEAD && is_short(&t[i]) && set_day(out, t[0].value, month, t[i].value);
+}
+
 /* t[0] is the day or the month's name. */
 static bool named_date(const struct token *t, struct date *out)
 {
@@ -392,8 +400,8 @@ bool date_find(struct str text, enum date_order order, struct date *out, size_t 
         t[i] = next_token(&from, end);
     while (t[0].type != TOKEN_END) {
         bool starts = t[0].type == TOKEN_WORD || (t[0].type == TOKEN_NUMBER && t[0].digits <= 4);
-        if (starts &&
-            (named_date(t, out) || (t[0].type == TOKEN_NUMBER && numbers_date(t, order, out)))) {
+        if (starts && (named_date(t, out) || year_first(t, out) ||
+                       (t[0].type == TOKEN_NUMBER && numbers_date(t, order, out)))) {
             if (at)
                 *at = (size_t)(t[0].text.ptr - text.ptr);
             return true;

@@ -89,6 +89,11 @@ const struct json *jsonld_parse(struct arena *a, struct str script)
 }
 
 /* ---- finding the things ---- */
+static bool has_type(const struct json *thing, const char *name)
+{
+    return str_is(json_str(thing, "@type", (struct str){0}), name);
+}
+
 static void add_thing(struct graph *g, const struct json *value)
 {
     if (value && value->type == JSON_OBJECT && g->count < THINGS_MAX)
@@ -112,7 +117,8 @@ static void collect(struct graph *g, const struct json *root)
     for (; next < g->count; next++) {
         const struct json *thing = g->thing[next];
         add_all(g, json_get(thing, "@graph"));
-        add_all(g, json_get(thing, "mainEntity"));
+        if (!has_type(thing, "FAQPage")) /* its questions are parts, none of them the page */
+            add_all(g, json_get(thing, "mainEntity"));
         const struct json *of = json_get(thing, "mainEntityOfPage");
         if (of && of->type == JSON_OBJECT && json_get(of, "mainEntity"))
             add_all(g, json_get(of, "mainEntity"));
@@ -179,11 +185,6 @@ static int rank_of(const struct json *thing)
         if (t->type == JSON_STRING && rank_of_name(t->string) > best)
             best = rank_of_name(t->string);
     return best;
-}
-
-static bool has_type(const struct json *thing, const char *name)
-{
-    return str_is(json_str(thing, "@type", (struct str){0}), name);
 }
 
 /* ---- members ---- */

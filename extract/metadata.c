@@ -6,6 +6,8 @@
 #include "extract/metadata.h"
 
 #include "core/err.h"
+#include "core/hash.h"
+#include "core/unicode.h"
 #include "extract/dates.h"
 #include "extract/parts.h"
 
@@ -13,14 +15,17 @@
 
 enum {
     BYLINE_CHARS = 140, /* a longer block is no byline or date line */
-    BYLINE_BEHIND = 10, /* blocks behind the headline that may be one */
+    BYLINE_BEHIND = 20, /* blocks behind the headline that may be one */
     BYLINE_BEFORE = 5,
     HEADLINE_BLOCKS = 400, /* blocks among which the headline is looked for */
     NAME_WORDS_MAX = 6,
     NAME_BYTES_MAX = 60,
     SCRIPTS_MAX = 32,
+    FORUM_NEAR = 8, /* levels up to an element that says forum */
     TITLE_PART_MIN = 4,
+    TITLE_WORDS_MAX = 64,
 };
+static const double TITLE_SHARED = 0.5; /* of an h1's words, in the title tag: it is the headline */
 
 struct reader {
     struct arena *a, *scratch;
@@ -56,6 +61,10 @@ static struct str clean(struct reader *r, struct arena *to, struct str raw, size
     size_t mark = arena_mark(r->scratch), len = 0, kept = 0;
     struct aside as_meta = {ASIDE_META, {0}, str_slice(raw, 0, max * 4)};
     struct str text = aside_text(r->scratch, &as_meta);
+    if (str_find(text, STR("&#")) != SIZE_MAX || str_find(text, STR("&amp;")) != SIZE_MAX) {
+        as_meta.value = text; /* encoded twice by the page's maker */
+        text = aside_text(r->scratch, &as_meta);
+    }
     char *out = arena_push(r->scratch, text.len + 1, 1);
     for (size_t i = 0; out && i < text.len && len <= max;) {
         uint32_t cp;
@@ -225,23 +234,73 @@ static struct str without_site(const struct reader *r, struct str title)
     return title;
 }
 
+static uint64_t fold_word(struct str title, size_t *at)
+{
+    uint64_t hash = 0;
+    while (*at < title.len) {
+        uint32_t cp;
+        *at += (size_t)utf8_decode(title.ptr + *at, title.ptr + title.len, &cp);
+        bool word = uc_is_letter(cp) || uc_is_number(cp);
+        if (!word && hash)
+            return hash;
+        if (word)
+            hash = hash_mix(hash ^ uc_lower(cp)) | 1;
+        if (word && uc_is_spaceless(cp))
+            return hash;
+    }
+    return hash;
+}
+
+/* The share of the words of part that stand in whole. */
+static double shared_words(struct str part, struct str whole)
+{
+    int words = 0, found = 0;
+    uint64_t word, other;
+    for (size_t at = 0; (word = fold_word(part, &at)) != 0 && words < TITLE_WORDS_MAX; words++)
+        for (size_t i = 0; (other = fold_word(whole, &i)) != 0;)
+            if (word == other) {
+                found++;
+                break;
+            }
+    return words ? (double)found / words : 0;
+}
+
+/* Signs that programs put around headings: permalinks, the forum's word for a topic. */
+static struct str without_trimmings(struct str s)
+{
+    static const char *const head[] = {"Thread: ", "View topic - ", "Topic: ", "Subject: "};
+    static const char *const tail[] = {"\xC2\xB6", "#", "\xE2\x80\x8B", ":"};
+    for (size_t i = 0; i < COUNT_OF(head); i++)
+        if (str_starts(s, head[i]))
+            s = str_slice(s, strlen(head[i]), s.len);
+    for (size_t i = 0; i < COUNT_OF(tail); i++)
+        if (s.len > TITLE_PART_MIN && str_ends(s, tail[i]))
+            s = str_trim(str_slice(s, 0, s.len - strlen(tail[i])));
+    return s;
+}
+
+/* The headline of an article by JSON-LD; else the h1, as long as it is about what the title tag or
+ * og:title is about (a shop's first h1 may be a question, a home page's a slogan); else these. */
 static void read_title(struct reader *r)
 {
     static const char *const og[] = {"og:title",      "twitter:title", "citation_title", "dc.title",
                                      "dcterms.title", "parsely-title", "sailthru.title", NULL};
-    struct str json = clean(r, r->a, r->json.headline, META_TITLE_MAX);
-    struct str tag = clean(r, r->a, r->page->title, META_TITLE_MAX);
-    struct str said = without_site(r, meta_of(r, og, META_TITLE_MAX)), h1 = {0};
+    struct str json = without_site(r, clean(r, r->a, r->json.headline, META_TITLE_MAX));
+    struct str whole = clean(r, r->a, r->page->title, META_TITLE_MAX);
+    struct str tag = without_site(r, whole), h1 = {0};
+    struct str said = without_site(r, meta_of(r, og, META_TITLE_MAX));
     if (r->headline != UINT32_MAX)
         h1 = clean(r, r->a, block_text(r->page, &r->page->block[r->headline]), META_TITLE_MAX);
-    tag = without_site(r, tag);
     if (is_site(r, said) && (h1.len || tag.len)) /* some name only the site there */
         said = (struct str){0};
     if (is_site(r, h1) && tag.len)
         h1 = (struct str){0};
+    if (h1.len && (tag.len || said.len) && shared_words(h1, whole) < TITLE_SHARED &&
+        shared_words(h1, said) < TITLE_SHARED)
+        h1 = (struct str){0};
     struct str order[] = {r->json.rank >= 7 ? json : (struct str){0}, h1, said, tag, json};
     for (size_t i = 0; i < COUNT_OF(order) && !r->out->title.len; i++)
-        r->out->title = order[i];
+        r->out->title = without_trimmings(order[i]);
 }
 
 /* ---- authors ---- */
@@ -337,24 +396,104 @@ static bool near_headline(const struct reader *r, uint32_t step, uint32_t *index
     return *index < r->page->block_count;
 }
 
+/* Two to four words with capitals, or, where people meet under user names, one word. */
+static bool looks_like_person(const struct node *n, struct str name)
+{
+    int words = 0, capitals = 0;
+    for (struct str rest = name; rest.ptr; words++) {
+        struct str word = str_cut(rest, ' ', &rest);
+        uint32_t cp = 0;
+        if (word.len)
+            utf8_decode(word.ptr, word.ptr + word.len, &cp);
+        enum uc_class class = uc_class(cp);
+        capitals += class == UC_UPPER || class == UC_LETTER;
+        if (class == UC_SYMBOL || (cp < 0x80 && class == UC_PUNCT))
+            return false;
+    }
+    if (words == 1)
+        return n->near[CUE_FORUM] <= FORUM_NEAR && n->near[CUE_AUTHOR] <= 1 && name.len > 2;
+    return words <= 4 && capitals == words;
+}
+
+/* The name in one block of text: behind "by", or all of it in an element for authors. */
+static struct str author_in(struct reader *r, uint32_t index)
+{
+    const struct block *b = &r->page->block[index];
+    const struct node *n = &r->page->node[b->node];
+    struct str text = block_text(r->page, b);
+    bool own = (n->cues | b->inner_cues) >> CUE_AUTHOR & 1 || n->near[CUE_AUTHOR] <= 2;
+    bool by = says_by(text);
+    if (b->chars > BYLINE_CHARS || b->level)
+        return (struct str){0};
+    size_t inner = str_find(text, STR(" by "));
+    if (!by && inner != SIZE_MAX && inner < 60) {
+        text = str_slice(text, inner + 1, text.len);
+        by = true;
+    }
+    if (!by && !own)
+        return (struct str){0};
+    struct str name = clean(r, r->a, name_in(text), META_AUTHOR_MAX);
+    uint32_t first = 0;
+    if (name.len)
+        utf8_decode(name.ptr, name.ptr + name.len, &first);
+    by = by && uc_class(first) != UC_LOWER; /* "by insurance", "by your side" */
+    return is_name(r, name) && (by || looks_like_person(n, name)) ? name : (struct str){0};
+}
+
+/* "Written by" alone, the name in the next block. */
+static bool is_label(struct str text)
+{
+    static const char *const labels[] = {
+        "by",          "by:",    "written by", "written by:", "author", "author:", "posted by",
+        "authored by", "writer", "words by",   "contributor", "autor",  "autor:"};
+    for (size_t i = 0; i < COUNT_OF(labels); i++)
+        if (str_eq_nocase(str_trim(text), str_of(labels[i])))
+            return true;
+    return false;
+}
+
 static struct str visible_author(struct reader *r)
 {
-    const struct page *p = r->page;
     uint32_t index;
     for (uint32_t step = 0; step < BYLINE_BEHIND + BYLINE_BEFORE; step++) {
         if (!near_headline(r, step, &index))
             continue;
-        const struct block *b = &p->block[index];
-        struct str text = block_text(p, b);
-        uint32_t own = p->node[b->node].cues | b->inner_cues;
-        bool cued = own >> CUE_AUTHOR & 1 || p->node[b->node].near[CUE_AUTHOR] <= 2;
-        if (b->chars > BYLINE_CHARS || b->level || !(says_by(text) || cued))
-            continue;
-        struct str name = clean(r, r->a, name_in(text), META_AUTHOR_MAX);
-        if (is_name(r, name))
+        struct str name = {0};
+        if (!is_label(block_text(r->page, &r->page->block[index]))) {
+            name = author_in(r, index);
+        } else if (index + 1 < r->page->block_count) {
+            const struct block *next = &r->page->block[index + 1];
+            name = clean(r, r->a, name_in(block_text(r->page, next)), META_AUTHOR_MAX);
+            name = is_name(r, name) && next->chars <= NAME_BYTES_MAX ? name : (struct str){0};
+        }
+        if (name.len)
             return name;
     }
     return (struct str){0};
+}
+
+/* Papers name each author in a meta of its own. */
+static struct str cited_authors(struct reader *r)
+{
+    struct buf all = {.max = META_AUTHOR_MAX};
+    for (uint32_t i = 0; i < r->asides->count; i++) {
+        const struct aside *aside = &r->asides->list[i];
+        if (aside->kind != ASIDE_META || !str_eq_nocase(aside->name, STR("citation_author")))
+            continue;
+        struct str name = clean(r, r->scratch, aside->value, NAME_BYTES_MAX), given;
+        struct str family = str_cut(name, ',', &given); /* "Shannon, Claude E." */
+        if (all.len + name.len + 4 > META_AUTHOR_MAX)
+            break;
+        buf_text(&all, all.len ? "; " : "");
+        if (given.len) {
+            buf_str(&all, str_trim(given));
+            buf_char(&all, ' ');
+        }
+        buf_str(&all, str_trim(family));
+    }
+    struct str out = all.len && !all.failed ? arena_str(r->a, buf_view(&all)) : (struct str){0};
+    buf_free(&all);
+    return out;
 }
 
 static void read_author(struct reader *r)
@@ -374,10 +513,11 @@ static void read_author(struct reader *r)
                                         "twitter:data1",
                                         NULL};
     struct str json = clean(r, r->a, r->json.author, META_AUTHOR_MAX);
-    if (json.len && is_name(r, json)) {
+    if (json.len && (is_name(r, json) || (r->json.article && same_words(json, r->out->site)))) {
         r->out->author = json;
         return;
     }
+    r->out->author = cited_authors(r);
     for (size_t i = 0; names[i] && !r->out->author.len; i++) {
         const char *one[] = {names[i], NULL};
         static const char *const label[] = {"twitter:label1", NULL};
