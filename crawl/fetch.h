@@ -25,6 +25,14 @@ struct fetch_conf {
     /* What counts as private [loopback, link-local, private and unspecified ranges]: for tests. */
     bool (*is_private)(const struct sockaddr *address);
     const char *const *resolve; /* NULL-ended "host:port:address", instead of DNS: for tests */
+    /* of s3:// (crawl/s3.h); "" is NULL. Keys themselves are no options: see s3_credentials.h */
+    const char *s3_region;      /* [of the environment, of the profile, us-east-1] */
+    const char *s3_endpoint;    /* URL of a server like S3 [of the environment, Amazon's] */
+    const char *s3_profile;     /* in ~/.aws/credentials [AWS_PROFILE, default] */
+    const char *s3_credentials; /* auto | env | file | container | instance [auto] */
+    const char *s3_style;   /* the bucket in the host or in the path: auto | host | path [auto] */
+    bool s3_anonymous;      /* requests are not signed: for buckets open to all */
+    bool s3_requester_pays; /* says that we pay for what we fetch */
 };
 /* Rows of options for a conf struct that has a `struct fetch_conf fetch`. */
 #define FETCH_ROW(conf_type, kind, field, preset, min, max, unit, help)                            \
@@ -50,7 +58,23 @@ struct fetch_conf {
         FETCH_ROW(conf_type, OPT_SIZE, file_max, "4G", 1, 1e15, "bytes",                           \
                   "a larger file is refused"),                                                     \
         FETCH_ROW(conf_type, OPT_STR, ca_file, NULL, 0, 0, NULL,                                   \
-                  "PEM file of certificates to trust instead of the system's, for a mirror")
+                  "PEM file of certificates to trust instead of the system's, for a mirror"),      \
+        S3_ROWS(conf_type)
+#define S3_ROWS(conf_type)                                                                         \
+    FETCH_ROW(conf_type, OPT_STR, s3_region, NULL, 0, 0, NULL,                                     \
+              "of s3:// buckets; empty: AWS_REGION, the profile's, us-east-1"),                    \
+        FETCH_ROW(conf_type, OPT_STR, s3_endpoint, NULL, 0, 0, NULL,                               \
+                  "URL of another S3 server (MinIO, R2, Ceph); empty: AWS_ENDPOINT_URL, Amazon"),  \
+        FETCH_ROW(conf_type, OPT_STR, s3_profile, NULL, 0, 0, NULL,                                \
+                  "of ~/.aws/credentials; empty: AWS_PROFILE, default"),                           \
+        FETCH_ROW(conf_type, OPT_ENUM, s3_credentials, "auto", 0, 0,                               \
+                  "auto|env|file|container|instance", "where keys for s3:// come from"),           \
+        FETCH_ROW(conf_type, OPT_ENUM, s3_style, "auto", 0, 0, "auto|host|path",                   \
+                  "where an S3 request names its bucket"),                                         \
+        FETCH_ROW(conf_type, OPT_BOOL, s3_anonymous, "false", 0, 0, NULL,                          \
+                  "do not sign S3 requests: for buckets open to all"),                             \
+        FETCH_ROW(conf_type, OPT_BOOL, s3_requester_pays, "false", 0, 0, NULL,                     \
+                  "agree to pay for S3 requests where the bucket's owner does not")
 
 /* What the server said last, for those who want to know more than the bytes. Zero-initialise;
  * fetch_answer_free. */

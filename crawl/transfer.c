@@ -4,6 +4,7 @@
 #include "crawl/crawl.h"
 #include "crawl/landing.h"
 #include "crawl/pace.h"
+#include "crawl/s3.h"
 
 #include "core/err.h"
 #include "core/pipe.h"
@@ -32,8 +33,7 @@ enum {
     HEAD_SHOWN = 24,
 };
 
-/* E's and other schemes' rows. */
-static const struct transfer_scheme *const schemes[] = {NULL};
+static const struct transfer_scheme *const schemes[] = {&scheme_s3, &scheme_s3_list};
 
 struct transfer {
     const struct transfer_shared *shared;
@@ -492,7 +492,7 @@ void transfer_unpause(struct transfer *t, uint64_t now)
 static const struct transfer_scheme *scheme_find(struct str name)
 {
     for (size_t i = 0; i < COUNT_OF(schemes); i++)
-        if (schemes[i] && str_eq_nocase(name, str_of(schemes[i]->name)))
+        if (str_eq_nocase(name, str_of(schemes[i]->name)))
             return schemes[i];
     return NULL;
 }
@@ -579,6 +579,9 @@ int transfer_header(struct transfer_request *q, const char *fmt, ...)
     }
     int rc = line.failed ? err_set(ERR_LIMIT, "crawl: a header of %d bytes is too long", len)
                          : header_add(&q->headers, line.ptr ? line.ptr : text);
+    if (line.ptr)
+        explicit_bzero(line.ptr, line.cap);
+    explicit_bzero(text, sizeof text);
     buf_free(&line);
     return rc;
 }
@@ -612,6 +615,15 @@ static int ask_range(struct transfer *t, struct transfer_request *q, char *range
     return l->have ? transfer_header(q, "If-Range: %s", validator) : 0;
 }
 
+/* A scheme's headers may hold a session token. */
+static void headers_free(struct transfer *t)
+{
+    for (struct curl_slist *at = t->headers; at; at = at->next)
+        explicit_bzero(at->data, strlen(at->data));
+    curl_slist_free_all(t->headers);
+    t->headers = NULL;
+}
+
 static int try_reset(struct transfer *t)
 {
     response_begins(t);
@@ -623,8 +635,7 @@ static int try_reset(struct transfer *t)
     t->status = 0;
     t->curl_text[0] = t->reason[0] = 0;
     buf_clear(&t->error_body);
-    curl_slist_free_all(t->headers);
-    t->headers = NULL;
+    headers_free(t);
     struct fetch_answer *answer = t->item->answer;
     if (answer) {
         buf_clear(&answer->request);
@@ -679,8 +690,13 @@ static void set_options(struct transfer *t, const struct transfer_request *q)
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
     if (c->ca_file)
         curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
-    if (t->loopback)
+    struct url_parts parts; /* of where it goes, which a scheme decides */
+    bool near = t->scheme && url_split(str_of(q->url), &parts) &&
+                address_host_is_private(parts.host, c->is_private);
+    if (t->loopback || near)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
+    if (t->scheme)
+        curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L); /* dots are part of a key */
 }
 
 int transfer_start(struct transfer *t)
@@ -893,7 +909,7 @@ void transfer_close(struct transfer *t)
     if (!t)
         return;
     curl_easy_cleanup(t->easy);
-    curl_slist_free_all(t->headers);
+    headers_free(t);
     curl_slist_free_all(t->resolve);
     landing_close(&t->landing);
     buf_free(&t->header);
