@@ -1,0 +1,14 @@
+/* maths - formulas as text: TeX where the page carries it, else MathML in one line. */
+#ifndef SLUICE_EXTRACT_MATHS_H
+#define SLUICE_EXTRACT_MATHS_H
+#include "core/str.h"
+
+/* What stands inside <math>...</math>, as UTF-8 in out, at most room bytes; returns how many (room
+ * of mathml.len + 8 is always enough). A TeX annotation (LaTeXML, KaTeX, MathJax, MediaWiki) gives
+ * "$x^2$"; else the formula in the manner of AsciiMath: (a + b)/c, x_(i + 1)^2, sqrt(x),
+ * root(3)(x), sum_(i = 1)^n, [[a, b], [c, d]]. Linear time whatever the nesting. */
+size_t maths_text(struct str mathml, char *out, size_t room);
+/* The content of a script of type math/tex ("$...$"), math/tex; mode=display ("$$...$$") or
+ * math/mml, as above. */
+size_t maths_script(struct str type, struct str script, char *out, size_t room);
+#endif
