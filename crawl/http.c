@@ -1,7 +1,8 @@
 /* http - the parts of an archived HTTP response, with what the server packed it in undone. */
-#include "crawl/crawl.h"
+#include "crawl/warc.h"
 
 #include "core/err.h"
+#include "crawl/http_chunks.h"
 
 #include <brotli/decode.h>
 #include <isa-l/igzip_lib.h>
@@ -208,38 +209,53 @@ static bool chunk_size(struct str body, size_t *at, uint64_t *size)
     return true;
 }
 
+bool http_chunk_next(struct http_chunks *c, struct str *piece)
+{
+    uint64_t size;
+    size_t at = c->at, left = c->body.len - at;
+    if (c->ended)
+        return false;
+    if (at > 0) { /* the line end behind a chunk */
+        at += at < c->body.len && c->body.ptr[at] == '\r';
+        at += at < c->body.len && c->body.ptr[at] == '\n';
+    }
+    if (at == c->body.len) { /* the last chunk is missing, as many servers leave it */
+        c->ended = true;
+        return false;
+    }
+    if (!chunk_size(c->body, &at, &size)) {
+        *piece = str_slice(c->body, c->at, c->body.len);
+        c->ended = true;
+        c->lied = c->at == 0;
+        return c->at > 0 && left > 0;
+    }
+    c->ended = size == 0;
+    left = c->body.len - at;
+    c->partial |= size > left;
+    *piece = str_slice(c->body, at, at + (size < left ? (size_t)size : left));
+    c->at = at + piece->len;
+    c->ended |= size > left;
+    return piece->len > 0;
+}
+
 /* Undoes chunked coding. A first size that is none: the header lied, the body stays. A later one:
  * what is left is taken as it stands, since the bytes before were right. */
 static int undo_chunks(struct arena *a, struct str body, struct str *out, bool *partial)
 {
-    size_t at = 0, len = 0;
-    uint64_t size;
-    if (!chunk_size(body, &at, &size))
+    struct http_chunks chunks = {.body = body};
+    struct str piece;
+    bool more = http_chunk_next(&chunks, &piece);
+    if (chunks.lied || body.len == 0)
         return 0;
     char *to = arena_push(a, body.len, 1);
     if (!to)
         return ERR_LIMIT;
-    size_t mark = (size_t)((unsigned char *)to - a->base);
-    while (size) {
-        size_t step = size < body.len - at ? (size_t)size : body.len - at;
-        memcpy(to + len, body.ptr + at, step);
-        len += step;
-        at += step;
-        if (step < size) {
-            *partial = true;
-            break;
-        }
-        size_t next = at + (at < body.len && body.ptr[at] == '\r');
-        next += next < body.len && body.ptr[next] == '\n';
-        if (next == body.len) /* the last chunk is missing, as many servers leave it */
-            break;
-        if (!chunk_size(body, &next, &size)) {
-            memcpy(to + len, body.ptr + at, body.len - at);
-            len += body.len - at;
-            break;
-        }
-        at = next;
+    size_t mark = (size_t)((unsigned char *)to - a->base), len = 0;
+    for (; more; more = http_chunk_next(&chunks, &piece)) {
+        memcpy(to + len, piece.ptr, piece.len);
+        len += piece.len;
     }
+    *partial |= chunks.partial;
     arena_reset(a, mark + len);
     *out = (struct str){to, len};
     return 0;
@@ -401,9 +417,22 @@ static int undo_codings(struct arena *a, struct str header, size_t body_max,
     return 0;
 }
 
+struct str http_header(struct str block, struct str *body)
+{
+    *body = block;
+    return str_starts_nocase(block, "HTTP/") ? split_header(block, body) : (struct str){"", 0};
+}
+
+struct str http_field(struct str header, const char *name)
+{
+    struct str value = field_of(header, name);
+    return value.len ? value : (struct str){NULL, 0};
+}
+
 int http_parse(struct arena *a, struct str block, size_t body_max, struct http_response *out)
 {
-    *out = (struct http_response){.content_type = {"", 0}, .charset = {"", 0}, .body = block};
+    *out = (struct http_response){
+        .content_type = {"", 0}, .charset = {"", 0}, .header = {"", 0}, .body = block};
     struct str header = {"", 0};
     for (int i = 0; i < INTERIM_MAX && str_starts_nocase(out->body, "HTTP/"); i++) {
         header = split_header(out->body, &out->body);
@@ -413,6 +442,7 @@ int http_parse(struct arena *a, struct str block, size_t body_max, struct http_r
     }
     if (!header.len)
         return 0;
+    out->header = header;
     struct str type = field_of(header, "Content-Type");
     struct str coding = field_of(header, "Transfer-Encoding");
     out->charset = charset_of(type);

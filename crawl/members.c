@@ -8,11 +8,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <isa-l/igzip_lib.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 /* Behind damage the search for the next member starts at the damaged member's own start, not where
  * decoding failed: corrupt data may have swallowed whole good members. So bytes are walked twice;
@@ -26,12 +28,15 @@ enum {
     IN_MIN = 4096,
     DECODE_MAX = 1 << 30, /* ISA-L counts in 32 bits */
     ZSTD_WINDOW_LOG = 25, /* 32 MiB of memory: what zstd -20 needs */
+    DICT_MAX = 8 << 20,   /* bytes of a zstd dictionary, also once unpacked */
 };
 
 struct members {
     int fd;
+    bool own_fd, seekable, arc;
     enum members_format format;
     enum members_edge edge;
+    const char *why;
     unsigned char *in;
     size_t in_pos, in_len, in_cap, read_max;
     uint64_t in_end;      /* stored offset behind in[in_len] */
@@ -46,7 +51,10 @@ enum members_edge members_edge(const struct members *m) { return m->edge; }
 enum members_format members_format(const struct members *m) { return m->format; }
 uint64_t members_start(const struct members *m) { return m->start; }
 uint64_t members_stored(const struct members *m) { return m->in_end - (m->in_len - m->in_pos); }
-uint64_t members_size(const struct members *m) { return m->size; }
+uint64_t members_size(const struct members *m) { return m->seekable ? m->size : m->in_end; }
+bool members_seekable(const struct members *m) { return m->seekable; }
+const char *members_why(const struct members *m) { return m->why ? m->why : "damaged"; }
+void members_expect_arc(struct members *m) { m->arc = true; }
 uint64_t members_lost(const struct members *m) { return m->lost; }
 const char *members_path(const struct members *m) { return m->path; }
 
@@ -69,10 +77,67 @@ int64_t members_peek(const struct members *m, uint64_t at, void *to, size_t len)
 }
 
 /* ---- stored bytes ---- */
+/* Up to len bytes of the stream; 0 at its end. */
+static int64_t stream_read(const struct members *m, void *to, size_t len)
+{
+    for (;;) {
+        ssize_t got = read(m->fd, to, len);
+        if (got >= 0)
+            return got;
+        struct pollfd ready = {.fd = m->fd, .events = POLLIN};
+        if (errno == EAGAIN || errno == EWOULDBLOCK)
+            poll(&ready, 1, -1);
+        else if (errno != EINTR)
+            return err_sys("crawl: reading %s", m->path);
+    }
+}
+
+static int64_t stored_read(const struct members *m, void *to, size_t len)
+{
+    return m->seekable ? members_peek(m, m->in_end, to, len) : stream_read(m, to, len);
+}
+
+/* A stream can only go back to what it still holds. */
 static void input_seek(struct members *m, uint64_t at)
 {
-    m->in_pos = m->in_len = 0;
-    m->in_end = at;
+    if (m->seekable) {
+        m->in_pos = m->in_len = 0;
+        m->in_end = at;
+        return;
+    }
+    uint64_t first = m->in_end - m->in_len;
+    m->in_pos = at > first ? (size_t)(at - first) : 0;
+    assert(m->in_pos <= m->in_len);
+}
+
+/* Bytes in front of in_pos that a stream keeps: this member's, in case it is damaged. */
+static size_t input_back(const struct members *m)
+{
+    if (m->seekable || m->format == MEMBERS_PLAIN)
+        return 0;
+    uint64_t back = members_stored(m) - m->start;
+    back = back < m->in_pos ? back : m->in_pos;
+    return back < MEMBERS_BACK_MAX ? (size_t)back : MEMBERS_BACK_MAX;
+}
+
+/* Room for want bytes behind in_pos, moved to the front of the buffer. */
+static int input_room(struct members *m, size_t want)
+{
+    size_t back = input_back(m), first = m->in_pos - back;
+    if (!m->seekable && m->in_cap - m->in_len >= want)
+        return 0;
+    memmove(m->in, m->in + first, m->in_len - first);
+    m->in_pos = back;
+    m->in_len -= first;
+    if (m->in_cap - back >= want && (back < m->in_cap / 2))
+        return 0;
+    size_t cap = back + want > m->in_cap * 2 ? back + want : m->in_cap * 2;
+    unsigned char *grown = realloc(m->in, cap);
+    if (!grown)
+        return err_set(ERR_LIMIT, "crawl: %s: no memory for %zu bytes of input", m->path, cap);
+    m->in = grown;
+    m->in_cap = cap;
+    return 0;
 }
 
 /* Makes at least want bytes available unless the file ends before. */
@@ -80,22 +145,12 @@ static int input_need(struct members *m, size_t want)
 {
     if (m->in_len - m->in_pos >= want)
         return 0;
-    if (want > m->in_cap) {
-        size_t cap = want > m->in_cap * 2 ? want : m->in_cap * 2;
-        unsigned char *grown = realloc(m->in, cap);
-        if (!grown)
-            return err_set(ERR_LIMIT, "crawl: %s: no memory for %zu bytes of input", m->path, cap);
-        m->in = grown;
-        m->in_cap = cap;
-    }
-    memmove(m->in, m->in + m->in_pos, m->in_len - m->in_pos);
-    m->in_len -= m->in_pos;
-    m->in_pos = 0;
-    while (m->in_len < want) {
+    TRY(input_room(m, want));
+    while (m->in_len - m->in_pos < want) {
         size_t room = m->in_cap - m->in_len;
         if (room > m->read_max)
             room = m->read_max;
-        int64_t got = members_peek(m, m->in_end, m->in + m->in_len, room);
+        int64_t got = stored_read(m, m->in + m->in_len, room);
         if (got < 0)
             return (int)got;
         if (got == 0)
@@ -152,7 +207,39 @@ static bool is_member(const struct members *m, const unsigned char *at)
     return m->format == MEMBERS_GZIP ? is_gzip(at) : is_zstd(at);
 }
 
-static void member_begin(struct members *m)
+/* A .warc.zst may open with its dictionary, plain or packed, in a skippable frame of this kind
+ * (IIPC's WARC zstd specification 1.0); what cannot be loaded leaves frames that do not decode. */
+static int zstd_dictionary(struct members *m)
+{
+    enum { HEAD = 8 };
+    TRY(input_need(m, HEAD));
+    const unsigned char *at = m->in + m->in_pos;
+    if (input_left(m) < HEAD || memcmp(at, "\x5d\x2a\x4d\x18", 4) != 0)
+        return 0;
+    size_t len = at[4] | (size_t)at[5] << 8 | (size_t)at[6] << 16 | (size_t)at[7] << 24;
+    if (len > DICT_MAX)
+        return 0;
+    TRY(input_need(m, HEAD + len));
+    if (input_left(m) < HEAD + len)
+        return 0;
+    at = m->in + m->in_pos + HEAD;
+    if (len < 4 || memcmp(at, "\x28\xb5\x2f\xfd", 4) != 0) {
+        ZSTD_DCtx_loadDictionary(m->zstd, at, len);
+        return 0;
+    }
+    unsigned long long size = ZSTD_getFrameContentSize(at, len);
+    size_t room = size <= DICT_MAX ? (size_t)size : DICT_MAX;
+    void *plain = malloc(room ? room : 1);
+    if (!plain)
+        return err_set(ERR_LIMIT, "crawl: %s: no memory for a dictionary", m->path);
+    size_t got = ZSTD_decompress(plain, room, at, len);
+    if (!ZSTD_isError(got))
+        ZSTD_DCtx_loadDictionary(m->zstd, plain, got);
+    free(plain);
+    return 0;
+}
+
+static int member_begin(struct members *m)
 {
     m->start = members_stored(m);
     m->edge = MEMBERS_INSIDE;
@@ -162,7 +249,9 @@ static void member_begin(struct members *m)
         m->headed = false;
     } else if (m->format == MEMBERS_ZSTD) {
         ZSTD_DCtx_reset(m->zstd, ZSTD_reset_session_only);
+        TRY(zstd_dictionary(m));
     }
+    return 0;
 }
 
 /* What stands behind a member that ended whole. */
@@ -178,8 +267,9 @@ static int member_end(struct members *m)
     return 0;
 }
 
-static int64_t member_damaged(struct members *m, size_t produced)
+static int64_t member_damaged(struct members *m, size_t produced, const char *why)
 {
+    m->why = why;
     m->edge = MEMBERS_DAMAGED;
     m->bad_from = m->start;
     return (int64_t)produced;
@@ -198,6 +288,7 @@ static int gzip_enter(struct members *m)
         m->in_pos += len;
         if (!len && (dry || want > MEMBERS_GZIP_HEADER_MAX)) {
             m->edge = MEMBERS_DAMAGED;
+            m->why = "a gzip header that does not end";
             return 0;
         }
     }
@@ -224,15 +315,29 @@ static int64_t gzip_read(struct members *m, void *to, size_t len)
         m->in_pos = (size_t)(gz->next_in - m->in);
         size_t produced = len - gz->avail_out;
         if (rc < 0)
-            return member_damaged(m, produced);
+            return member_damaged(m, produced, rc == ISAL_INCORRECT_CHECKSUM
+                                                   ? "wrong checksum or length of a gzip member"
+                                                   : "corrupt gzip data");
         if (gz->block_state == ISAL_BLOCK_FINISH) {
             TRY(member_end(m));
             return (int64_t)produced;
         }
         if (produced)
             return (int64_t)produced;
-        if (dry || !moved) /* cut, or a state that would never move again */
-            return member_damaged(m, 0);
+        if (dry || !moved) /* or a state that would never move again */
+            return member_damaged(m, 0, dry ? "the file ends inside a gzip member"
+                                            : "corrupt gzip data");
+    }
+}
+
+static const char *zstd_why(ZSTD_ErrorCode code)
+{
+    switch (code) {
+    case ZSTD_error_frameParameter_windowTooLarge:
+        return "a zstd frame that needs a window over 32 MiB: compress it again without --long";
+    case ZSTD_error_dictionary_wrong: return "a zstd frame whose dictionary is not in the file";
+    case ZSTD_error_checksum_wrong: return "wrong checksum of a zstd frame";
+    default: return "corrupt zstd data";
     }
 }
 
@@ -246,7 +351,7 @@ static int64_t zstd_read(struct members *m, void *to, size_t len)
         size_t rc = ZSTD_decompressStream(m->zstd, &out, &in);
         m->in_pos += in.pos;
         if (ZSTD_isError(rc))
-            return member_damaged(m, out.pos);
+            return member_damaged(m, out.pos, zstd_why(ZSTD_getErrorCode(rc)));
         if (rc == 0) {
             TRY(member_end(m));
             return (int64_t)out.pos;
@@ -254,7 +359,7 @@ static int64_t zstd_read(struct members *m, void *to, size_t len)
         if (out.pos)
             return (int64_t)out.pos;
         if (dry)
-            return member_damaged(m, 0);
+            return member_damaged(m, 0, "the file ends inside a zstd frame");
     }
 }
 
@@ -266,12 +371,21 @@ static int64_t plain_read(struct members *m, void *to, size_t len)
         m->in_pos += step;
         return (int64_t)step;
     }
-    int64_t got = members_peek(m, m->in_end, to, len);
+    int64_t got = stored_read(m, to, len < m->read_max ? len : m->read_max);
     if (got == 0)
         m->edge = MEMBERS_END;
     if (got > 0)
         m->in_end += (uint64_t)got;
     return got;
+}
+
+void members_skip(struct members *m, uint64_t n)
+{
+    assert(m->seekable && m->format == MEMBERS_PLAIN);
+    size_t held = input_left(m) < n ? input_left(m) : (size_t)n;
+    m->in_pos += held;
+    m->in_end += n - held;
+    assert(m->in_end <= m->size);
 }
 
 int64_t members_read(struct members *m, void *to, size_t len)
@@ -287,27 +401,39 @@ int64_t members_read(struct members *m, void *to, size_t len)
 }
 
 /* ---- behind damage ---- */
-/* True when the gzip header at stored offset `at` opens data that start as a WARC record does. */
-static int gzip_trial(struct members *m, uint64_t at)
+/* True when decoded bytes start as a record does. */
+static bool record_start(const struct members *m, struct str head)
 {
-    unsigned char in[TRIAL_IN], text[TRIAL_OUT];
-    int64_t got = members_peek(m, at, in, sizeof in);
-    if (got < 0)
-        return (int)got;
-    size_t want, header = members_gzip_header(in, (size_t)got, &want);
+    head = str_trim(head);
+    if (str_starts(head, "WARC/"))
+        return true;
+    size_t i = 0;
+    while (m->arc && i < head.len && (head.ptr[i] | 0x20) >= 'a' && (head.ptr[i] | 0x20) <= 'z')
+        i++;
+    return i > 1 && i < head.len && head.ptr[i] == ':';
+}
+
+/* True when the gzip header at in_pos opens data that start as a record does. */
+static int gzip_trial(struct members *m)
+{
+    unsigned char text[TRIAL_OUT];
+    TRY(input_need(m, TRIAL_IN));
+    size_t got = input_left(m) < TRIAL_IN ? input_left(m) : TRIAL_IN, want;
+    unsigned char *in = m->in + m->in_pos;
+    size_t header = members_gzip_header(in, got, &want);
     if (!header)
         return 0;
     isal_inflate_reset(m->gz);
     m->gz->crc_flag = ISAL_GZIP_NO_HDR_VER;
     m->gz->next_in = in + header;
-    m->gz->avail_in = (uint32_t)((size_t)got - header);
+    m->gz->avail_in = (uint32_t)(got - header);
     m->gz->next_out = text;
     m->gz->avail_out = sizeof text;
     int rc = isal_inflate(m->gz);
     struct str head = {(const char *)text, sizeof text - m->gz->avail_out};
     if (rc < 0 && rc != ISAL_INCORRECT_CHECKSUM)
         return 0;
-    return str_starts(str_trim(head), "WARC/");
+    return record_start(m, head);
 }
 
 /* Walks from stored offset `from` to the next member that can be trusted to be one. */
@@ -332,27 +458,24 @@ static int find_member(struct members *m, uint64_t from)
         m->in_pos += (size_t)(hit - at);
         int good = is_member(m, hit);
         if (good && m->format == MEMBERS_GZIP)
-            TRY(good = gzip_trial(m, members_stored(m)));
+            TRY(good = gzip_trial(m));
         if (good)
             break;
         m->in_pos++;
     }
     m->lost += members_stored(m) - m->bad_from;
-    member_begin(m);
-    return 0;
+    return member_begin(m);
 }
 
 int members_step(struct members *m)
 {
     switch (m->edge) {
-    case MEMBERS_NEXT:
-        member_begin(m);
-        return 0;
+    case MEMBERS_NEXT: return member_begin(m);
     case MEMBERS_GARBAGE:
         return find_member(m, members_stored(m));
     case MEMBERS_DAMAGED: {
         uint64_t here = members_stored(m);
-        bool back = m->again <= m->size + AGAIN_SLACK;
+        bool back = m->again <= members_size(m) + AGAIN_SLACK;
         if (back && here > m->start + 1)
             m->again += here - m->start - 1;
         return find_member(m, back || here <= m->start ? m->start + 1 : here);
@@ -392,15 +515,16 @@ static enum members_format tell_format(const char *path, const unsigned char *he
 
 static int decoder_open(struct members *m)
 {
-    unsigned char head[HEAD_BYTES];
-    int64_t got = members_peek(m, 0, head, sizeof head);
-    if (got < 0)
-        return (int)got;
-    const char *unread = unread_format(head, (size_t)got);
+    m->in = malloc(m->in_cap);
+    if (!m->in)
+        return err_set(ERR_LIMIT, "crawl: no memory to decode %s", m->path);
+    TRY(input_need(m, HEAD_BYTES));
+    size_t head = input_left(m) < HEAD_BYTES ? input_left(m) : HEAD_BYTES;
+    const char *unread = unread_format(m->in, head);
     if (unread)
         return err_set(ERR_FORMAT, "crawl: %s is %s, which is not read: give it as .warc, .warc.gz "
                        "or .warc.zst", m->path, unread);
-    m->format = tell_format(m->path, head, (size_t)got);
+    m->format = tell_format(m->path, m->in, head);
     if (m->format == MEMBERS_GZIP) {
         m->gz = malloc(sizeof *m->gz);
         if (m->gz)
@@ -410,8 +534,7 @@ static int decoder_open(struct members *m)
         if (m->zstd)
             ZSTD_DCtx_setParameter(m->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG);
     }
-    m->in = malloc(m->in_cap);
-    if (!m->in || (m->format == MEMBERS_GZIP && !m->gz) || (m->format == MEMBERS_ZSTD && !m->zstd))
+    if ((m->format == MEMBERS_GZIP && !m->gz) || (m->format == MEMBERS_ZSTD && !m->zstd))
         return err_set(ERR_LIMIT, "crawl: no memory to decode %s", m->path);
     if (m->format == MEMBERS_PLAIN) {
         m->edge = MEMBERS_INSIDE;
@@ -421,17 +544,39 @@ static int decoder_open(struct members *m)
     return members_step(m);
 }
 
-int members_open(struct members **out, const char *path, size_t buffer_bytes)
+static int members_new(struct members **out, const char *path, size_t buffer_bytes)
 {
-    *out = NULL;
-    struct members *m = calloc(1, sizeof *m + strlen(path) + 1);
+    struct members *m = *out = calloc(1, sizeof *m + strlen(path) + 1);
     if (!m)
         return err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
     memcpy(m->path, path, strlen(path) + 1);
+    m->fd = -1;
     m->read_max = buffer_bytes ? buffer_bytes : 1;
     m->in_cap = m->read_max < IN_MIN ? IN_MIN : m->read_max;
+    return 0;
+}
+
+static int members_start_reading(struct members **out, int rc)
+{
+    struct members *m = *out;
+    if (rc == 0 && m->seekable)
+        posix_fadvise(m->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+    if (rc == 0)
+        rc = decoder_open(m);
+    if (rc < 0) {
+        members_close(m);
+        *out = NULL;
+    }
+    return rc;
+}
+
+int members_open(struct members **out, const char *path, size_t buffer_bytes)
+{
+    TRY(members_new(out, path, buffer_bytes));
+    struct members *m = *out;
     struct stat st;
     int rc = 0;
+    m->own_fd = true;
     m->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO must not hang us */
     if (m->fd < 0 && errno == ENOENT)
         rc = err_set(ERR_USAGE, "crawl: there is no file %s: check the input path", path);
@@ -442,24 +587,29 @@ int members_open(struct members **out, const char *path, size_t buffer_bytes)
     else if (!S_ISREG(st.st_mode))
         rc = err_set(ERR_USAGE, "crawl: %s is no regular file: inputs are read by offset, so store "
                      "it as a file first", path);
-    if (rc == 0) {
+    else
         m->size = (uint64_t)st.st_size;
-        posix_fadvise(m->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-        rc = decoder_open(m);
-    }
-    if (rc < 0) {
-        members_close(m);
-        return rc;
-    }
-    *out = m;
-    return 0;
+    m->seekable = true;
+    return members_start_reading(out, rc);
+}
+
+int members_open_fd(struct members **out, int fd, const char *name, size_t buffer_bytes)
+{
+    TRY(members_new(out, name, buffer_bytes));
+    struct members *m = *out;
+    struct stat st;
+    int rc = fstat(fd, &st) < 0 ? err_sys("crawl: reading %s", name) : 0;
+    m->fd = fd;
+    m->seekable = rc == 0 && S_ISREG(st.st_mode);
+    m->size = m->seekable ? (uint64_t)st.st_size : 0;
+    return members_start_reading(out, rc);
 }
 
 void members_close(struct members *m)
 {
     if (!m)
         return;
-    if (m->fd >= 0)
+    if (m->fd >= 0 && m->own_fd)
         close(m->fd);
     free(m->in);
     free(m->gz);

@@ -19,20 +19,33 @@ enum members_edge {
  * ERR_USAGE for what is missing or no file; ERR_FORMAT naming a format that is not read (bzip2, xz,
  * lz4, zip, Parquet). */
 int members_open(struct members **out, const char *path, size_t buffer_bytes);
+/* The same from a descriptor, which stays the caller's: a regular file from its first byte, any other
+ * as a stream from where it stands, of which at most MEMBERS_BACK_MAX bytes are kept to look
+ * for members again behind damage. */
+enum { MEMBERS_BACK_MAX = 1 << 20 };
+int members_open_fd(struct members **out, int fd, const char *name, size_t buffer_bytes);
+/* Members that start with an ARC 1 line are taken for members behind damage, too. */
+void members_expect_arc(struct members *m);
 /* Up to len bytes of this member; 0 at its edge. Negative: the machine failed. */
 int64_t members_read(struct members *m, void *to, size_t len);
 enum members_edge members_edge(const struct members *m);
 /* Steps over an edge: into the next member, or, behind damage, to the next gzip header whose data
  * start with "WARC/" (zstd: the next frame header). The edge is then INSIDE, or END. */
 int members_step(struct members *m);
+/* True when members_peek and members_skip work: a regular file. */
+bool members_seekable(const struct members *m);
+/* Moves a plain seekable file on by n bytes that no one reads; they must be there. */
+void members_skip(struct members *m, uint64_t n);
 /* Looks at stored bytes [at, at + len) without moving: how many there are. */
 int64_t members_peek(const struct members *m, uint64_t at, void *to, size_t len);
 enum members_format members_format(const struct members *m);
 uint64_t members_start(const struct members *m);    /* stored offset of this member */
 uint64_t members_stored(const struct members *m);   /* stored bytes gone through */
-uint64_t members_size(const struct members *m);     /* of the file, when it was opened */
+uint64_t members_size(const struct members *m);     /* of the file, when it was opened; of a
+                                                     * stream what came of it so far */
 uint64_t members_lost(const struct members *m);     /* stored bytes that gave nothing to trust */
 const char *members_path(const struct members *m);
+const char *members_why(const struct members *m);   /* what was wrong at a damaged edge */
 void members_close(struct members *m);              /* NULL is fine */
 
 /* Length of the gzip header at `at` (whose magic was checked), or 0 when len bytes do not hold it

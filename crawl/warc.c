@@ -1,6 +1,8 @@
 /* warc - finds the records of a web archive, good ones whatever stands between them. */
-#include "crawl/crawl.h"
+#include "crawl/warc.h"
+#include "crawl/arc.h"
 #include "crawl/members.h"
+#include "crawl/warc_check.h"
 
 #include "core/err.h"
 #include "core/log.h"
@@ -20,7 +22,10 @@
  * is one island, so there a length is believed only when a record or the end really follows: one
  * pread tells, before the body is read. In a gzip member of many records that cannot be asked in
  * advance: when nothing follows, the reader walks back to the first "WARC/" line inside the body it
- * holds. What it walks twice is bounded by what it decoded, so time stays linear. */
+ * holds. What it walks twice is bounded by what it decoded, so time stays linear.
+ *
+ * An ARC file differs only in where a record starts (a line of its own form instead of "WARC/") and
+ * in what stands between two of them (one line end). */
 enum {
     CHUNK = 256 << 10,        /* bytes decoded at a time */
     HEADER_MAX = 1 << 20,     /* bytes of one WARC header block */
@@ -28,6 +33,8 @@ enum {
     AGAIN_SLACK = 16 << 20,
     LINE_MIN = 8,             /* "\nWARC/1" and one more */
     CAP_MIN = 4096,
+    DAMAGES_MAX = 64,         /* places of damage that are remembered */
+    DATE_TEXT = 24,
 };
 enum wall { WALL_NONE, WALL_MEMBER, WALL_GARBAGE, WALL_DAMAGE, WALL_END };
 
@@ -40,9 +47,20 @@ struct warc_reader {
     uint64_t base;                       /* decoded position of win[pos] is base + pos */
     uint64_t member_at[2], member_offset[2]; /* decoded position, stored offset of the last two */
     uint64_t last_offset, lost, again;
-    bool ended, told_shared;
+    bool ended, told_shared, arc;
+    char arc_date[DATE_TEXT];
+    struct warc_check check;
     struct warc_stats stats;
+    struct warc_damage damage[DAMAGES_MAX];
+    size_t damages;
 };
+
+static void note_damage(struct warc_reader *r, uint64_t offset, const char *why)
+{
+    r->stats.damaged++;
+    if (r->damages < DAMAGES_MAX)
+        r->damage[r->damages++] = (struct warc_damage){offset, why};
+}
 
 /* ---- the window ---- */
 static size_t left_of(const struct warc_reader *r)
@@ -111,22 +129,32 @@ static void wall_set(struct warc_reader *r, size_t at, enum wall kind)
     r->wall_kind = kind;
 }
 
+static bool at_record(const struct warc_reader *r, const char *at, size_t len);
+
+/* True when the first bytes of a member decide whether a record starts there. */
+static bool start_known(const struct warc_reader *r, const char *at, size_t got)
+{
+    if (!r->arc)
+        return got >= 5;
+    return got >= ARC_LINE_MAX || memchr(at, '\n', got);
+}
+
 /* Steps into the next member; a wall goes up when a record starts there. */
 static int member_cross(struct warc_reader *r)
 {
-    static const char word[] = "WARC/";
     TRY(members_step(r->members));
     mark_member(r);
     uint64_t at = r->base + r->len;
     size_t got = 0;
-    while (got < sizeof word - 1 && members_edge(r->members) == MEMBERS_INSIDE) {
+    while (members_edge(r->members) == MEMBERS_INSIDE
+           && !start_known(r, r->win + r->len - got, got)) {
         TRY(window_read(r));
         got = (size_t)(r->base + r->len - at);
     }
-    enum members_edge edge = members_edge(r->members);
-    size_t same = got < sizeof word - 1 ? got : sizeof word - 1;
-    bool whole = same == sizeof word - 1 || edge == MEMBERS_DAMAGED;
-    if (whole && memcmp(r->win + r->len - got, word, same) == 0)
+    const char *head = r->win + r->len - got;
+    size_t same = got < 5 ? got : 5;
+    bool whole = same == 5 || members_edge(r->members) == MEMBERS_DAMAGED;
+    if ((whole && memcmp(head, "WARC/", same) == 0) || (r->arc && at_record(r, head, got)))
         wall_set(r, r->len - got, WALL_MEMBER);
     return 0;
 }
@@ -161,36 +189,54 @@ static int island_next(struct warc_reader *r)
         r->ended = true;
     if (kind == WALL_MEMBER || kind == WALL_END)
         return 0;
-    r->stats.damaged++;
+    if (kind == WALL_GARBAGE)
+        note_damage(r, members_stored(r->members), "bytes that are no record and no member");
+    else
+        note_damage(r, members_start(r->members), members_why(r->members));
     TRY(members_step(r->members));
     mark_member(r);
     return 0;
 }
 
+/* Stored offset of the member that decoded position `at` is in, or of the bytes themselves. */
+static uint64_t stored_offset(const struct warc_reader *r, uint64_t at)
+{
+    if (members_format(r->members) == MEMBERS_PLAIN)
+        return at;
+    return at >= r->member_at[1] ? r->member_offset[1] : r->member_offset[0];
+}
+
 /* Counts damage of a record, unless it runs into damaged bytes, which island_next counts. */
-static void count_damage(struct warc_reader *r)
+static void count_damage(struct warc_reader *r, const char *why)
 {
     if (r->wall_kind != WALL_DAMAGE || left_of(r) > 0)
-        r->stats.damaged++;
+        note_damage(r, stored_offset(r, r->base + r->start), why);
 }
 
 /* ---- where records start ---- */
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-static bool at_record(const char *at, size_t len)
+static bool at_record(const struct warc_reader *r, const char *at, size_t len)
 {
-    return len > 5 && strncasecmp(at, "WARC/", 5) == 0 && is_digit(at[5]);
+    struct arc_line line;
+    if (len > 5 && (*at | 0x20) == 'w')
+        return strncasecmp(at, "WARC/", 5) == 0 && is_digit(at[5]);
+    return r->arc && arc_line((struct str){at, len}, &line) > 0;
 }
 
-/* Index of the first "WARC/<digit>" behind a line end, or SIZE_MAX. */
-static size_t find_record(const char *at, size_t len)
+/* Bytes that must be seen to tell whether a record starts. */
+static size_t start_bytes(const struct warc_reader *r) { return r->arc ? ARC_LINE_MAX : LINE_MIN; }
+
+/* Index of the first record behind a line end, or SIZE_MAX. */
+static size_t find_record(const struct warc_reader *r, const char *at, size_t len)
 {
     for (size_t i = 0; i < len;) {
-        const char *hit = memmem(at + i, len - i, "\nWARC/", 6);
+        const char *hit = r->arc ? memchr(at + i, '\n', len - i)
+                                 : memmem(at + i, len - i, "\nWARC/", 6);
         if (!hit)
             break;
         i = (size_t)(hit - at) + 1;
-        if (at_record(at + i, len - i))
+        if (at_record(r, at + i, len - i))
             return i;
     }
     return SIZE_MAX;
@@ -200,10 +246,11 @@ static size_t find_record(const char *at, size_t len)
 static int skip_junk(struct warc_reader *r)
 {
     for (;;) {
-        size_t left = left_of(r), at = find_record(r->win + r->pos, left);
+        size_t left = left_of(r), at = find_record(r, r->win + r->pos, left);
+        size_t slack = start_bytes(r);
         bool done = at != SIZE_MAX || r->wall_kind;
         if (at == SIZE_MAX)
-            at = r->wall_kind ? left : left > LINE_MIN ? left - LINE_MIN : 0;
+            at = r->wall_kind ? left : left > slack ? left - slack : 0;
         r->lost += at;
         r->pos += at;
         r->start = r->pos;
@@ -217,14 +264,14 @@ static int skip_junk(struct warc_reader *r)
 static int record_begin(struct warc_reader *r)
 {
     for (;;) {
-        TRY(island_fill(r, 16));
+        TRY(island_fill(r, r->arc ? ARC_LINE_MAX : 16));
         size_t left = left_of(r);
         const char *at = r->win + r->pos;
         if (left && (*at == '\r' || *at == '\n')) {
             r->start = ++r->pos;
             continue;
         }
-        if (at_record(at, left))
+        if (at_record(r, at, left))
             return 1;
         if (left == 0) {
             TRY(island_next(r));
@@ -232,11 +279,13 @@ static int record_begin(struct warc_reader *r)
                 return 0;
             continue;
         }
-        if (r->stats.records == 0 && left >= 9 && memcmp(at, "filedesc:", 9) == 0)
-            return err_set(ERR_FORMAT, "crawl: %s is an ARC file, the format before WARC, which is "
-                           "not read: convert it (warcio recompress)", members_path(r->members));
+        if (!r->arc && left >= 9 && memcmp(at, "filedesc:", 9) == 0) {
+            r->arc = true;
+            members_expect_arc(r->members);
+            continue;
+        }
         TRY(skip_junk(r));
-        count_damage(r);
+        count_damage(r, "bytes between records that are none");
     }
 }
 
@@ -271,7 +320,12 @@ static void unfold(char *at, size_t len)
 /* Finds the header block at pos: its length, or 0 when it is no header and pos moved behind it. */
 static int64_t record_header(struct warc_reader *r)
 {
+    struct arc_line line;
     size_t seen = 0, len = 0;
+    if (r->arc) /* record_begin saw the whole line; a WARC record in an ARC file has none */
+        len = arc_line((struct str){r->win + r->pos, left_of(r)}, &line);
+    if (len)
+        return (int64_t)len;
     for (;;) {
         size_t left = left_of(r);
         len = header_end(r->win + r->pos, left < HEADER_MAX ? left : HEADER_MAX, seen);
@@ -280,17 +334,19 @@ static int64_t record_header(struct warc_reader *r)
         seen = left > 3 ? left - 3 : 0;
         TRY(island_fill(r, left + 1));
     }
-    size_t inner = len ? find_record(r->win + r->pos, len) : 5;
+    size_t inner = len ? find_record(r, r->win + r->pos, len) : 5;
     if (len && inner == SIZE_MAX) {
         unfold(r->win + r->pos, len);
         return (int64_t)len;
     }
-    /* Cut, endless, or another record begins inside it. */
+    bool endless = !len && left_of(r) >= HEADER_MAX;
     r->lost += inner;
     r->pos += inner;
     if (!len)
         TRY(skip_junk(r));
-    count_damage(r);
+    count_damage(r, endless ? "a record header over 1 MiB"
+                    : len   ? "a record header that another record begins in"
+                            : "a record header that does not end");
     return 0;
 }
 
@@ -304,22 +360,55 @@ static struct str next_line(struct str *block)
 /* First value wins; names in any case; blanks around both are dropped. */
 static void parse_fields(struct str block, struct warc_record *rec, struct str *length)
 {
-    const struct { const char *name; struct str *to; } field[] = {
-        {"WARC-Type", &rec->type}, {"WARC-Target-URI", &rec->target_uri}, {"WARC-Date", &rec->date},
-        {"WARC-Record-ID", &rec->record_id}, {"Content-Type", &rec->content_type},
-        {"WARC-Truncated", &rec->truncated}, {"WARC-Identified-Payload-Type", &rec->payload_type},
-        {"WARC-Segment-Number", &rec->segment}, {"Content-Length", length},
+    static const struct { struct str name; size_t at; } field[] = {
+#define FIELD(name, member) {{name, sizeof name - 1}, offsetof(struct warc_record, member)}
+        FIELD("WARC-Type", type), FIELD("WARC-Target-URI", target_uri), FIELD("WARC-Date", date),
+        FIELD("WARC-Record-ID", record_id), FIELD("Content-Type", content_type),
+        FIELD("WARC-Truncated", truncated), FIELD("WARC-Identified-Payload-Type", payload_type),
+        FIELD("WARC-Segment-Number", segment), FIELD("WARC-Block-Digest", block_digest),
+        FIELD("WARC-Payload-Digest", payload_digest),
+#undef FIELD
     };
     next_line(&block);
     while (block.len) {
         struct str value, line = next_line(&block), name = str_trim(str_cut(line, ':', &value));
-        for (size_t i = 0; value.ptr && i < COUNT_OF(field); i++)
-            if (!field[i].to->ptr && str_eq_nocase(name, str_of(field[i].name)))
-                *field[i].to = str_trim(value);
+        if (!value.ptr)
+            continue;
+        if (name.len == 14 && !length->ptr && str_eq_nocase(name, STR("Content-Length")))
+            *length = str_trim(value);
+        for (size_t i = 0; i < COUNT_OF(field); i++) {
+            struct str *to = (struct str *)(void *)((char *)rec + field[i].at);
+            if (field[i].name.len == name.len && !to->ptr && str_eq_nocase(name, field[i].name))
+                *to = str_trim(value);
+        }
     }
     struct str uri = rec->target_uri; /* Wget writes <http://...> */
     if (uri.len >= 2 && uri.ptr[0] == '<' && uri.ptr[uri.len - 1] == '>')
         rec->target_uri = str_slice(uri, 1, uri.len - 1);
+}
+
+/* The fields of an ARC line; what the body is like decides the rest (finish_arc). */
+static bool parse_arc(struct warc_reader *r, struct str header, struct warc_record *rec,
+                      uint64_t *length)
+{
+    struct arc_line line;
+    arc_line(header, &line);
+    arc_date(line.date, r->arc_date);
+    rec->arc = true;
+    rec->target_uri = line.url;
+    rec->date = str_of(r->arc_date);
+    rec->content_type = line.type;
+    rec->type = line.about ? STR("warcinfo") : STR("resource");
+    *length = line.length;
+    return line.known;
+}
+
+static void finish_arc(struct warc_record *rec)
+{
+    if (!str_starts_nocase(rec->body, "HTTP/") || str_is(rec->type, "warcinfo"))
+        return;
+    rec->type = STR("response");
+    rec->content_type = STR("application/http; msgtype=response");
 }
 
 /* ---- body ---- */
@@ -328,6 +417,19 @@ struct body {
     size_t held;         /* bytes in the window */
     uint64_t total;      /* bytes walked over, held or not */
 };
+
+/* Steps over n bytes of a plain file that no one wants, less a chunk, without reading them. */
+static uint64_t plain_skip(struct warc_reader *r, struct body *b, uint64_t n)
+{
+    uint64_t at = r->base + r->pos, step = n - r->chunk, size = members_size(r->members);
+    if (r->check.on || members_format(r->members) != MEMBERS_PLAIN || left_of(r) || r->wall_kind
+        || !members_seekable(r->members) || at > size || n > size - at)
+        return 0;
+    members_skip(r->members, step);
+    r->base += step;
+    b->total += step;
+    return step;
+}
 
 /* Walks over up to n bytes of the body, dropping those beyond body_max; stops short at a wall. */
 static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
@@ -340,12 +442,20 @@ static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
             return 0;
         step = step < n ? step : (size_t)n;
         size_t room = r->body_max - b->held, keep = step < room ? step : room;
+        const char *body = r->win + r->start + b->at;
         b->held += keep;
+        if (step > keep)
+            check_stream(&r->check, (struct str){body, b->held},
+                         (struct str){r->win + r->pos + keep, step - keep});
         b->total += step;
         r->pos += keep;
-        if (step > keep)
-            window_drop(r, step - keep);
         n -= step;
+        if (step > keep && n == 0) /* the body ends inside the window: nothing need move */
+            r->pos += step - keep;
+        else if (step > keep)
+            window_drop(r, step - keep);
+        if (n > r->chunk && b->held == r->body_max)
+            n -= plain_skip(r, b, n);
     }
     return 0;
 }
@@ -353,15 +463,16 @@ static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
 /* Walks to the next record's line or the wall. */
 static int body_search(struct warc_reader *r, struct body *b)
 {
-    TRY(island_fill(r, LINE_MIN));
+    size_t slack = start_bytes(r);
+    TRY(island_fill(r, slack));
     bool fresh = b->total == 0 || r->win[r->pos - 1] == '\n';
-    if (fresh && at_record(r->win + r->pos, left_of(r)))
+    if (fresh && at_record(r, r->win + r->pos, left_of(r)))
         return 0;
     for (;;) {
-        size_t left = left_of(r), at = find_record(r->win + r->pos, left);
+        size_t left = left_of(r), at = find_record(r, r->win + r->pos, left);
         if (at != SIZE_MAX || r->wall_kind)
             return body_walk(r, b, at != SIZE_MAX ? at : left);
-        size_t step = left > LINE_MIN ? left - LINE_MIN : 0;
+        size_t step = left > slack ? left - slack : 0;
         TRY(body_walk(r, b, step));
         TRY(island_fill(r, left - step + 1));
     }
@@ -374,7 +485,7 @@ enum follows {
     FOLLOWS_JUNK,
 };
 
-static enum follows what_follows(const char *at, size_t len, bool end)
+static enum follows what_follows(const struct warc_reader *r, const char *at, size_t len, bool end)
 {
     size_t lines = 0;
     while (lines < len && (at[lines] == '\r' || at[lines] == '\n'))
@@ -382,38 +493,45 @@ static enum follows what_follows(const char *at, size_t len, bool end)
     size_t rest = len - lines < 5 ? len - lines : 5;
     if (strncasecmp(at + lines, "WARC/", rest) == 0 && (rest == 5 || rest == 0 || end))
         return rest == 5 ? FOLLOWS_RECORD : FOLLOWS_END;
+    if (r->arc && at_record(r, at + lines, len - lines))
+        return FOLLOWS_RECORD;
     return lines >= 4 && memcmp(at, "\r\n\r\n", 4) == 0 ? FOLLOWS_BLANK : FOLLOWS_JUNK;
 }
 
 /* Looks ahead, in a plain file, at what stands where the body should end. */
 static int plain_follows(struct warc_reader *r, uint64_t length, enum follows *out)
 {
-    char tail[64];
+    char tail[ARC_LINE_MAX + 64];
+    size_t want = r->arc ? sizeof tail : 64;
     uint64_t at = r->base + r->pos, size = members_size(r->members);
     *out = FOLLOWS_JUNK;
     if (at > size || length > size - at)
         return 0;
-    int64_t got = members_peek(r->members, at + length, tail, sizeof tail);
+    if (length + want <= left_of(r)) { /* it is in the window already */
+        *out = what_follows(r, r->win + r->pos + length, want, false);
+        return 0;
+    }
+    int64_t got = members_peek(r->members, at + length, tail, want);
     if (got < 0)
         return (int)got;
-    *out = what_follows(tail, (size_t)got, got < (int64_t)sizeof tail);
+    *out = what_follows(r, tail, (size_t)got, got < (int64_t)want);
     return 0;
 }
 
 /* The same behind a body just read: the bytes stay unread. */
 static int stream_follows(struct warc_reader *r, enum follows *out)
 {
-    size_t want = 16;
+    size_t slack = start_bytes(r), want = slack + 8;
     for (;;) {
         TRY(island_fill(r, want));
         size_t left = left_of(r), lines = 0;
         while (lines < left && (r->win[r->pos + lines] == '\r' || r->win[r->pos + lines] == '\n'))
             lines++;
-        if (left < want || lines + 8 <= left || lines > NEWLINES_MAX) {
-            *out = what_follows(r->win + r->pos, left, left < want);
+        if (left < want || lines + slack <= left || lines > NEWLINES_MAX) {
+            *out = what_follows(r, r->win + r->pos, left, left < want);
             return 0;
         }
-        want = lines + 16;
+        want = lines + slack + 8;
     }
 }
 
@@ -423,8 +541,8 @@ static bool body_rewind(struct warc_reader *r, struct body *b)
     const char *body = r->win + r->start + b->at;
     if (b->total != b->held)
         return false;
-    size_t left = left_of(r), len = b->held + (left < LINE_MIN ? left : LINE_MIN);
-    size_t at = at_record(body, len) ? 0 : find_record(body, len);
+    size_t left = left_of(r), slack = start_bytes(r), len = b->held + (left < slack ? left : slack);
+    size_t at = at_record(r, body, len) ? 0 : find_record(r, body, len);
     if (at >= b->held || r->again > r->base + r->len + AGAIN_SLACK)
         return false;
     r->again += b->held - at;
@@ -456,7 +574,7 @@ static bool in_bad_member(const struct warc_reader *r, uint64_t end)
 /* Reads the block behind the header; *damaged when it does not end where its length says. */
 static int record_body(struct warc_reader *r, struct body *b, const uint64_t *length, bool *damaged)
 {
-    bool plain = members_format(r->members) == MEMBERS_PLAIN;
+    bool plain = members_format(r->members) == MEMBERS_PLAIN && members_seekable(r->members);
     enum follows follows = FOLLOWS_JUNK;
     uint64_t end = 0;
     if (length && plain)
@@ -472,7 +590,7 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
         }
         bool inside = r->wall_kind != WALL_MEMBER && body_rewind(r, b);
         if (inside || b->total < *length) {
-            count_damage(r);
+            count_damage(r, "a record that ends before its Content-Length");
             trim_end(r, b);
             *damaged = true;
             return 0;
@@ -484,32 +602,72 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
         b->held = b->held < *length ? b->held : (size_t)*length;
         b->total = *length;
         *damaged = left_of(r) == 0 && in_bad_member(r, end);
-        count_damage(r);
+        count_damage(r, "junk behind a record");
         return 0;
     }
-    count_damage(r);
+    count_damage(r, length ? "a record longer or shorter than its Content-Length"
+                           : "a record without a Content-Length");
     /* No length, or one too small, and a clean end: the body is whole. Bytes lost from a file look
      * different: they leave a length too large. */
     bool cut = left_of(r) == 0 && r->wall_kind == WALL_DAMAGE;
-    *damaged = trim_end(r, b) < 2 || cut || (length && b->total < *length);
+    int lines = trim_end(r, b);
+    *damaged = (lines < 2 && !(r->arc && lines)) || cut || (length && b->total < *length);
     return 0;
 }
 
 /* ---- records ---- */
+struct str warc_record_field(const struct warc_record *rec, const char *name)
+{
+    struct arc_line arc;
+    struct str block = rec->header;
+    if (rec->arc)
+        return str_eq_nocase(str_of(name), STR("WARC-IP-Address")) && arc_line(block, &arc)
+                   ? arc.ip : (struct str){NULL, 0};
+    next_line(&block);
+    while (block.len) {
+        struct str value, line = next_line(&block);
+        if (str_eq_nocase(str_trim(str_cut(line, ':', &value)), str_of(name)) && value.ptr)
+            return str_trim(value);
+    }
+    return (struct str){NULL, 0};
+}
+
 static uint64_t record_offset(struct warc_reader *r)
 {
-    uint64_t at = r->base + r->pos;
+    uint64_t offset = stored_offset(r, r->base + r->pos);
     if (members_format(r->members) == MEMBERS_PLAIN)
-        return at;
-    uint64_t offset = at >= r->member_at[1] ? r->member_offset[1] : r->member_offset[0];
+        return offset;
     if (r->stats.records && offset == r->last_offset && !r->told_shared) {
         r->told_shared = true;
         log_warn("%s: one compressed member holds several records: it is read through, but no "
-                 "record can be read alone by its offset; recompress it record by record",
-                 members_path(r->members));
+                 "record can be read alone by its offset; recompress it record by record (sluice "
+                 "warc recompress)", members_path(r->members));
     }
-    r->last_offset = offset;
     return offset;
+}
+
+/* Stored bytes of the record that ends at pos, line ends included; 0 when it cannot be read alone.
+ * Between two members stands a wall, so the next one's start is known as soon as the line ends
+ * behind the body are. */
+static uint64_t record_stored(struct warc_reader *r, uint64_t offset, bool shared)
+{
+    size_t left = left_of(r), lines = 0, most = r->arc ? 1 : 2;
+    bool plain = members_format(r->members) == MEMBERS_PLAIN;
+    for (size_t ends = 0; lines < left && (ends < most || !plain); lines++) {
+        if (r->win[r->pos + lines] != '\r' && r->win[r->pos + lines] != '\n')
+            break;
+        ends += r->win[r->pos + lines] == '\n';
+    }
+    if (plain)
+        return r->base + r->pos + lines - offset;
+    if (shared || lines < left)
+        return 0;
+    switch (r->wall_kind) {
+    case WALL_MEMBER: return r->member_offset[1] - offset;
+    case WALL_GARBAGE:
+    case WALL_END: return members_stored(r->members) - offset;
+    default: return 0;
+    }
 }
 
 static void count_bytes(struct warc_reader *r)
@@ -544,6 +702,44 @@ static int file_end(struct warc_reader *r)
     return 0;
 }
 
+/* The header at pos, read: true when the record says how long its body is. */
+static bool read_header(struct warc_reader *r, struct str header, struct warc_record *rec,
+                        uint64_t *length)
+{
+    struct str declared = {0};
+    memset(rec, 0, sizeof *rec);
+    rec->header = header;
+    if (r->arc && (*header.ptr | 0x20) != 'w')
+        return parse_arc(r, header, rec, length);
+    parse_fields(header, rec, &declared);
+    return str_u64(declared, length);
+}
+
+static int read_record(struct warc_reader *r, size_t header, struct warc_record *rec)
+{
+    uint64_t offset = record_offset(r), length = 0;
+    bool shared = r->stats.records && offset == r->last_offset, damaged = false;
+    bool known = read_header(r, (struct str){r->win + r->pos, header}, rec, &length);
+    struct body b = {.at = header};
+    check_begin(&r->check, rec);
+    r->pos += header;
+    TRY(record_body(r, &b, known ? &length : NULL, &damaged));
+    /* The window may have moved. */
+    read_header(r, (struct str){r->win + r->start, b.at}, rec, &length);
+    rec->offset = offset;
+    rec->stored = damaged ? 0 : record_stored(r, offset, shared);
+    rec->body = (struct str){r->win + r->start + b.at, b.held};
+    rec->content_length = known ? length : b.total;
+    rec->cut = b.total > b.held;
+    rec->damaged = damaged;
+    if (rec->arc)
+        finish_arc(rec);
+    check_end(&r->check, rec, b.total);
+    r->last_offset = offset;
+    count_record(r, rec);
+    return 1;
+}
+
 static int next_record(struct warc_reader *r, struct warc_record *rec)
 {
     for (;;) {
@@ -555,29 +751,11 @@ static int next_record(struct warc_reader *r, struct warc_record *rec)
         if (!found)
             return file_end(r);
         r->start = r->pos;
-        uint64_t offset = record_offset(r), length = 0;
         int64_t header = record_header(r);
         if (header < 0)
             return (int)header;
-        if (header == 0)
-            continue;
-        struct str declared = {0};
-        parse_fields((struct str){r->win + r->pos, (size_t)header}, rec, &declared);
-        bool known = str_u64(declared, &length), damaged = false;
-        struct body b = {.at = (size_t)header};
-        r->pos += (size_t)header;
-        TRY(record_body(r, &b, known ? &length : NULL, &damaged));
-        memset(rec, 0, sizeof *rec); /* the window may have moved */
-        declared = (struct str){0};
-        rec->header = (struct str){r->win + r->start, b.at};
-        parse_fields(rec->header, rec, &declared);
-        rec->offset = offset;
-        rec->body = (struct str){r->win + r->start + b.at, b.held};
-        rec->content_length = known ? length : b.total;
-        rec->cut = b.total > b.held;
-        rec->damaged = damaged;
-        count_record(r, rec);
-        return 1;
+        if (header > 0)
+            return read_record(r, (size_t)header, rec);
     }
 }
 
@@ -591,31 +769,58 @@ int warc_next(struct warc_reader *r, struct warc_record *rec)
     return rc;
 }
 
-int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
-                     size_t buffer_bytes)
+static int reader_new(struct warc_reader **out, const char *path, size_t body_max,
+                      size_t buffer_bytes)
 {
-    *out = NULL;
-    struct warc_reader *r = calloc(1, sizeof *r);
+    struct warc_reader *r = *out = calloc(1, sizeof *r);
     if (!r)
         return err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
     r->body_max = body_max;
     r->chunk = buffer_bytes ? buffer_bytes : 1;
     r->cap = r->chunk * 2 > CAP_MIN ? r->chunk * 2 : CAP_MIN;
     r->win = malloc(r->cap);
-    int rc = r->win ? members_open(&r->members, path, buffer_bytes)
-                    : err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
+    return r->win ? 0 : err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
+}
+
+/* The reader's first steps, or its end. */
+static int reader_start(struct warc_reader **out, int rc)
+{
+    struct warc_reader *r = *out;
     if (rc < 0) {
         warc_close(r);
+        *out = NULL;
         return rc;
     }
+    if (str_find(str_of(members_path(r->members)), STR(".arc")) != SIZE_MAX)
+        members_expect_arc(r->members); /* in case the line that says so is damaged */
     mark_member(r);
-    *out = r;
     return 0;
+}
+
+int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
+                     size_t buffer_bytes)
+{
+    int rc = reader_new(out, path, body_max, buffer_bytes);
+    return reader_start(out, rc < 0 ? rc : members_open(&(*out)->members, path, buffer_bytes));
 }
 
 int warc_open(struct warc_reader **out, const char *path, size_t body_max)
 {
     return warc_open_buffer(out, path, body_max, CHUNK);
+}
+
+int warc_open_fd(struct warc_reader **out, int fd, const char *name, size_t body_max)
+{
+    int rc = reader_new(out, name, body_max, CHUNK);
+    return reader_start(out, rc < 0 ? rc : members_open_fd(&(*out)->members, fd, name, CHUNK));
+}
+
+void warc_check_digests(struct warc_reader *r) { r->check.on = true; }
+
+const struct warc_damage *warc_damages(const struct warc_reader *r, size_t *count)
+{
+    *count = r->damages;
+    return r->damage;
 }
 
 const struct warc_stats *warc_stats(const struct warc_reader *r) { return &r->stats; }

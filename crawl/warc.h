@@ -50,7 +50,7 @@ int warc_open(struct warc_reader **out, const char *path, size_t body_max);
 int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max,
                      size_t buffer_bytes);
 /* The same from a descriptor, which may be a pipe and stays the caller's: read from where it stands
- * (a pipe) or from byte 0 (a file). Behind damage a pipe is searched from at most 4 MiB back. name
+ * (a pipe) or from byte 0 (a file). Behind damage a pipe is searched from at most 1 MiB back. name
  * is for messages. */
 int warc_open_fd(struct warc_reader **out, int fd, const char *name, size_t body_max);
 /* From now on block and payload digests are computed and compared, whatever body_max is. */
@@ -83,13 +83,16 @@ struct http_response {
     bool partial;              /* an encoding or a chunk ended early: body is what there was */
 };
 int http_parse(struct arena *a, struct str block, size_t body_max, struct http_response *out);
+/* Cuts the header off, up to and with its first blank line: *body is the rest. A block that does
+ * not start with HTTP/ is all body; one without a blank line all header. */
+struct str http_header(struct str block, struct str *body);
 /* The first value of a field of an HTTP header block, trimmed; ptr NULL when absent. */
 struct str http_field(struct str header, const char *name);
 
 /* ---- writing (crawl/warc_write.c) ---- */
 /* WARC/1.1, one gzip member or zstd frame a record, so that each can be read alone by its offset.
  * The file appears under its name, whole and synced, at warc_writer_close. The same records give
- * the same bytes: record ids are made of contents and order, dates are the caller's. One thread. */
+ * the same bytes: record ids are made of contents and place, dates are the caller's. One thread. */
 enum warc_packing { WARC_PLAIN, WARC_GZIP, WARC_ZSTD };
 enum { WARC_WRITE_FIELDS = 24 };
 struct warc_field { const char *name; struct str value; };
@@ -119,13 +122,25 @@ struct warc_writer;
 /* path ending in .gz, .zst or anything else decides the packing. level 0: the packing's usual
  * (gzip 6 of zlib, zstd 3). */
 int warc_writer_open(struct warc_writer **out, const char *path, int level);
+/* The same for a file that must survive a kill between records: path itself is opened (made when it
+ * is missing), cut to offset bytes (ERR_FORMAT when it has fewer) and written on from there. */
+int warc_writer_resume(struct warc_writer **out, const char *path, int level, uint64_t offset);
+/* Of such a file: all records so far are on disk; *offset is where the next one will start. */
+int warc_writer_sync(struct warc_writer *w, uint64_t *offset);
+/* SHA-1 of bytes as archives write it: "sha1:" and 32 letters. */
+void warc_digest(struct str bytes, char out[40]);
 /* Writes one record. out may be NULL. */
 int warc_writer_record(struct warc_writer *w, const struct warc_write *rec,
                        struct warc_written *out);
+/* Writes a record as it was read, its header byte for byte (but for a Content-Length that was
+ * wrong); an ARC record becomes the WARC record that says the same. It must not be cut. */
+int warc_writer_copy(struct warc_writer *w, const struct warc_record *rec,
+                     struct warc_written *out);
 uint64_t warc_writer_bytes(const struct warc_writer *w);   /* stored so far */
-/* Ends, syncs, renames and frees w, whatever it returns. */
+/* Ends, syncs, renames (not a resumed file) and frees w, whatever it returns. */
 int warc_writer_close(struct warc_writer *w);
-void warc_writer_abandon(struct warc_writer *w);           /* nothing appears; NULL is fine */
+void warc_writer_abandon(struct warc_writer *w);           /* nothing appears; NULL is fine; a
+                                                            * resumed file stays as it is */
 
 /* ---- index keys (crawl/surt.c) ---- */
 /* The URL's sort key as pywb, cdxj-indexer and Common Crawl's index have it:
