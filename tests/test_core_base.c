@@ -92,7 +92,11 @@ TEST(core_hash_sha256)
 /* The test cases of RFC 4231, section 4. */
 TEST(core_hash_hmac_vectors)
 {
-    static const struct { unsigned char byte; int count; const char *key, *message, *hex; } rfc[] = {
+    static const struct {
+        unsigned char byte;
+        int count;
+        const char *key, *message, *hex;
+    } rfc[] = {
         {0x0b, 20, NULL, "Hi There",
          "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7"},
         {0, 0, "Jefe", "what do ya want for nothing?",
