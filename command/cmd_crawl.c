@@ -1,33 +1,191 @@
-/* cmd_crawl - `sluice crawl`: fetches a sample of a crawl's files from Common Crawl or a mirror of
- * it. */
+/* cmd_crawl - `sluice crawl`: files of Common Crawl or a mirror of it, landed or streamed. */
 #include "command/command.h"
 #include "core/err.h"
+#include "core/json.h"
 #include "core/log.h"
+#include "core/pipe.h"
 #include "crawl/crawl.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+struct crawl_flags {
+    struct crawl_conf crawl;
+    bool to_stdout, json, dry_run;
+};
+#define FLAG_ROW(kind, name, field, help)                                                          \
+    {                                                                                              \
+        kind, name, offsetof(struct crawl_flags, field), "false", 0, 1, NULL, help, NULL           \
+    }
+static const struct opt crawl_flag_opts[] = {
+    CRAWL_WHAT_ROWS(struct crawl_flags, crawl.),
+    CRAWL_HOW_ROWS(struct crawl_flags, crawl.),
+    FLAG_ROW(OPT_BOOL, "stdout", to_stdout,
+             "write the files' bytes to standard output, in order, and land none"),
+    FLAG_ROW(OPT_BOOL, "json", json, "print a summary as JSON instead of the paths"),
+    FLAG_ROW(OPT_BOOL, "dry_run", dry_run, "list the files and their sizes, fetch none"),
+    OPT_LAST,
+};
+
+/* ---- standard output ---- */
+struct out {
+    uint64_t bytes;
+    bool gone;
+};
+
+static int out_take(void *self, const void *bytes, size_t len)
+{
+    struct out *out = self;
+    for (size_t done = 0; done < len;) {
+        if (pipe_stop)
+            return err_set(ERR_STOP, "stopped");
+        ssize_t wrote = write(STDOUT_FILENO, (const char *)bytes + done, len - done);
+        if (wrote < 0 && errno == EINTR)
+            continue;
+        if (wrote < 0) {
+            out->gone = errno == EPIPE;
+            return err_sys("standard output");
+        }
+        done += (size_t)wrote;
+        out->bytes += (uint64_t)wrote;
+    }
+    return 0;
+}
+
+static int stream_files(const struct crawl_flags *flags, const struct crawl_file *file,
+                        size_t count, struct crawl_done *done)
+{
+    struct out out = {0};
+    struct fetch_sink sink = {out_take, &out};
+    if (isatty(STDOUT_FILENO))
+        return err_set(ERR_USAGE, "crawl: --stdout writes archives, not text: pipe it, as in "
+                                  "sluice crawl ... --stdout | sluice extract -");
+    int rc = crawl_stream(&flags->crawl, file, count, &sink, done);
+    if (rc < 0 && out.gone) { /* `| head` has seen enough */
+        log_info("crawl: the reader closed the pipe after %llu bytes",
+                 (unsigned long long)out.bytes);
+        return 0;
+    }
+    if (rc < 0)
+        return err_in(rc,
+                      "crawl: the stream is incomplete (%llu bytes of whole records are out, %llu "
+                      "of %zu files fetched)",
+                      (unsigned long long)out.bytes, (unsigned long long)done->fetched, count);
+    return rc;
+}
+
+/* ---- summaries ---- */
+static int print_json(const struct crawl_flags *flags, const struct crawl_file *file, size_t count,
+                      const struct crawl_done *done, double seconds)
+{
+    struct buf text = {0};
+    struct json_writer w;
+    char shown[IO_PATH_MAX];
+    const struct {
+        const char *key;
+        uint64_t value;
+    } number[] = {
+        {"files", count},       {"fetched", done->fetched},   {"failed", done->failed},
+        {"bytes", done->bytes}, {"requests", done->requests},
+    };
+    json_begin(&w, &text);
+    json_open(&w, '{');
+    json_key(&w, "base");
+    json_put_str(&w, str_of(fetch_url_shown(flags->crawl.base, shown)));
+    for (size_t i = 0; i < COUNT_OF(number); i++) {
+        json_key(&w, number[i].key);
+        json_put_u64(&w, number[i].value);
+    }
+    json_key(&w, "seconds");
+    json_put_num(&w, seconds);
+    json_key(&w, "paths");
+    json_open(&w, '[');
+    for (size_t i = 0; i < count; i++)
+        if (file[i].here)
+            json_put_str(&w, str_of(file[i].path));
+    json_close(&w, ']');
+    json_close(&w, '}');
+    buf_char(&text, '\n');
+    int rc = text.failed ? err_set(ERR_LIMIT, "crawl: no memory for the summary") : 0;
+    if (rc == 0)
+        fwrite(text.ptr, 1, text.len, flags->to_stdout ? stderr : stdout);
+    buf_free(&text);
+    return rc;
+}
+
+/* One line a file: bytes (- where not asked for), here or missing, its URL. */
+static int print_plan(const struct crawl_flags *flags, struct crawl_file *file, size_t count)
+{
+    uint64_t total;
+    bool exact;
+    char shown[IO_PATH_MAX];
+    size_t here = 0;
+    TRY(crawl_sizes(&flags->crawl, file, count, &total, &exact));
+    for (size_t i = 0; i < count; i++) {
+        here += file[i].here;
+        char size[32] = "-";
+        if (file[i].bytes)
+            snprintf(size, sizeof size, "%llu", (unsigned long long)file[i].bytes);
+        printf("%12s  %s  %s\n", size, file[i].here ? "here   " : "missing",
+               fetch_url_shown(file[i].url, shown));
+    }
+    log_info("%zu files, %zu of them here, %s%.3f GB in all; nothing was fetched", count, here,
+             exact ? "" : "about ", (double)total * 1e-9);
+    return 0;
+}
+
+static int crawl_files_main(const struct crawl_flags *flags, struct arena *a)
+{
+    struct crawl_file *file;
+    struct crawl_done done = {0};
+    size_t count;
+    uint64_t start = clock_ns();
+    TRY(crawl_list(&flags->crawl, a, &file, &count));
+    if (flags->dry_run)
+        return print_plan(flags, file, count);
+    int rc = flags->to_stdout ? stream_files(flags, file, count, &done)
+                              : crawl_fetch(&flags->crawl, file, count, &done);
+    if (flags->json && rc != ERR_USAGE) {
+        char pending[2048];
+        err_copy_to(pending, sizeof pending);
+        int printed = print_json(flags, file, count, &done, (double)(clock_ns() - start) * 1e-9);
+        rc = rc < 0 ? err_set(rc, "%s", pending) : printed;
+    }
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < count && !flags->to_stdout && !flags->json; i++)
+        printf("%s\n", file[i].path);
+    if (!flags->to_stdout)
+        log_info("%zu files are here", count);
+    return 0;
+}
 
 static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a)
 {
-    const struct crawl_conf *crawl = conf;
-    const char **path;
-    size_t count;
-    UNUSED(argv);
-    if (argc != 0 || !crawl->crawl || !crawl->crawl[0])
+    const struct crawl_flags *flags = conf;
+    const struct crawl_conf *crawl = &flags->crawl;
+    bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
+    if (argc != 0)
+        return err_set(ERR_USAGE, "crawl: \"%s\" is no flag: see sluice crawl --help", argv[0]);
+    if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
-    TRY(crawl_files(crawl, a, &path, &count));
-    for (size_t i = 0; i < count; i++)
-        printf("%s\n", path[i]);
-    log_info("%zu files are here", count);
-    return 0;
+    return crawl_files_main(flags, a);
 }
 
 const struct command command_crawl = {
     .name = "crawl",
     .group = "files",
-    .usage = "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet] [--files=N] [--seed=S] [--base=URL] "
-             "[--cache=DIR]",
+    .usage = "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet|wat] [--files=N --seed=S | "
+             "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]",
     .help = "fetch a crawl's archives, checked and resumable; prints their paths",
-    .opts = crawl_opts,
-    .conf_size = sizeof(struct crawl_conf),
+    .text = "What is in the cache is not fetched again; a download that broke goes on where it "
+            "stopped. Every file's size and\n"
+            "gzip checksums are checked before it appears; CACHE/manifest.jsonl says what each "
+            "was. With --stdout nothing lands:\n"
+            "  sluice crawl --crawl=CC-MAIN-2024-22 --files=2 --user_agent='me (+me@example.org)' "
+            "--stdout | sluice extract -",
+    .opts = crawl_flag_opts,
+    .conf_size = sizeof(struct crawl_flags),
     .run = command_crawl_main,
 };

@@ -104,6 +104,7 @@ const struct recipe_section recipe_sections[] = {
     {"[run]", "the run itself; only the seed changes its bytes", run_opts},
     {"[source]", "where pages come from: files of your own", source_opts},
     {"[source]", "or a crawl of Common Crawl or a mirror of it", crawl_opts},
+    {"[source]", "how a crawl is fetched; it changes no byte of the run", crawl_how_opts},
     {"[quality_train]", "makes the quality classifier from the input, before pass 1",
      quality_train_opts},
     {"[[domain]]", "a domain of the store; the first that matches a page takes it", domain_opts},
@@ -120,15 +121,17 @@ const struct recipe_section recipe_sections[] = {
 const struct stage_type *const recipe_stages[] = {&stage_extract, &stage_language, &stage_quality,
                                                   &stage_dedup, NULL};
 
-/* The names of rows, for the other half of a table that two sets of rows share. */
-static const char *const *row_names(struct arena *a, const struct opt *rows)
+/* The names of all rows of [source], for each of the sets that share the table. */
+static const char *const *source_names(struct arena *a, const struct opt *const *sets)
 {
-    int count = 0;
-    while (rows[count].type != OPT_END)
-        count++;
+    int count = 0, at = 0;
+    for (int i = 0; sets[i]; i++)
+        for (const struct opt *row = sets[i]; row->type != OPT_END; row++)
+            count++;
     const char **name = arena_array(a, const char *, count + 1);
-    for (int i = 0; name && i < count; i++)
-        name[i] = rows[i].name;
+    for (int i = 0; name && sets[i]; i++)
+        for (const struct opt *row = sets[i]; row->type != OPT_END; row++)
+            name[at++] = row->name;
     if (name)
         name[count] = NULL;
     return name;
@@ -154,13 +157,17 @@ static int read_source(struct recipe *r)
             ERR_USAGE,
             "recipe: no [source]: give it path = \"FILE.warc.gz\" or crawl = \"CC-MAIN-...\"");
     table->used = true;
-    TRY(opt_defaults(source_opts, &r->source, &r->arena));
-    TRY(opt_defaults(crawl_opts, &r->source.crawl, &r->arena));
-    TRY(opt_from_recipe(source_opts, &r->source, table, row_names(&r->arena, crawl_opts),
-                        &r->arena));
-    TRY(opt_from_recipe(crawl_opts, &r->source.crawl, table, row_names(&r->arena, source_opts),
-                        &r->arena));
-    bool crawl = r->source.crawl.crawl && r->source.crawl.crawl[0];
+    const struct opt *const set[] = {source_opts, crawl_opts, crawl_how_opts, NULL};
+    void *const conf[] = {&r->source, &r->source.crawl, &r->source.crawl};
+    const char *const *names = source_names(&r->arena, set);
+    if (!names)
+        return ERR_LIMIT;
+    for (int i = 0; set[i]; i++) {
+        TRY(opt_defaults(set[i], conf[i], &r->arena));
+        TRY(opt_from_recipe(set[i], conf[i], table, names, &r->arena));
+    }
+    const struct crawl_conf *from = &r->source.crawl;
+    bool crawl = (from->crawl && from->crawl[0]) || (from->paths && from->paths[0]);
     if (!crawl && r->source.path.count == 0)
         return err_set(
             ERR_USAGE,
@@ -347,11 +354,15 @@ static void write_mixture(struct recipe *r, const char *head, const struct mixtu
         buf_printf(&r->resolved, "%s = %.17g\n", m->part[i].domain, m->part[i].weight);
 }
 
-/* What decides the bytes goes into the hash: everything but name, threads, shards and memory. */
+/* What decides the bytes goes into the hash: everything but name, threads, shards and memory, and
+ * how a crawl is fetched. */
 static int recipe_resolve(struct recipe *r)
 {
     write_section(r, "[source]", source_opts, &r->source);
     opt_write(crawl_opts, &r->source.crawl, &r->resolved);
+    size_t how = r->resolved.len;
+    opt_write(crawl_how_opts, &r->source.crawl, &r->resolved);
+    size_t how_end = r->resolved.len;
     for (int i = 0; i < r->stage_count; i++) {
         buf_printf(&r->resolved, "\n[[stage]]\nuse = \"%s\"\n", r->stage[i].type->name);
         if (r->stage[i].type->opts)
@@ -374,7 +385,8 @@ static int recipe_resolve(struct recipe *r)
     write_section(r, "[eval]", eval_opts, &r->eval);
     struct buf hashed = {0};
     buf_printf(&hashed, "seed %lld\n", (long long)r->run.seed);
-    buf_str(&hashed, buf_view(&r->resolved));
+    buf_str(&hashed, str_slice(buf_view(&r->resolved), 0, how));
+    buf_str(&hashed, str_slice(buf_view(&r->resolved), how_end, r->resolved.len));
     hash_hex(hash128(hashed.ptr, hashed.len), r->hash);
     buf_free(&hashed);
     write_section(r, "[run]", run_opts, &r->run);

@@ -1,32 +1,23 @@
 /* commoncrawl - which files of a crawl there are, which are wanted, and where they lie here. */
 #include "crawl/crawl.h"
+#include "crawl/fetched.h"
 
 #include "core/err.h"
-#include "core/log.h"
 
 #include <stdlib.h>
-#include <sys/stat.h>
 
 enum {
     FILES_MAX = 10000000, /* lines of a list; real ones have 100,000 */
     LIST_BYTES_MAX = 1 << 30,
 };
 
-const struct opt crawl_opts[] = {
-    OPT_ROW(OPT_STR, struct crawl_conf, base, "https://data.commoncrawl.org/", 0, 0, NULL,
-            "where the crawls lie: https, http or file URL of any mirror",
-            "commoncrawl.org/get-started"),
-    OPT_ROW(OPT_STR, struct crawl_conf, crawl, NULL, 0, 0, NULL, "the crawl, as in CC-MAIN-2024-22",
-            NULL),
-    OPT_ROW(OPT_ENUM, struct crawl_conf, kind, "warc", 0, 0, "warc|wet",
-            "web pages as found, or Common Crawl's own text of them", NULL),
-    OPT_ROW(OPT_INT, struct crawl_conf, files, "0", 0, FILES_MAX, "files",
-            "how many of the crawl's files, drawn by seed; 0: all", NULL),
-    OPT_ROW(OPT_INT, struct crawl_conf, seed, "1", 0, 1e15, NULL,
-            "of the draw: more files with the same seed keep those drawn before", NULL),
-    OPT_ROW(OPT_STR, struct crawl_conf, cache, "crawl-cache", 0, 0, NULL,
-            "folder the files land in, by their paths below base", NULL),
-    FETCH_ROWS(struct crawl_conf),
+const struct opt crawl_opts[] = {CRAWL_WHAT_ROWS(struct crawl_conf, ), OPT_LAST};
+const struct opt crawl_how_opts[] = {
+    CRAWL_HOW_ROWS(struct crawl_conf, ),
+    CRAWL_ROW(
+        struct crawl_conf, , OPT_SIZE, cache_max, "0", 0, 1e15, "bytes",
+        "keep at most so much of the crawl in the cache: files are fetched ahead of pass 1 and "
+        "removed once their unit is done; 0: all stays"),
     OPT_LAST,
 };
 
@@ -158,111 +149,104 @@ static int list_sample(struct list *l, int64_t files, int64_t seed)
     return 0;
 }
 
-/* ---- files ---- */
-static char *join_url(const struct crawl_conf *conf, const char *path)
+/* ---- the list ---- */
+static int join_url(const struct crawl_conf *conf, const char *path, struct buf *url)
 {
     size_t len = strlen(conf->base);
-    struct buf url = {0};
-    buf_printf(&url, "%s%s%s", conf->base, len && conf->base[len - 1] == '/' ? "" : "/", path);
-    buf_cstr(&url);
-    if (url.failed) {
-        buf_free(&url);
-        return NULL;
-    }
-    return url.ptr;
+    buf_clear(url);
+    buf_printf(url, "%s%s%s", conf->base, len && conf->base[len - 1] == '/' ? "" : "/", path);
+    buf_cstr(url);
+    return url->failed ? err_set(ERR_LIMIT, "crawl: no memory for a URL") : 0;
 }
 
-/* Files appear in the cache only when they are whole, so one that is there is finished. */
-static bool is_there(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISREG(st.st_mode) && st.st_size > 0;
-}
-
-static int fetch_missing(const struct crawl_conf *conf, const struct list *l,
-                         const char *const *local)
-{
-    struct fetch_item *item = calloc(l->count, sizeof *item);
-    size_t count = 0;
-    int rc = item ? 0 : err_set(ERR_LIMIT, "crawl: no memory for %zu downloads", l->count);
-    for (size_t i = 0; i < l->count && rc == 0; i++) {
-        if (is_there(local[i]))
-            continue;
-        item[count] = (struct fetch_item){.url = join_url(conf, l->path[i]), .path = local[i]};
-        if (!item[count++].url)
-            rc = err_set(ERR_LIMIT, "crawl: no memory for %zu downloads", l->count);
-    }
-    if (rc == 0 && count) {
-        struct progress p;
-        log_info("crawl: %zu of %zu files are fetched from %s", count, l->count, conf->base);
-        progress_begin(&p, "fetch", "files", count);
-        rc = fetch_all(&conf->fetch, item, count, &p);
-        progress_end(&p);
-    }
-    for (size_t i = 0; i < count; i++)
-        free((char *)(uintptr_t)item[i].url);
-    free(item);
-    return rc;
-}
+static bool has_text(const char *text) { return text && text[0]; }
 
 static int check_conf(const struct crawl_conf *conf)
 {
     struct str name = str_of(conf->crawl);
-    if (!conf->base || !conf->base[0])
+    if (!has_text(conf->base))
         return err_set(ERR_USAGE, "crawl: base is empty: give https://data.commoncrawl.org/ or a "
                                   "mirror's URL");
-    if (!conf->cache || !conf->cache[0])
+    if (!has_text(conf->cache))
         return err_set(ERR_USAGE, "crawl: cache is empty: name the folder the files shall land in");
+    if (has_text(conf->paths))
+        return 0;
     if (!path_is_safe(name) || memchr(name.ptr, '/', name.len))
         return err_set(ERR_USAGE, "crawl: \"%s\" is no crawl's name: give one as CC-MAIN-2024-22",
                        conf->crawl ? conf->crawl : "");
-    if (!conf->kind || (strcmp(conf->kind, "warc") != 0 && strcmp(conf->kind, "wet") != 0))
-        return err_set(ERR_USAGE, "crawl: kind is \"%s\": give warc or wet",
+    if (!conf->kind || (strcmp(conf->kind, "warc") != 0 && strcmp(conf->kind, "wet") != 0 &&
+                        strcmp(conf->kind, "wat") != 0))
+        return err_set(ERR_USAGE, "crawl: kind is \"%s\": give warc, wet or wat",
                        conf->kind ? conf->kind : "");
     return 0;
 }
 
 /* The list of the crawl's files, fetched once. */
-static int list_load(const struct crawl_conf *conf, struct list *l)
+static int list_load(const struct crawl_conf *conf, struct fetched *table, struct list *l)
 {
     char path[IO_PATH_MAX], local[IO_PATH_MAX];
+    uint64_t size;
+    if (has_text(conf->paths))
+        return list_read(l, conf->paths);
     TRY(io_path(path, "crawl-data/%s/%s.paths.gz", conf->crawl, conf->kind));
     TRY(io_path(local, "%s/%s", conf->cache, path));
-    if (!is_there(local)) {
-        struct fetch_item item = {.url = join_url(conf, path), .path = local};
-        if (!item.url)
-            return err_set(ERR_LIMIT, "crawl: no memory for a URL");
-        int rc = fetch_all(&conf->fetch, &item, 1, NULL);
-        free((char *)(uintptr_t)item.url);
-        TRY(rc);
+    struct buf url = {0};
+    int rc = join_url(conf, path, &url);
+    if (rc >= 0 && !fetched_is_here(table, path, local, &size)) {
+        rc = fetched_adopt(table, path, local, url.ptr);
+        struct fetch_item item = {.url = url.ptr, .path = local};
+        if (rc == 0)
+            rc = fetch_all(&conf->fetch, &item, 1, NULL);
+        if (rc >= 0 && item.bytes)
+            rc = fetched_add(table, path, &item);
     }
-    return list_read(l, local);
+    buf_free(&url);
+    return rc < 0 ? rc : list_read(l, local);
 }
 
-int crawl_files(const struct crawl_conf *conf, struct arena *a, const char ***paths, size_t *count)
+static int list_files(const struct crawl_conf *conf, const struct fetched *table,
+                      const struct list *l, struct arena *a, struct crawl_file *file)
 {
-    *paths = NULL;
+    struct buf url = {0};
+    char path[IO_PATH_MAX];
+    int rc = 0;
+    for (size_t i = 0; i < l->count && rc >= 0; i++) {
+        rc = io_path(path, "%s/%s", conf->cache, l->path[i]);
+        if (rc >= 0)
+            rc = join_url(conf, l->path[i], &url);
+        if (rc < 0)
+            break;
+        file[i].path = arena_strdup(a, str_of(path));
+        file[i].url = arena_strdup(a, str_of(url.ptr));
+        if (!file[i].path || !file[i].url)
+            rc = ERR_LIMIT;
+        else
+            file[i].name = file[i].path + strlen(conf->cache) + 1;
+        if (rc >= 0)
+            file[i].here = fetched_is_here(table, file[i].name, file[i].path, &file[i].bytes);
+    }
+    buf_free(&url);
+    return rc < 0 ? rc : 0;
+}
+
+int crawl_list(const struct crawl_conf *conf, struct arena *a, struct crawl_file **file,
+               size_t *count)
+{
+    struct list l = {0};
+    struct fetched *table = NULL;
+    int rc = 0;
+    *file = NULL;
     *count = 0;
     TRY(check_conf(conf));
-    struct list l = {0};
-    int rc = 0;
-    TRY_OUT(list_load(conf, &l));
+    TRY_OUT(fetched_open(&table, conf->cache));
+    TRY_OUT(list_load(conf, table, &l));
     TRY_OUT(list_sample(&l, conf->files, conf->seed));
-    const char **local = arena_array(a, const char *, l.count);
-    rc = local ? 0 : ERR_LIMIT;
-    for (size_t i = 0; i < l.count && rc == 0; i++) {
-        char path[IO_PATH_MAX];
-        TRY_OUT(io_path(path, "%s/%s", conf->cache, l.path[i]));
-        local[i] = arena_strdup(a, str_of(path));
-        rc = local[i] ? 0 : ERR_LIMIT;
-    }
-    if (rc == 0)
-        rc = fetch_missing(conf, &l, local);
-    if (rc == 0) {
-        *paths = local;
-        *count = l.count;
-    }
+    *file = arena_array_zero(a, struct crawl_file, l.count);
+    TRY_OUT(*file ? 0 : ERR_LIMIT);
+    TRY_OUT(list_files(conf, table, &l, a, *file));
+    *count = l.count;
 out:
+    fetched_close(table);
     list_free(&l);
     return rc;
 }

@@ -62,6 +62,7 @@ struct fetcher {
 
 static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
 static void curl_start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
+void transfer_ready(void) { pthread_once(&curl_once, curl_start); }
 
 static struct fetch_conf conf_filled(const struct fetch_conf *given)
 {
@@ -387,7 +388,7 @@ static void slots_close(struct fetcher *f)
 
 int fetch_feed(const struct fetch_conf *conf, const struct fetch_feed *feed, struct progress *p)
 {
-    pthread_once(&curl_once, curl_start);
+    transfer_ready();
     struct fetcher *f = calloc(1, sizeof *f);
     struct host *host = calloc(HOSTS_MAX + 1, sizeof *host);
     int rc = f && host ? 0 : err_set(ERR_LIMIT, "crawl: no memory for downloads");

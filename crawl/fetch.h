@@ -34,46 +34,46 @@ struct fetch_conf {
     bool s3_anonymous;      /* requests are not signed: for buckets open to all */
     bool s3_requester_pays; /* says that we pay for what we fetch */
 };
-/* Rows of options for a conf struct that has a `struct fetch_conf fetch`. */
-#define FETCH_ROW(conf_type, kind, field, preset, min, max, unit, help)                            \
+/* Rows of options for a conf struct; `at` is the way to its struct fetch_conf, as in `fetch.` */
+#define FETCH_ROW(conf, at, kind, field, preset, min, max, unit, help)                             \
     {                                                                                              \
-        kind, #field, offsetof(conf_type, fetch.field), preset, min, max, unit, help, NULL         \
+        kind, #field, offsetof(conf, at field), preset, min, max, unit, help, NULL                 \
     }
-#define FETCH_ROWS(conf_type)                                                                      \
-    FETCH_ROW(conf_type, OPT_STR, user_agent, NULL, 0, 0, NULL,                                    \
+#define FETCH_ROWS(conf, at)                                                                       \
+    FETCH_ROW(conf, at, OPT_STR, user_agent, NULL, 0, 0, NULL,                                     \
               "what to tell servers; must hold a contact, as in \"sluice (you@example.org)\""),    \
-        FETCH_ROW(conf_type, OPT_INT, connections, "4", 1, 64, "connections",                      \
+        FETCH_ROW(conf, at, OPT_INT, connections, "4", 1, 64, "connections",                       \
                   "downloads at a time"),                                                          \
-        FETCH_ROW(conf_type, OPT_FLOAT, requests_per_s, "0", 0, 1e6, "requests/s",                 \
+        FETCH_ROW(conf, at, OPT_FLOAT, requests_per_s, "0", 0, 1e6, "requests/s",                  \
                   "over any minute, all hosts together; 0: no bound"),                             \
-        FETCH_ROW(conf_type, OPT_SIZE, bytes_per_s, "0", 0, 1e15, "bytes/s",                       \
+        FETCH_ROW(conf, at, OPT_SIZE, bytes_per_s, "0", 0, 1e15, "bytes/s",                        \
                   "over any minute, all hosts together; 0: no bound"),                             \
-        FETCH_ROW(conf_type, OPT_INT, retries, "8", -1, 1000, "tries",                             \
+        FETCH_ROW(conf, at, OPT_INT, retries, "8", -1, 1000, "tries",                              \
                   "of a file after the first; -1: none"),                                          \
-        FETCH_ROW(conf_type, OPT_INT, connect_ms, "10000", 1, 3600000, "ms", "time to connect"),   \
-        FETCH_ROW(conf_type, OPT_INT, stall_ms, "30000", 100, 3600000, "ms",                       \
+        FETCH_ROW(conf, at, OPT_INT, connect_ms, "10000", 1, 3600000, "ms", "time to connect"),    \
+        FETCH_ROW(conf, at, OPT_INT, stall_ms, "30000", 100, 3600000, "ms",                        \
                   "give up below 1 KB/s for so long"),                                             \
-        FETCH_ROW(conf_type, OPT_INT, backoff_ms, "1000", 1, 60000, "ms",                          \
+        FETCH_ROW(conf, at, OPT_INT, backoff_ms, "1000", 1, 60000, "ms",                           \
                   "wait before the first retry; doubles"),                                         \
-        FETCH_ROW(conf_type, OPT_SIZE, file_max, "4G", 1, 1e15, "bytes",                           \
+        FETCH_ROW(conf, at, OPT_SIZE, file_max, "4G", 1, 1e15, "bytes",                            \
                   "a larger file is refused"),                                                     \
-        FETCH_ROW(conf_type, OPT_STR, ca_file, NULL, 0, 0, NULL,                                   \
+        FETCH_ROW(conf, at, OPT_STR, ca_file, NULL, 0, 0, NULL,                                    \
                   "PEM file of certificates to trust instead of the system's, for a mirror"),      \
-        S3_ROWS(conf_type)
-#define S3_ROWS(conf_type)                                                                         \
-    FETCH_ROW(conf_type, OPT_STR, s3_region, NULL, 0, 0, NULL,                                     \
+        S3_ROWS(conf, at)
+#define S3_ROWS(conf, at)                                                                          \
+    FETCH_ROW(conf, at, OPT_STR, s3_region, NULL, 0, 0, NULL,                                      \
               "of s3:// buckets; empty: AWS_REGION, the profile's, us-east-1"),                    \
-        FETCH_ROW(conf_type, OPT_STR, s3_endpoint, NULL, 0, 0, NULL,                               \
+        FETCH_ROW(conf, at, OPT_STR, s3_endpoint, NULL, 0, 0, NULL,                                \
                   "URL of another S3 server (MinIO, R2, Ceph); empty: AWS_ENDPOINT_URL, Amazon"),  \
-        FETCH_ROW(conf_type, OPT_STR, s3_profile, NULL, 0, 0, NULL,                                \
+        FETCH_ROW(conf, at, OPT_STR, s3_profile, NULL, 0, 0, NULL,                                 \
                   "of ~/.aws/credentials; empty: AWS_PROFILE, default"),                           \
-        FETCH_ROW(conf_type, OPT_ENUM, s3_credentials, "auto", 0, 0,                               \
+        FETCH_ROW(conf, at, OPT_ENUM, s3_credentials, "auto", 0, 0,                                \
                   "auto|env|file|container|instance", "where keys for s3:// come from"),           \
-        FETCH_ROW(conf_type, OPT_ENUM, s3_style, "auto", 0, 0, "auto|host|path",                   \
+        FETCH_ROW(conf, at, OPT_ENUM, s3_style, "auto", 0, 0, "auto|host|path",                    \
                   "where an S3 request names its bucket"),                                         \
-        FETCH_ROW(conf_type, OPT_BOOL, s3_anonymous, "false", 0, 0, NULL,                          \
+        FETCH_ROW(conf, at, OPT_BOOL, s3_anonymous, "false", 0, 0, NULL,                           \
                   "do not sign S3 requests: for buckets open to all"),                             \
-        FETCH_ROW(conf_type, OPT_BOOL, s3_requester_pays, "false", 0, 0, NULL,                     \
+        FETCH_ROW(conf, at, OPT_BOOL, s3_requester_pays, "false", 0, 0, NULL,                      \
                   "agree to pay for S3 requests where the bucket's owner does not")
 
 /* What the server said last, for those who want to know more than the bytes. Zero-initialise;

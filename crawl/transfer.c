@@ -736,9 +736,9 @@ static enum outcome end_of_status(struct transfer *t)
     long s = t->status;
     if (t->scheme && t->scheme->judge) {
         struct transfer_refusal refusal = {s, buf_view(&t->header), buf_view(&t->error_body)};
-        t->code = s == 429 || s == 503 ? ERR_AGAIN : ERR_IO;
         enum outcome said =
             t->scheme->judge(t->conf, t->item->url, &refusal, t->reason, sizeof t->reason);
+        t->code = said == OUTCOME_BUSY ? ERR_AGAIN : ERR_IO;
         if (said != OUTCOME_DONE)
             return said;
     }

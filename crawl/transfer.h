@@ -43,11 +43,15 @@ struct transfer_scheme {
     /* Rewrites the URL and signs. A failure is the item's. Redirects are not followed (a signature
      * is for one host): `judge` sees the 30x. Nothing of q is ever logged. */
     int (*prepare)(const struct fetch_conf *conf, struct transfer_request *q);
-    /* What a refusal means, with a reason for people; OUTCOME_DONE: the common rules decide. May be
+    /* What a refusal means, with a reason for people; RESTART: prepare anew and try at once, what
+     * has landed stays; OUTCOME_DONE: the common rules decide. May be
      * NULL. It may note things for the next prepare (a new region, fresh credentials). */
     enum outcome (*judge)(const struct fetch_conf *conf, const char *url,
                           const struct transfer_refusal *refusal, char *reason, size_t room);
 };
+
+/* Starts libcurl, once for all threads: before the first handle of those who use their own. */
+void transfer_ready(void);
 
 /* ---- for the loop of fetch.c ---- */
 struct transfer;

@@ -671,6 +671,7 @@ static struct crawl_conf crawl_conf_for(struct arena *a, const char *crawl)
     struct crawl_conf conf = {0};
     CHECK_OK(arena_open(a, 4 << 20));
     CHECK_OK(opt_defaults(crawl_opts, &conf, a));
+    CHECK_OK(opt_defaults(crawl_how_opts, &conf, a));
     static char mirror[IO_PATH_MAX], cache[IO_PATH_MAX];
     snprintf(mirror, sizeof mirror, "file://%s/mirror", test_dir());
     snprintf(cache, sizeof cache, "%s/cache", test_dir());
