@@ -244,9 +244,8 @@ static int keys_ready(const struct fetch_conf *conf)
 }
 
 /* ---- one try ---- */
-static void note_try(const char *url)
+static void note_try(uint64_t hash)
 {
-    uint64_t hash = hash_str(str_of(url), 0);
     session.note[hash % NOTES].url = hash;
     session.note[hash % NOTES].generation = session.generation;
 }
@@ -352,8 +351,9 @@ static int s3_prepare(const struct fetch_conf *conf, struct transfer_request *q)
     struct place p;
     TRY(place_parse(q->url, &p));
     pthread_mutex_lock(&session.lock);
-    note_try(q->url);
+    uint64_t hash = hash_str(str_of(q->url), 0);
     int rc = prepare(conf, q, &p);
+    note_try(hash);
     pthread_mutex_unlock(&session.lock);
     return rc;
 }

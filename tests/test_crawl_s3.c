@@ -1,0 +1,738 @@
+/* test_crawl_s3 - s3:// against a server that checks every signature by its own means. */
+#include "tests/test.h"
+
+#include "core/io.h"
+#include "core/log.h"
+#include "crawl/crawl.h"
+#include "crawl/s3.h"
+#include "crawl/s3_credentials.h"
+#include "crawl/s3_xml.h"
+#include "crawl/transfer.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+extern char **environ;
+
+#define KEY_ID "AKIDEXAMPLE"
+#define SECRET "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
+#define TOKEN "FwoGZXIvYXdzEBYaD+very/secret/session=="
+
+static char endpoint[64];
+static int port;
+
+/* ---- files and environment ---- */
+static const char *file_at(const char *name)
+{
+    static char path[4][IO_PATH_MAX];
+    static int turn;
+    turn = (turn + 1) % 4;
+    snprintf(path[turn], IO_PATH_MAX, "%s/%s", test_dir(), name);
+    return path[turn];
+}
+
+static void put(const char *name, const char *text)
+{
+    FILE *f = fopen(file_at(name), "w");
+    CHECK(f && fputs(text, f) >= 0 && fclose(f) == 0);
+}
+
+/* Nothing of the machine's own AWS settings may reach a test. */
+static void clean_environment(void)
+{
+    static const char *const name[] = {"AWS_ACCESS_KEY_ID",
+                                       "AWS_SECRET_ACCESS_KEY",
+                                       "AWS_SESSION_TOKEN",
+                                       "AWS_PROFILE",
+                                       "AWS_REGION",
+                                       "AWS_DEFAULT_REGION",
+                                       "AWS_ENDPOINT_URL",
+                                       "AWS_ENDPOINT_URL_S3",
+                                       "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+                                       "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+                                       "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+                                       "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
+                                       "AWS_EC2_METADATA_SERVICE_ENDPOINT",
+                                       "http_proxy",
+                                       "https_proxy",
+                                       "all_proxy"};
+    log_open(LOG_QUIET);
+    for (size_t i = 0; i < COUNT_OF(name); i++)
+        unsetenv(name[i]);
+    setenv("AWS_SHARED_CREDENTIALS_FILE", file_at("aws-credentials"), 1);
+    setenv("AWS_CONFIG_FILE", file_at("aws-config"), 1);
+    setenv("HOME", test_dir(), 1);
+}
+
+/* ---- the server ---- */
+static void server_start(const char *keys)
+{
+    int in[2], out[2];
+    char line[32] = "", *end;
+    clean_environment();
+    if (access("tests/tools/fake_s3.py", R_OK) != 0)
+        test_skip("not run from the root of the tree");
+    put("keys", keys);
+    put("credentials", KEY_ID " " SECRET "\nOLDKEY oldsecretoldsecret " TOKEN "\n"
+                              "NEWKEY newsecretnewsecret " TOKEN "2\n");
+    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    fcntl(in[1], F_SETFD, FD_CLOEXEC);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    char *argv[] = {"python3", "tests/tools/fake_s3.py", (char *)(uintptr_t)test_dir(), NULL};
+    pid_t pid;
+    if (posix_spawnp(&pid, "python3", &actions, NULL, argv, environ) != 0)
+        test_skip("no python3 here");
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+    for (size_t len = 0; len < sizeof line - 1 && !strchr(line, '\n'); len++)
+        CHECK(read(out[0], line + len, 1) == 1);
+    port = (int)strtol(line, &end, 10);
+    CHECK(port > 0 && *end == '\n');
+    snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", port);
+    setenv("AWS_ENDPOINT_URL", endpoint, 1);
+    s3_forget();
+}
+
+static void use_keys(const char *id, const char *secret, const char *token)
+{
+    setenv("AWS_ACCESS_KEY_ID", id, 1);
+    setenv("AWS_SECRET_ACCESS_KEY", secret, 1);
+    if (token)
+        setenv("AWS_SESSION_TOKEN", token, 1);
+    else
+        unsetenv("AWS_SESSION_TOKEN");
+    s3_forget();
+}
+
+static const struct fetch_conf quick = {
+    .retries = 4, .connect_ms = 2000, .stall_ms = 2000, .backoff_ms = 10, .file_max = 1 << 20};
+
+/* The server's rule for the bytes of an object. */
+static bool is_content(struct str got, struct str key, size_t size)
+{
+    if (got.len != size)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        if ((unsigned char)got.ptr[i] !=
+            (unsigned char)((unsigned char)key.ptr[i % key.len] + i / 256))
+            return false;
+    return true;
+}
+
+static int get(const struct fetch_conf *conf, const char *bucket, const char *key, size_t size)
+{
+    char url[4096], *out;
+    size_t len;
+    snprintf(url, sizeof url, "s3://%s/%s", bucket, key);
+    TRY(fetch_memory(conf, url, 1 << 20, &out, &len));
+    bool same = is_content((struct str){out, len}, str_of(key), size);
+    free(out);
+    if (!same)
+        test_fail(__FILE__, __LINE__, "%s: the bytes are wrong", url);
+    return 0;
+}
+
+/* How many lines of the server's log hold the text. */
+static size_t logged(const char *text)
+{
+    char *log;
+    size_t len;
+    CHECK_OK(io_read_file(file_at("log"), 1 << 20, &log, &len));
+    size_t count = str_count((struct str){log, len}, str_of(text));
+    free(log);
+    return count;
+}
+
+static void add_key(struct buf *list, const char *bucket, const char *key, int size)
+{
+    buf_printf(list, "%s ", bucket);
+    for (const char *c = key; *c; c++)
+        buf_printf(list, "%02x", (unsigned char)*c);
+    buf_printf(list, " %d\n", size);
+}
+
+/* Blanks, plus, percent, unicode, bytes that are no text, slashes and dots: each reaches the server
+ * as the key it is, under a signature it accepts; in the path and in the host. */
+TEST(crawl_s3_awkward_keys)
+{
+    static const char *const key[] = {"plain.txt",
+                                      "crawl=CC-MAIN-2024-22/part+1.warc.gz",
+                                      "a b",
+                                      "a+b",
+                                      "a%20b",
+                                      "%",
+                                      "%2F%2f",
+                                      "a//b",
+                                      "/lead",
+                                      "//",
+                                      "trail/",
+                                      "a/./b",
+                                      "a/../b",
+                                      "./a",
+                                      "..",
+                                      "../../x",
+                                      "~user/-._~",
+                                      "\303\274ber/\346\227\245\346\234\254.html",
+                                      "\360\237\230\200",
+                                      "?versionId=1&x=y#frag",
+                                      "!*'()",
+                                      "a&b=c;d:e@f,g$h",
+                                      "\"<>\\^`{|}[]",
+                                      "\001\t\177",
+                                      "\377\376",
+                                      "@",
+                                      "a:b@c/d"};
+    struct buf list = {0};
+    char longest[1025];
+    memset(longest, 'k', 1024);
+    longest[1024] = 0;
+    for (size_t i = 0; i < COUNT_OF(key); i++)
+        add_key(&list, "bucket", key[i], 700);
+    add_key(&list, "bucket", longest, 700);
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    use_keys(KEY_ID, SECRET, NULL);
+    char rule[128], host[64];
+    snprintf(host, sizeof host, "http://s3.test:%d/", port);
+    snprintf(rule, sizeof rule, "bucket.s3.test:%d:127.0.0.1", port);
+    const char *resolve[] = {rule, NULL};
+    struct fetch_conf by_host = quick;
+    by_host.s3_style = "host";
+    by_host.s3_endpoint = host;
+    by_host.resolve = resolve;
+    for (size_t i = 0; i < COUNT_OF(key); i++) {
+        if (get(&quick, "bucket", key[i], 700) < 0 || get(&by_host, "bucket", key[i], 700) < 0)
+            test_fail(__FILE__, __LINE__, "%s: %s", key[i], err_text());
+    }
+    CHECK_OK(get(&quick, "bucket", longest, 700));
+    CHECK_INT(logged("2xx - GET"), COUNT_OF(key) * 2 + 1);
+    CHECK_INT(logged("SignatureDoesNotMatch"), 0);
+}
+
+/* What a request is made of, without a server: hosts, styles, regions, the headers that are sent.
+ */
+static const char *prepared(const struct fetch_conf *conf, const char *url, char *out)
+{
+    struct transfer_request q = {.method = "GET", .range = ""};
+    snprintf(q.url, sizeof q.url, "%s", url);
+    if (scheme_s3.prepare(conf, &q) < 0)
+        return err_text();
+    snprintf(out, TRANSFER_URL_MAX, "%s", q.url);
+    for (struct curl_slist *at = q.headers; at; at = at->next)
+        CHECK(!strstr(at->data, SECRET));
+    curl_slist_free_all(q.headers);
+    return out;
+}
+
+TEST(crawl_s3_addresses)
+{
+    static const struct {
+        const char *url, *region, *endpoint, *style, *want;
+    } where[] = {
+        {"s3://commoncrawl/a/b c", "", "", "auto",
+         "https://commoncrawl.s3.us-east-1.amazonaws.com/a/b%20c"},
+        {"S3://bucket-1/k", "eu-west-2", "", "auto",
+         "https://bucket-1.s3.eu-west-2.amazonaws.com/k"},
+        {"s3://bucket/k", "cn-north-1", "", "auto",
+         "https://bucket.s3.cn-north-1.amazonaws.com.cn/k"},
+        {"s3://with.dots/k", "", "", "auto", "https://s3.us-east-1.amazonaws.com/with.dots/k"},
+        {"s3://Capital_x/k", "", "", "auto", "https://s3.us-east-1.amazonaws.com/Capital_x/k"},
+        {"s3://ab/k", "", "", "auto", "https://s3.us-east-1.amazonaws.com/ab/k"},
+        {"s3://abc-/k", "", "", "auto", "https://s3.us-east-1.amazonaws.com/abc-/k"},
+        {"s3://bucket/k", "", "", "path", "https://s3.us-east-1.amazonaws.com/bucket/k"},
+        {"s3://with.dots/k", "", "", "host", "https://with.dots.s3.us-east-1.amazonaws.com/k"},
+        {"s3://bucket/k", "", "http://MinIO:9000", "auto", "http://minio:9000/bucket/k"},
+        {"s3://bucket/k", "", "https://r2.example.org:443/", "auto",
+         "https://r2.example.org/bucket/k"},
+        {"s3://bucket/k", "", "http://[::1]:9000/a b/", "auto", "http://[::1]:9000/a%20b/bucket/k"},
+        {"s3://bucket/k", "", "http://minio:9000", "host", "http://bucket.minio:9000/k"},
+        {"s3://bucket/?x#y", "", "http://h", "auto", "http://h/bucket/%3Fx%23y"},
+        {"s3://bucket//", "", "http://h", "auto", "http://h/bucket//"},
+    };
+    static const char *const bad[][2] = {
+        {"s3://bucket", "no key"},      {"s3://bucket/", "no key"},
+        {"s3:///k", "no bucket"},       {"s3://b\203d/k", "no bucket"},
+        {"s3://a b/k", "no bucket"},    {"s3://.hidden/k", "no bucket"},
+        {"s3://user@b/k", "no bucket"}, {"s3://b:80/k", "no bucket"}};
+    char out[TRANSFER_URL_MAX];
+    clean_environment();
+    use_keys(KEY_ID, SECRET, TOKEN);
+    for (size_t i = 0; i < COUNT_OF(where); i++) {
+        struct fetch_conf conf = {.s3_region = where[i].region,
+                                  .s3_endpoint = where[i].endpoint,
+                                  .s3_style = where[i].style};
+        CHECK_STR(str_of(prepared(&conf, where[i].url, out)), where[i].want);
+    }
+    struct fetch_conf conf = {0};
+    for (size_t i = 0; i < COUNT_OF(bad); i++)
+        if (!strstr(prepared(&conf, bad[i][0], out), bad[i][1]))
+            test_fail(__FILE__, __LINE__, "%s: %s", bad[i][0], prepared(&conf, bad[i][0], out));
+    conf.s3_region = "evil.org/";
+    CHECK(strstr(prepared(&conf, "s3://bucket/k", out), "is no region"));
+    static const char *const no_endpoint[] = {"ftp://h", "h:9000", "http://u:p@h/", "http://h/?q"};
+    for (size_t i = 0; i < COUNT_OF(no_endpoint); i++) {
+        conf = (struct fetch_conf){.s3_endpoint = no_endpoint[i]};
+        CHECK(strstr(prepared(&conf, "s3://bucket/k", out), "endpoint is no URL"));
+        CHECK(!strstr(err_text(), "u:p"));
+    }
+    /* Option, then variables, then the profile. */
+    conf = (struct fetch_conf){0};
+    put("aws-config", "[default]\nregion = ap-south-1\n[profile far]\nregion=sa-east-1\n"
+                      "endpoint_url = https://own.example.org\n");
+    CHECK(strstr(prepared(&conf, "s3://bucket/k", out), ".ap-south-1."));
+    setenv("AWS_DEFAULT_REGION", "eu-north-1", 1);
+    CHECK(strstr(prepared(&conf, "s3://bucket/k", out), ".eu-north-1."));
+    setenv("AWS_REGION", "eu-south-1", 1);
+    CHECK(strstr(prepared(&conf, "s3://bucket/k", out), ".eu-south-1."));
+    conf.s3_region = "us-west-2";
+    CHECK(strstr(prepared(&conf, "s3://bucket/k", out), ".us-west-2."));
+    setenv("AWS_PROFILE", "far", 1);
+    CHECK_STR(str_of(prepared(&conf, "s3://bucket/k", out)), "https://own.example.org/bucket/k");
+    setenv("AWS_ENDPOINT_URL", "https://any.example.org", 1);
+    CHECK_STR(str_of(prepared(&conf, "s3://bucket/k", out)), "https://any.example.org/bucket/k");
+    setenv("AWS_ENDPOINT_URL_S3", "https://s3.example.org", 1);
+    CHECK_STR(str_of(prepared(&conf, "s3://bucket/k", out)), "https://s3.example.org/bucket/k");
+}
+
+/* 301 by header, 307 by the endpoint's name, 400 by the region in the XML: each once. */
+TEST(crawl_s3_regions)
+{
+    struct buf list = {0};
+    static const char *const bucket[] = {"west301", "west307", "west400"};
+    for (size_t i = 0; i < 3; i++)
+        add_key(&list, bucket[i], "k", 10);
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    use_keys(KEY_ID, SECRET, NULL);
+    for (size_t i = 0; i < 3; i++) {
+        CHECK_OK(get(&quick, bucket[i], "k", 10));
+        CHECK_OK(get(&quick, bucket[i], "k", 10)); /* known now */
+    }
+    CHECK_INT(logged("PermanentRedirect"), 1);
+    CHECK_INT(logged("TemporaryRedirect"), 1);
+    CHECK_INT(logged("AuthorizationHeaderMalformed"), 1);
+    CHECK_INT(logged("2xx"), 6);
+    CHECK_ERR(get(&quick, "pingpong", "k", 10), ERR_IO);
+    CHECK(strstr(err_text(), "eu-west-2") && strstr(err_text(), "s3_region"));
+    CHECK_INT(logged("/pingpong/k"), 2);
+    CHECK_ERR(get(&quick, "nowhere", "k", 10), ERR_IO);
+    CHECK(!strstr(err_text(), "evil"));
+    CHECK_INT(logged("/nowhere/k"), 1);
+}
+
+/* The server's clock is three hours ahead: learned from its Date, once. */
+TEST(crawl_s3_clock)
+{
+    server_start("skewed 6b 10\n");
+    use_keys(KEY_ID, SECRET, NULL);
+    CHECK_OK(get(&quick, "skewed", "k", 10));
+    CHECK_OK(get(&quick, "skewed", "k", 10));
+    CHECK_INT(logged("RequestTimeTooSkewed"), 1);
+    CHECK_INT(logged("2xx"), 2);
+}
+
+/* Temporary keys expire while files are fetched; another program renewed them in the file. */
+TEST(crawl_s3_keys_expire)
+{
+    enum { MANY = 24 };
+    struct buf list = {0};
+    static char url[MANY][64], path[MANY][IO_PATH_MAX];
+    struct fetch_item item[MANY];
+    for (int i = 0; i < MANY; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        add_key(&list, "expire", key, 5000);
+        snprintf(url[i], sizeof url[i], "s3://expire/%s", key);
+        snprintf(path[i], sizeof path[i], "%s/out/%d", test_dir(), i);
+        item[i] = (struct fetch_item){.url = url[i], .path = path[i]};
+    }
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    put("aws-credentials", "[default]\naws_access_key_id = OLDKEY\n"
+                           "aws_secret_access_key = oldsecretoldsecret\n"
+                           "aws_session_token = " TOKEN "\n");
+    CHECK_OK(get(&quick, "expire", "k0", 5000));
+    put("aws-credentials", "[default]\naws_access_key_id = NEWKEY\n"
+                           "aws_secret_access_key = newsecretnewsecret\n"
+                           "aws_session_token = " TOKEN "2\n");
+    CHECK_OK(fetch_all(&quick, item, MANY, NULL));
+    CHECK(logged("ExpiredToken") >= 1 && logged("ExpiredToken") <= 8);
+    CHECK_INT(logged("2xx"), MANY + 1);
+    /* Nobody renewed them: one more look at the file, then the reason. */
+    put("aws-credentials", "[default]\naws_access_key_id = OLDKEY\n"
+                           "aws_secret_access_key = oldsecretoldsecret\n"
+                           "aws_session_token = " TOKEN "\n");
+    s3_forget();
+    CHECK_ERR(get(&quick, "expire", "k1", 5000), ERR_IO);
+    CHECK(strstr(err_text(), "ExpiredToken") && strstr(err_text(), "renew the credentials"));
+    CHECK(strstr(err_text(), "aws-credentials") && strstr(err_text(), "4442587FB7D0A2F9"));
+    CHECK(!strstr(err_text(), "oldsecret") && !strstr(err_text(), "FwoG"));
+}
+
+TEST(crawl_s3_refusals)
+{
+    struct buf list = {0};
+    add_key(&list, "slow", "k", 10);
+    add_key(&list, "payer", "k", 10);
+    add_key(&list, "anonymous", "k", 10);
+    add_key(&list, "bucket", "k", 10);
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    use_keys(KEY_ID, SECRET, NULL);
+    CHECK_OK(get(&quick, "slow", "k", 10));
+    CHECK_INT(logged("SlowDown"), 2);
+    CHECK_ERR(get(&quick, "bucket", "absent", 10), ERR_IO);
+    CHECK(strstr(err_text(), "NoSuchKey: The specified key does not exist. (request 4442587FB"));
+    CHECK_INT(logged("/bucket/absent"), 1);
+    CHECK_ERR(get(&quick, "html", "k", 10), ERR_IO);
+    CHECK_INT(logged("/html/k"), 5); /* 500: tried again */
+    CHECK_ERR(get(&quick, "payer", "k", 10), ERR_IO);
+    struct fetch_conf conf = quick;
+    conf.s3_requester_pays = true;
+    CHECK_OK(get(&conf, "payer", "k", 10));
+    conf = quick;
+    conf.s3_anonymous = true;
+    CHECK_OK(get(&conf, "anonymous", "k", 10));
+    CHECK_ERR(get(&conf, "bucket", "k", 10), ERR_IO);
+    CHECK(strstr(err_text(), "s3_anonymous"));
+    /* A server that sends back all that we sent: shown without what is ours. */
+    use_keys(KEY_ID, SECRET, TOKEN);
+    CHECK_ERR(get(&quick, "denied", "k", 10), ERR_IO);
+    CHECK(strstr(err_text(), "AccessDenied") && !strstr(err_text(), "FwoG"));
+    CHECK(!strstr(err_text(), KEY_ID) && !strstr(err_text(), SECRET));
+    CHECK_INT(logged("/denied/k"), 1); /* 403 of S3 is final */
+    use_keys(KEY_ID, "wrong", NULL);
+    CHECK_ERR(get(&quick, "bucket", "k", 10), ERR_IO);
+    CHECK(strstr(err_text(), "SignatureDoesNotMatch") && strstr(err_text(), "the environment"));
+    use_keys("NOBODY", SECRET, NULL);
+    CHECK_ERR(get(&quick, "bucket", "k", 10), ERR_IO);
+    CHECK(strstr(err_text(), "InvalidAccessKeyId"));
+}
+
+/* A line that breaks is taken up by a signed range; a file that changed meanwhile starts anew. */
+TEST(crawl_s3_resumes)
+{
+    server_start("cut 6b6579 100000\netag 6b6579 100000\nbucket 6b6579 100000\n");
+    use_keys(KEY_ID, SECRET, TOKEN "x");
+    static const char *const bucket[] = {"cut", "etag"};
+    put("credentials", KEY_ID " " SECRET " " TOKEN "x\n");
+    for (int i = 0; i < 2; i++) {
+        char url[64], *got;
+        size_t len;
+        snprintf(url, sizeof url, "s3://%s/key", bucket[i]);
+        struct fetch_item item = {.url = url, .path = file_at(bucket[i])};
+        CHECK_OK(fetch_all(&quick, &item, 1, NULL));
+        CHECK_OK(io_read_file(item.path, 1 << 20, &got, &len));
+        if (i == 1)
+            for (size_t k = 0; k < len / 2; k++) {
+                char kept = got[k];
+                got[k] = got[len - 1 - k];
+                got[len - 1 - k] = kept;
+            }
+        CHECK(is_content((struct str){got, len}, STR("key"), 100000));
+        CHECK_INT(item.tries, 2);
+        free(got);
+    }
+    struct buf memory = {.max = 1000};
+    struct fetch_item part = {
+        .url = "s3://bucket/key", .memory = &memory, .offset = 99500, .length = 500};
+    CHECK_OK(fetch_all(&quick, &part, 1, NULL));
+    CHECK(memory.len == 500 &&
+          (unsigned char)memory.ptr[0] == (unsigned char)("key"[99500 % 3] + 99500 / 256));
+    buf_free(&memory);
+}
+
+TEST(crawl_s3_lists)
+{
+    static const char *const key[] = {"a/1",    "a/10 +%", "a/2<&>\"", "a/\303\274",
+                                      "a/sub/", "a/sub/x", "a/z",      "b/1"};
+    struct buf list = {0};
+    static const char *const bucket[] = {"list", "listraw", "listloop"};
+    for (size_t b = 0; b < 3; b++)
+        for (size_t i = 0; i < COUNT_OF(key); i++)
+            add_key(&list, bucket[b], key[i], strcmp(key[i], "a/sub/") == 0 ? 0 : 100 + (int)i);
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    use_keys(KEY_ID, SECRET, NULL);
+    struct arena a;
+    struct s3_object *object;
+    size_t count;
+    CHECK_OK(arena_open(&a, 1 << 20));
+    for (size_t b = 0; b < 2; b++) {
+        static const int want[] = {0, 1, 2, 5, 6, 3}; /* in byte order, no folder */
+        char prefix[64], url[128];
+        snprintf(prefix, sizeof prefix, "s3://%s/a/", bucket[b]);
+        CHECK_OK(s3_list(&quick, prefix, &a, &object, &count));
+        CHECK_INT(count, COUNT_OF(want));
+        for (size_t i = 0; i < count; i++) {
+            snprintf(url, sizeof url, "s3://%s/%s", bucket[b], key[want[i]]);
+            CHECK_STR(str_of(object[i].url), url);
+            CHECK_INT(object[i].bytes, 100 + want[i]);
+            CHECK_OK(get(&quick, bucket[b], key[want[i]], (size_t)(100 + want[i])));
+        }
+    }
+    CHECK_OK(s3_list(&quick, "s3://list/", &a, &object, &count));
+    CHECK_INT(count, COUNT_OF(key) - 1);
+    CHECK_OK(s3_list(&quick, "s3://list", &a, &object, &count));
+    CHECK_INT(count, COUNT_OF(key) - 1);
+    CHECK_OK(s3_list(&quick, "s3://list/none", &a, &object, &count));
+    CHECK_INT(count, 0);
+    CHECK_ERR(s3_list(&quick, "s3://listloop/", &a, &object, &count), ERR_FORMAT);
+    CHECK(strstr(err_text(), "does not say where"));
+    CHECK_ERR(s3_list(&quick, "s3://html/", &a, &object, &count), ERR_IO);
+    CHECK_ERR(s3_list(&quick, "https://list/", &a, &object, &count), ERR_USAGE);
+    arena_close(&a);
+}
+
+/* ---- credentials ---- */
+static int load(struct s3_keys *keys, const char *from, const char *profile)
+{
+    int rc = s3_keys_load(keys, from, profile);
+    CHECK(!strstr(err_text(), "ecret1"));
+    return rc;
+}
+
+TEST(crawl_s3_credentials_chain)
+{
+    clean_environment();
+    struct s3_keys *k = s3_keys_new();
+    CHECK(k);
+    CHECK_ERR(load(k, NULL, NULL), ERR_USAGE);
+    CHECK(strstr(err_text(), "AWS_ACCESS_KEY_ID") && strstr(err_text(), "s3_anonymous"));
+    put("aws-credentials", "# a comment\r\n[default]\r\n  aws_access_key_id = AKID1\r\n"
+                           "aws_access_key_id = AKID2 \r\nAWS_SECRET_ACCESS_KEY=Secret1/+=\r\n"
+                           "[ other ]\naws_access_key_id=AKID3\naws_secret_access_key = Secret13\n"
+                           "aws_session_token = tok=en\n[half]\naws_access_key_id=AKID4\n"
+                           "[blank]\naws_access_key_id=A B\naws_secret_access_key=Secret1\n");
+    put("aws-config", "[profile conf]\naws_access_key_id = AKID5\naws_secret_access_key=Secret15\n"
+                      "s3 =\n  aws_access_key_id = NESTED\n[profile sso]\nsso_session = x\n"
+                      "[other]\naws_access_key_id=WRONG\n[profile late]\nregion = eu-west-1\n"
+                      "[profile late]\nregion = eu-west-3\n");
+    CHECK_OK(load(k, NULL, NULL));
+    CHECK_STR(str_of(k->id), "AKID2"); /* the indented line is no setting of the profile */
+    CHECK_STR(str_of(k->secret), "Secret1/+=");
+    CHECK(!k->token[0] && strstr(k->origin, "aws-credentials"));
+    CHECK_OK(load(k, "auto", "other"));
+    CHECK_STR(str_of(k->token), "tok=en");
+    CHECK_OK(load(k, "file", "conf"));
+    CHECK_STR(str_of(k->id), "AKID5");
+    CHECK_ERR(load(k, NULL, "half"), ERR_USAGE);
+    CHECK(strstr(err_text(), "only one of"));
+    CHECK_ERR(load(k, NULL, "blank"), ERR_USAGE);
+    CHECK(strstr(err_text(), "place 2"));
+    CHECK_ERR(load(k, NULL, "sso"), ERR_USAGE);
+    CHECK(strstr(err_text(), "sso_session") && strstr(err_text(), "export-credentials"));
+    CHECK_ERR(load(k, NULL, "nobody"), ERR_USAGE);
+    CHECK(strstr(err_text(), "no profile nobody"));
+    setenv("AWS_PROFILE", "conf", 1);
+    CHECK_OK(load(k, NULL, NULL));
+    CHECK_STR(str_of(k->id), "AKID5");
+    setenv("AWS_ACCESS_KEY_ID", "AKIDENV", 1);
+    CHECK_ERR(load(k, NULL, NULL), ERR_USAGE);
+    setenv("AWS_SECRET_ACCESS_KEY", "Secret1env", 1);
+    CHECK_OK(load(k, NULL, NULL));
+    CHECK_STR(str_of(k->id), "AKIDENV");
+    CHECK_OK(load(k, NULL, "other")); /* named by the user: stronger than the environment */
+    CHECK_STR(str_of(k->id), "AKID3");
+    CHECK_OK(load(k, "file", NULL));
+    CHECK_STR(str_of(k->id), "AKID5");
+    char region[32];
+    CHECK(s3_setting("late", "region", region, sizeof region) && strcmp(region, "eu-west-3") == 0);
+    CHECK(!s3_setting("late", "endpoint_url", region, sizeof region));
+    CHECK(!s3_setting("late", "region", region, 9));
+    s3_keys_free(k);
+}
+
+/* Any bytes as a credentials file: an error or keys, never more. */
+TEST(crawl_s3_credentials_hostile_files)
+{
+    clean_environment();
+    struct s3_keys *k = s3_keys_new();
+    uint64_t seed = 7;
+    static const char piece[] =
+        "[default]\naws_access_key_id=A\naws_secret_access_key = B\n]=[ \t;#\r";
+    for (int round = 0; round < 300; round++) {
+        FILE *f = fopen(file_at("aws-credentials"), "wb");
+        CHECK(f);
+        for (uint64_t i = test_random(&seed) % 40; i > 0; i--) {
+            size_t at = test_random(&seed) % (sizeof piece - 1);
+            fwrite(piece + at, 1, test_random(&seed) % (sizeof piece - at), f);
+            if (test_random(&seed) % 8 == 0)
+                fputc((int)(test_random(&seed) % 256), f);
+        }
+        CHECK(fclose(f) == 0);
+        CHECK(s3_keys_load(k, "file", NULL) <= 0);
+    }
+    FILE *f = fopen(file_at("aws-credentials"), "wb");
+    CHECK(f && ftruncate(fileno(f), (1 << 20) + 1) == 0 && fclose(f) == 0);
+    CHECK_ERR(s3_keys_load(k, "file", NULL), ERR_USAGE);
+    CHECK(unlink(file_at("aws-credentials")) == 0 && mkdir(file_at("aws-credentials"), 0700) == 0);
+    CHECK_ERR(s3_keys_load(k, "file", NULL), ERR_USAGE);
+    s3_keys_free(k);
+}
+
+/* VmFlags "dd" of the mapping that holds an address: it is left out of core dumps. */
+static bool is_not_dumped(const void *address)
+{
+    char line[512];
+    bool inside = false, found = false;
+    FILE *f = fopen("/proc/self/smaps", "r");
+    if (!f)
+        test_skip("no /proc/self/smaps here");
+    while (fgets(line, sizeof line, f)) {
+        unsigned long start, end;
+        if (sscanf(line, "%lx-%lx ", &start, &end) == 2)
+            inside = (uintptr_t)address >= start && (uintptr_t)address < end;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            found = strstr(line, " dd") != NULL;
+    }
+    fclose(f);
+    return found;
+}
+
+TEST(crawl_s3_secrets_are_not_dumped)
+{
+    clean_environment();
+    int local = 0;
+    CHECK(!is_not_dumped(&local)); /* the check can fail */
+    struct s3_keys *k = s3_keys_new();
+    setenv("AWS_ACCESS_KEY_ID", "AKID", 1);
+    setenv("AWS_SECRET_ACCESS_KEY", "Secret1", 1);
+    CHECK_OK(load(k, "env", NULL));
+    CHECK(is_not_dumped(k) && is_not_dumped((char *)k + sizeof *k - 1));
+    CHECK(is_not_dumped(getenv("AWS_SECRET_ACCESS_KEY")));
+    s3_keys_free(k);
+}
+
+/* ---- the machine's own keys ---- */
+static void serve_once(int fd, const char *const (*say)[2], size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        char request[4096] = "";
+        size_t len = 0;
+        int to = accept(fd, NULL, NULL);
+        while (to >= 0 && len < sizeof request - 1 && !strstr(request, "\r\n\r\n")) {
+            ssize_t got = read(to, request + len, sizeof request - 1 - len);
+            if (got <= 0)
+                break;
+            request[len += (size_t)got] = 0;
+        }
+        char answer[4096];
+        bool good = strstr(request, say[i][0]) != NULL;
+        int n = snprintf(answer, sizeof answer,
+                         "HTTP/1.1 %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                         good ? "200 OK" : "400 Bad", good ? strlen(say[i][1]) : 0,
+                         good ? say[i][1] : "");
+        if (write(to, answer, (size_t)n) != n)
+            _exit(1);
+        close(to);
+    }
+    _exit(0);
+}
+
+static pid_t machine_start(const char *const (*say)[2], size_t count, char *url, size_t room)
+{
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof at;
+    CHECK(fd >= 0 && bind(fd, (struct sockaddr *)&at, len) == 0 && listen(fd, 4) == 0);
+    CHECK(getsockname(fd, (struct sockaddr *)&at, &len) == 0);
+    snprintf(url, room, "http://127.0.0.1:%d", ntohs(at.sin_port));
+    pid_t pid = fork();
+    CHECK(pid >= 0);
+    if (pid == 0)
+        serve_once(fd, say, count);
+    close(fd);
+    return pid;
+}
+
+#define ANSWER                                                                                     \
+    "{\"AccessKeyId\":\"ASIA1\",\"SecretAccessKey\":\"Secret1\",\"Token\":\"T1\","                 \
+    "\"Expiration\":\"2026-11-23T18:00:00Z\"}"
+TEST(crawl_s3_credentials_of_the_machine)
+{
+    static const char *const instance[][2] = {
+        {"PUT /latest/api/token HTTP/1.1\r\n", "session-token\n"},
+        {"GET /latest/meta-data/iam/security-credentials/ HTTP", "my-role\n"},
+        {"X-aws-ec2-metadata-token: session-token\r\n", ANSWER}};
+    static const char *const bad_role[][2] = {{"PUT /latest/api/token", "t"},
+                                              {"GET /latest/meta-data", "../../user-data"}};
+    static const char *const container[][2] = {{"Authorization: Basic abc\r\n", ANSWER}};
+    static const char *const no_json[][2] = {{"GET /creds HTTP", "<html>Secret1"}};
+    char url[128], full[160];
+    clean_environment();
+    struct s3_keys *k = s3_keys_new();
+    machine_start(instance, 3, url, sizeof url);
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url, 1);
+    CHECK_OK(load(k, "instance", NULL));
+    CHECK(strcmp(k->id, "ASIA1") == 0 && strcmp(k->token, "T1") == 0);
+    CHECK_INT(k->expires, 1795456800); /* date -d 2026-11-23T18:00:00Z +%s */
+    machine_start(bad_role, 2, url, sizeof url);
+    setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", url, 1);
+    CHECK_ERR(load(k, "instance", NULL), ERR_FORMAT);
+    CHECK(strstr(err_text(), "names no role"));
+    setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN", "Basic abc", 1);
+    machine_start(container, 1, url, sizeof url);
+    snprintf(full, sizeof full, "%s/creds", url);
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", full, 1);
+    CHECK_OK(load(k, NULL, NULL)); /* the variable is set: that is asking for it */
+    CHECK(strcmp(k->id, "ASIA1") == 0 && strstr(k->origin, "container"));
+    machine_start(no_json, 1, url, sizeof url);
+    snprintf(full, sizeof full, "%s/creds", url);
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", full, 1);
+    CHECK_ERR(load(k, "container", NULL), ERR_FORMAT);
+    setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://example.org/creds", 1);
+    CHECK_ERR(load(k, "container", NULL), ERR_USAGE);
+    CHECK(strstr(err_text(), "use https"));
+    s3_keys_free(k);
+}
+
+/* ---- XML ---- */
+TEST(crawl_s3_xml_elements)
+{
+    struct str text = STR("<?xml?><A x='1'><Name>one</Name><Names>no</Names><Name/>"
+                          "<Name >t&amp;wo</Name ><Empty></Empty><Open>");
+    struct str rest = text, content;
+    CHECK(xml_next(&rest, "Name", &content));
+    CHECK_STR(content, "one");
+    CHECK(xml_next(&rest, "Name", &content));
+    CHECK_STR(content, "");
+    CHECK(xml_next(&rest, "Name", &content));
+    CHECK_STR(content, "t&amp;wo");
+    CHECK(!xml_next(&rest, "Name", &content));
+    CHECK_STR(rest, "<Empty></Empty><Open>");
+    CHECK_STR(xml_find(text, "Empty"), "");
+    CHECK(!xml_find(text, "Open").ptr && !xml_find(text, "Nam").ptr && !xml_find(text, "A").ptr);
+    static const char *const pair[][2] = {{"a&amp;b&lt;c&gt;&quot;&apos;", "a&b<c>\"'"},
+                                          {"&#65;&#x42;&#X43;", "ABC"},
+                                          {"&#xFC;&#128512;", "\303\274\360\237\230\200"},
+                                          {"&", "&"},
+                                          {"&amp", "&amp"},
+                                          {"&#;&#x;&#0;&#xD800;&#x110000;&#99999999999999;",
+                                           "&#;&#x;&#0;\357\277\275&#x110000;"
+                                           "&#99999999999999;"},
+                                          {"&unknown;&amp;amp;", "&unknown;&amp;"},
+                                          {"", ""}};
+    for (size_t i = 0; i < COUNT_OF(pair); i++) {
+        struct buf out = {0};
+        xml_text(&out, str_of(pair[i][0]));
+        CHECK_STR(buf_view(&out), pair[i][1]);
+        buf_free(&out);
+    }
+    struct buf large = {0}; /* linear: a megabyte of openings */
+    for (int i = 0; i < 1 << 18; i++)
+        buf_text(&large, "<Key");
+    CHECK(!xml_find(buf_view(&large), "Key").ptr);
+    buf_free(&large);
+}
