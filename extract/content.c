@@ -285,7 +285,10 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
         out->blocks += chosen[i];
     }
     out->link_density = chars ? (float)((double)links / (double)chars) : 0;
-    return page_print(a, page, chosen, &out->text);
+    struct print_conf print = {.markdown = s->conf.format && !strcmp(s->conf.format, "markdown"),
+                               .links = s->conf.links,
+                               .images = s->conf.images};
+    return page_print(a, &s->work, page, chosen, &print, &out->text);
 }
 
 enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, struct str html_utf8,

@@ -22,6 +22,13 @@ static const struct opt opts[] = {
             "main text; fewer and surer blocks; more blocks; all visible text", NULL),
     OPT_ROW(OPT_BOOL, struct extract_conf, drop_deep, "false", 0, 0, NULL,
             "drop pages nested deeper than depth_max instead of flattening them", NULL),
+    OPT_ROW(OPT_ENUM, struct extract_conf, format, "text", 0, 0, "text|markdown",
+            "a line a block, tables with tabs; or Markdown with headings, lists, tables, code",
+            NULL),
+    OPT_ROW(OPT_BOOL, struct extract_conf, links, "false", 0, 0, NULL,
+            "Markdown keeps the addresses of links", NULL),
+    OPT_ROW(OPT_BOOL, struct extract_conf, images, "false", 0, 0, NULL,
+            "Markdown keeps pictures with their alternative text", NULL),
     OPT_LAST,
 };
 

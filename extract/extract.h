@@ -30,13 +30,17 @@ int skeleton(struct arena *a, struct str html, struct str *out, uint32_t *depth)
  * instead. mode is one of the names below, borrowed until the scratch is open; NULL is main:
  *   main       the choice of blocks with the highest expected F1
  *   precision  fewer blocks, surer ones    recall  more blocks, likely ones
- *   all        every visible block, menus and footers included */
+ *   all        every visible block, menus and footers included
+ * format is "text" or "markdown"; NULL is text. links and images: Markdown's links and pictures are
+ * kept, else only their text. */
 struct extract_conf {
     int64_t depth_max;
     uint64_t memory_max;
     int64_t time_max_ms;
     const char *mode;
     bool drop_deep;
+    const char *format;
+    bool links, images;
 };
 /* What a page is for, as the judge sees it. */
 enum page_kind {

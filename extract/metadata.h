@@ -6,15 +6,16 @@
 #include "core/str.h"
 
 enum {
-    META_TITLE_MAX = 512, META_AUTHOR_MAX = 400, META_TEXT_MAX = 1000, META_URL_MAX = 2048, /* bytes */
+    META_TITLE_MAX = 512, META_AUTHOR_MAX = 400, META_TEXT_MAX = 1000, /* bytes */
+    META_URL_MAX = 2048,
 };
 /* All strings are valid UTF-8 without control characters, white space folded, character references
  * decoded; empty where the page says nothing. They live in the arena that was given. */
 struct page_meta {
     struct str title;        /* without the site's name */
     struct str author;       /* several are joined by "; " */
-    struct str date;         /* published, ISO 8601, as precise as it was given; never a guess from a
-                              * year in a footer */
+    struct str date;         /* published, ISO 8601, as precise as it was given; never a guess from
+                              * a year in a footer */
     struct str modified;     /* the same, only when said by JSON-LD, meta or itemprop */
     struct str language;     /* BCP 47 as declared: "en", "pt-BR" */
     struct str canonical;    /* absolute; empty when it could not be resolved */
@@ -30,8 +31,8 @@ struct page_meta {
 
 struct asides;
 struct page;
-/* Everything pushed on a; scratch is for what is thrown away. url may be empty; page is what was read
- * from the tree. Never fails: a full arena leaves fields empty. */
+/* Everything pushed on a; scratch is for what is thrown away. url may be empty; page is what was
+ * read from the tree. Never fails: a full arena leaves fields empty. */
 void metadata_read(struct arena *a, struct arena *scratch, const struct asides *asides,
                    struct str url, const struct page *page, struct page_meta *out);
 /* Members of an open JSON object: title, author, date, modified, language, canonical, site,
@@ -39,7 +40,7 @@ void metadata_read(struct arena *a, struct arena *scratch, const struct asides *
  * empty are left out. */
 void metadata_write(const struct page_meta *m, struct json_writer *to);
 
-/* ---- links.c ---- */
+/* ---- addresses.c ---- */
 /* RFC 3986, section 5: ref seen from base (absolute), dot segments removed, no fragment; pushed on
  * a. Empty when the result is no http or https address, or is longer than META_URL_MAX. */
 struct str link_resolve(struct arena *a, struct str base, struct str ref);

@@ -196,6 +196,9 @@ void features_second(const struct features *f, uint32_t index, float *row);
 bool model_judge(struct arena *a, const struct page *p, float *keep);
 
 /* ---- markup.c: the chosen blocks as text ---- */
-enum extract_verdict page_print(struct arena *a, const struct page *p, const bool *chosen,
+struct print_conf { bool markdown, links, images; };
+/* text is pushed on a; scratch is for what is thrown away. EXTRACT_MEMORY when one is full. */
+enum extract_verdict page_print(struct arena *a, struct arena *scratch, const struct page *p,
+                                const bool *chosen, const struct print_conf *conf,
                                 struct str *text);
 #endif

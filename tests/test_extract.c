@@ -7,10 +7,15 @@
 #include <pthread.h>
 #include <sys/resource.h>
 
-static const struct extract_conf preset = {512, 96u << 20, 10000, NULL, false};
-static const struct extract_conf keep_all = {512, 96u << 20, 10000, "all", false};
+static const struct extract_conf preset = {
+    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000};
+static const struct extract_conf keep_all = {
+    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000, .mode = "all"};
 
-struct bench { struct extract_scratch *scratch; struct arena out; };
+struct bench {
+    struct extract_scratch *scratch;
+    struct arena out;
+};
 
 static void bench_open(struct bench *b, const struct extract_conf *conf)
 {
@@ -55,8 +60,8 @@ TEST(extract_prints_blocks)
               "one two\nthree\nfour\nfive\nsix");
     check_all("<h1>Title</h1><div>a<span>b</span><i>c</i> d</div>", "Title\nabc d");
     check_all("<ul><li>one<li><p>two</p><p>more</p><ul><li>deep</ul></ul>",
-              "- one\n- two\nmore\n- deep");
-    check_all("<table><tr><th>a<th>b<tr><td>1<td>2<td></table>", "a | b\n1 | 2");
+              "- one\n- two\n  more\n  - deep");
+    check_all("<table><tr><th>a<th>b<tr><td>1<td>2<td></table>", "a\tb\n1\t2");
     check_all("<table><tr><td><p>layout</p><p>table</p><td>x</table>", "layout\ntable\nx");
     check_all("<dl><dt>term<dd>meaning</dl>", "term\nmeaning");
     check_all("x<pre>\nint main()\n{\n    return 0;\n\n}\n</pre>y",
@@ -157,8 +162,11 @@ TEST(extract_main_verdicts)
 {
     struct bench b;
     struct extract_out out;
-    struct extract_conf deep = {16, 96u << 20, 10000, NULL, true},
-                        tiny = {512, 1u << 20, 10000, NULL, false};
+    struct extract_conf deep = {.depth_max = 16,
+                                .memory_max = 96u << 20,
+                                .time_max_ms = 10000,
+                                .drop_deep = true},
+                        tiny = {.depth_max = 512, .memory_max = 1u << 20, .time_max_ms = 10000};
     bench_open(&b, &preset);
     CHECK_INT(run(&b, STR(""), &out), EXTRACT_EMPTY);
     CHECK_INT(run(&b, STR("<script>only()</script>"), &out), EXTRACT_EMPTY);
@@ -184,7 +192,11 @@ TEST(extract_main_verdicts)
 }
 
 /* ---- hostile pages: two seconds and the memory cap, whatever comes ---- */
-struct hostile { const char *before, *unit, *after; size_t count; const char *must; };
+struct hostile {
+    const char *before, *unit, *after;
+    size_t count;
+    const char *must;
+};
 
 static double seconds_now(void) { return (double)clock_ns() * 1e-9; }
 
@@ -279,8 +291,8 @@ static void *run_hostile(void *arg)
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &start);
     enum extract_verdict verdict = run(&b, html, &out);
     clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
-    double seconds = (double)(end.tv_sec - start.tv_sec) +
-                     (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
+    double seconds =
+        (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) * 1e-9;
     if (getenv("SLUICE_VERBOSE"))
         printf("    %-40s verdict %d  %.2f s  depth %u  %ld MiB\n", h->unit, (int)verdict, seconds,
                out.depth, peak_kib() >> 10);

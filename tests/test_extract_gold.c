@@ -7,7 +7,8 @@
 
 #include <time.h>
 
-static const struct extract_conf conf = {512, 96u << 20, 10000, NULL, false};
+static const struct extract_conf conf = {
+    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000};
 
 /* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the
  * metric. */

@@ -1,5 +1,4 @@
-/* links - addresses on a page: resolving them against the page's own, and telling whose they are.
- */
+/* addresses - links of a page: resolved against the page's own address, and told by host. */
 #include "extract/metadata.h"
 
 enum { SEGMENTS_MAX = 256 };
