@@ -101,8 +101,10 @@ int task_pass1(struct run *r, uint32_t unit, struct manifest *m)
     const struct input_file *file = &r->input[unit];
     struct pass1 p = {.run = r, .manifest = m};
     char path[IO_PATH_MAX];
+    uint64_t bytes;
     int rc;
     TRY(recipe_open_stages(recipe, r->dir, recipe->stage_count));
+    TRY(input_get(r, unit, &bytes));
     p.raw_signal = schema_find_signal(&recipe->schema, "source.raw_bytes");
     p.quality_signal = schema_find_signal(&recipe->schema, "quality.score");
     TRY_OUT(source_open(&p.input, file->path, unit, recipe->source.record_max, &recipe->schema));
@@ -115,7 +117,7 @@ int task_pass1(struct run *r, uint32_t unit, struct manifest *m)
     char what[64];
     snprintf(what, sizeof what, "pass1 %u/%u", unit + 1, r->input_count);
     progress_begin(&p.progress, what, "records", 0);
-    p.progress.bytes_total = file->bytes;
+    p.progress.bytes_total = bytes;
     p.progress.show_kept = true;
     struct pipe_conf conf = {.threads = r->threads, .progress = &p.progress};
     rc = pipe_run(recipe->stage, recipe->stage_count, (struct source){source_fill, p.input},

@@ -117,20 +117,35 @@ static int add_text_file(struct sample *s, const char *path)
     return rc;
 }
 
+static int sample_file(struct run *r, struct sample *s, int stages, uint32_t item)
+{
+    struct input *input;
+    uint64_t bytes;
+    TRY(input_get(r, item, &bytes));
+    TRY(source_open(&input, r->input[item].path, item, r->recipe->source.record_max,
+                    &r->recipe->schema));
+    struct pipe_conf conf = {.threads = r->threads, .progress = s->progress};
+    int rc = pipe_run(r->recipe->stage, stages, (struct source){source_fill, input},
+                      (struct sink){sample_take, s}, &conf);
+    source_close(input);
+    return rc < 0 ? rc : input_done(r, item, true); /* pass 1 comes back for it */
+}
+
 static int sample_input(struct run *r, struct sample *s, int stages)
 {
-    for (uint32_t item = 0; item < r->input_count; item++) {
-        struct input *input;
-        TRY(source_open(&input, r->input[item].path, item, r->recipe->source.record_max,
-                        &r->recipe->schema));
-        struct pipe_conf conf = {.threads = r->threads, .progress = s->progress};
-        int rc = pipe_run(r->recipe->stage, stages, (struct source){source_fill, input},
-                          (struct sink){sample_take, s}, &conf);
-        source_close(input);
+    uint32_t *unit = arena_array(&r->arena, uint32_t, r->input_count);
+    if (!unit)
+        return ERR_LIMIT;
+    for (uint32_t item = 0; item < r->input_count; item++)
+        unit[item] = item;
+    int rc = inputs_open(r, unit, r->input_count);
+    for (uint32_t item = 0; item < r->input_count && rc >= 0; item++) {
+        rc = sample_file(r, s, stages, item);
         if (rc < 0)
-            return err_in(rc, "%s", r->input[item].name);
+            err_in(rc, "%s", r->input[item].name);
     }
-    return 0;
+    inputs_close(r);
+    return rc;
 }
 
 static int by_hash(const void *a, const void *b)

@@ -21,7 +21,8 @@
  * here. */
 struct input_file {
     const char *name, *path;
-    uint64_t bytes;
+    uint64_t bytes;        /* 0 of a remote one */
+    bool remote;           /* lies at [source] base and is fetched when it is needed (cache_max) */
 };
 struct run {
     char dir[IO_PATH_MAX];
@@ -32,9 +33,13 @@ struct run {
     uint32_t shards;
     int threads;
     bool json, quiet;
+    struct crawl_ahead *ahead; /* the remote inputs of the task under way */
+    struct crawl_file *remote; /* for it, by unit */
+    uint32_t *order;
 };
 struct task {
     const char *name, *help;
+    bool inputs;   /* unit i reads input i: a remote one is removed once the unit is done */
     bool parallel; /* units use one thread each and may run side by side */
     /* How many units of work: input files, bands or 1; 0: nothing to do in this recipe. */
     uint32_t (*units)(const struct run *r);
@@ -53,6 +58,21 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
 /* Opens an existing folder; the recipe comes from it. */
 int run_open(struct run *r, struct recipe *recipe, const char *dir);
 void run_close(struct run *r);
+/* ---- inputs (command/inputs.c) ---- */
+/* Reads RUN/inputs.json, or makes it: finds the files, fetches a crawl's but for cache_max. */
+int inputs_freeze(struct run *r);
+int inputs_load(struct run *r); /* reads it */
+/* The units given will be read in this order: remote files are fetched ahead, within
+ * source.cache_max. Does nothing when all are local. */
+int inputs_open(struct run *r, const uint32_t *unit, uint32_t count);
+/* Waits until a file can be read; *bytes: its size. */
+int input_get(struct run *r, uint32_t unit, uint64_t *bytes);
+/* It was read. keep: it may stay while there is room; else a remote one is removed. */
+int input_done(struct run *r, uint32_t unit, bool keep);
+/* Its unit was done by an earlier process, which may have been killed before it removed it. */
+void input_drop(const struct run *r, uint32_t unit);
+void inputs_close(struct run *r); /* also after a failed inputs_open */
+
 /* Output path of a unit, absolute in out, and registers the finished file in the manifest. */
 int run_output(struct run *r, struct manifest *m, const char *relative, const struct io_info *info);
 

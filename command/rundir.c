@@ -31,114 +31,6 @@ static int run_lock(const char *dir)
     return 0;
 }
 
-/* ---- inputs.json ---- */
-static int inputs_write(struct run *r)
-{
-    char path[IO_PATH_MAX];
-    struct buf text = {0};
-    struct json_writer w;
-    json_begin(&w, &text);
-    json_open(&w, '[');
-    for (uint32_t i = 0; i < r->input_count; i++) {
-        json_open(&w, '{');
-        json_key(&w, "name");
-        json_put_str(&w, str_of(r->input[i].name));
-        json_key(&w, "path");
-        json_put_str(&w, str_of(r->input[i].path));
-        json_key(&w, "bytes");
-        json_put_u64(&w, r->input[i].bytes);
-        json_close(&w, '}');
-    }
-    json_close(&w, ']');
-    buf_char(&text, '\n');
-    int rc = io_path(path, "%s/inputs.json", r->dir);
-    if (rc >= 0)
-        rc = text.failed ? err_set(ERR_LIMIT, "inputs: no memory")
-                         : io_write_file(path, buf_view(&text));
-    buf_free(&text);
-    return rc;
-}
-
-static int inputs_read(struct run *r, const char *path)
-{
-    char *text;
-    size_t len;
-    struct json *root;
-    TRY(io_read_file(path, RUN_JSON_MAX, &text, &len));
-    int rc = json_parse(&r->arena, (struct str){text, len}, &root);
-    if (rc >= 0 && root->type != JSON_ARRAY)
-        rc = err_set(ERR_FORMAT, "not a list");
-    if (rc >= 0)
-        r->input = arena_array_zero(&r->arena, struct input_file, root->count ? root->count : 1);
-    for (const struct json *v = rc >= 0 && r->input ? root->child : NULL; v; v = v->next) {
-        struct input_file *f = &r->input[r->input_count++];
-        f->name = arena_strdup(&r->arena, json_str(v, "name", STR("")));
-        f->path = arena_strdup(&r->arena, json_str(v, "path", STR("")));
-        if (json_get(v, "bytes"))
-            json_u64(json_get(v, "bytes"), &f->bytes);
-    }
-    free(text);
-    return rc < 0 ? err_in(rc, "%s", path) : 0;
-}
-
-static int inputs_check(const struct run *r)
-{
-    for (uint32_t i = 0; i < r->input_count; i++) {
-        uint64_t bytes;
-        TRY(io_size(r->input[i].path, &bytes));
-        if (bytes != r->input[i].bytes)
-            return err_set(ERR_USAGE,
-                           "%s: %llu bytes now, %llu when the run began: a run keeps its inputs; "
-                           "start another --run",
-                           r->input[i].path, (unsigned long long)bytes,
-                           (unsigned long long)r->input[i].bytes);
-    }
-    return 0;
-}
-
-static int inputs_add(struct run *r, const char *path, const char *strip, uint32_t max)
-{
-    char full[IO_PATH_MAX];
-    if (r->input_count == max)
-        return err_set(ERR_LIMIT, "inputs: more than %u files", max);
-    struct input_file *f = &r->input[r->input_count++];
-    size_t strip_len = strip ? strlen(strip) : 0;
-    const char *name = strip && strncmp(path, strip, strip_len) == 0 ? path + strip_len : path;
-    while (strip && *name == '/')
-        name++;
-    if (!realpath(path, full))
-        return err_sys("input %s", path);
-    f->name = arena_strdup(&r->arena, str_of(name));
-    f->path = arena_strdup(&r->arena, str_of(full));
-    return f->name && f->path ? io_size(full, &f->bytes) : ERR_LIMIT;
-}
-
-static int inputs_find(struct run *r)
-{
-    const struct source_conf *source = &r->recipe->source;
-    const char **path;
-    size_t count, total = 0;
-    if (source->crawl.crawl && source->crawl.crawl[0]) {
-        TRY(crawl_files(&source->crawl, &r->arena, &path, &count));
-        r->input = arena_array_zero(&r->arena, struct input_file, count ? count : 1);
-        for (size_t i = 0; r->input && i < count; i++)
-            TRY(inputs_add(r, path[i], source->crawl.cache, (uint32_t)count));
-    } else {
-        enum { INPUTS_MAX = 1 << 20 };
-        r->input = arena_array_zero(&r->arena, struct input_file, INPUTS_MAX);
-        for (size_t i = 0; r->input && i < source->path.count; i++) {
-            TRY(io_glob(source->path.item[i], &r->arena, &path, &count));
-            for (size_t k = 0; k < count; k++, total++)
-                TRY(inputs_add(r, path[k], NULL, INPUTS_MAX));
-        }
-    }
-    if (!r->input)
-        return ERR_LIMIT;
-    if (r->input_count == 0)
-        return err_set(ERR_USAGE, "inputs: no file: check [source]");
-    return inputs_write(r);
-}
-
 /* ---- run.json ---- */
 static int run_json_write(struct run *r, const char *command_line)
 {
@@ -268,13 +160,7 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
                        "or delete that folder",
                        dir, STR_ARG(line_old), STR_ARG(line_new));
     }
-    TRY(io_path(path, "%s/inputs.json", dir));
-    if (io_exists(path)) {
-        TRY(inputs_read(r, path));
-        TRY(inputs_check(r));
-    } else {
-        TRY(inputs_find(r));
-    }
+    TRY(inputs_freeze(r));
     TRY(io_path(path, "%s/recipe.toml", dir));
     TRY(io_write_file(path, buf_view(&recipe->resolved)));
     if (!found || shards != r->shards)
@@ -300,8 +186,7 @@ int run_open(struct run *r, struct recipe *recipe, const char *dir)
             ERR_FORMAT,
             "%s: recipe.toml was changed since the run began (hash %s, was %s): restore it", dir,
             recipe->hash, hash);
-    TRY(io_path(path, "%s/inputs.json", dir));
-    return inputs_read(r, path);
+    return inputs_load(r);
 }
 
 void run_close(struct run *r)

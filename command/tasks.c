@@ -21,18 +21,21 @@ static uint32_t per_band(const struct run *r)
 static uint32_t if_train(const struct run *r) { return r->recipe->has_train; }
 
 const struct task tasks[] = {
-    {"quality", "train the quality classifier on a sample of the input", false, if_quality,
-     task_quality},
-    {"pass1", "read, extract, measure, judge and sign every record", false, per_input, task_pass1},
-    {"band", "find candidate duplicates of one band", true, per_band, task_band},
-    {"clusters", "join duplicates into clusters and choose who stays", false, if_dedup,
-     task_clusters},
-    {"tokenizer", "train the tokenizer on the kept text", false, once, task_tokenizer},
-    {"pass2", "tokenize what stays; write corpus and ledger", true, per_input, task_pass2},
-    {"store", "gather the tokens into the store", false, once, task_store},
-    {"train", "train the model, with its anneal phase", false, if_train, task_train},
-    {"eval", "score held-out text against its baselines", false, if_train, task_eval},
-    {NULL, NULL, false, NULL, NULL},
+    {"quality", "train the quality classifier on a sample of the input", .units = if_quality,
+     .exec = task_quality},
+    {"pass1", "read, extract, measure, judge and sign every record", .inputs = true,
+     .units = per_input, .exec = task_pass1},
+    {"band", "find candidate duplicates of one band", .parallel = true, .units = per_band,
+     .exec = task_band},
+    {"clusters", "join duplicates into clusters and choose who stays", .units = if_dedup,
+     .exec = task_clusters},
+    {"tokenizer", "train the tokenizer on the kept text", .units = once, .exec = task_tokenizer},
+    {"pass2", "tokenize what stays; write corpus and ledger", .parallel = true, .units = per_input,
+     .exec = task_pass2},
+    {"store", "gather the tokens into the store", .units = once, .exec = task_store},
+    {"train", "train the model, with its anneal phase", .units = if_train, .exec = task_train},
+    {"eval", "score held-out text against its baselines", .units = if_train, .exec = task_eval},
+    {.name = NULL},
 };
 
 const struct task *task_find(const char *name)
@@ -134,6 +137,21 @@ static int run_parallel(struct run *r, const struct task *t, const uint32_t *uni
     return s.rc < 0 ? err_set(s.rc, "%s", s.error) : 0;
 }
 
+/* One after the other; a remote input goes when its unit is done. */
+static int run_in_turn(struct run *r, const struct task *t, const uint32_t *unit, uint32_t count)
+{
+    int rc = t->inputs ? inputs_open(r, unit, count) : 0;
+    for (uint32_t i = 0; i < count && rc >= 0; i++) {
+        rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
+                       : unit_run(r, t, unit[i]);
+        if (rc >= 0 && t->inputs)
+            rc = input_done(r, unit[i], false);
+    }
+    if (t->inputs)
+        inputs_close(r);
+    return rc;
+}
+
 int task_run(struct run *r, const struct task *t, uint32_t shard_index, uint32_t shard_count)
 {
     uint32_t units = t->units(r), pending = 0;
@@ -145,13 +163,11 @@ int task_run(struct run *r, const struct task *t, uint32_t shard_index, uint32_t
         rc = unit_done(r, t, i);
         if (rc == 0)
             unit[pending++] = i;
+        else if (rc > 0 && t->inputs)
+            input_drop(r, i);
     }
-    if (rc >= 0 && t->parallel && pending)
-        rc = run_parallel(r, t, unit, pending);
-    else
-        for (uint32_t i = 0; i < pending && rc >= 0; i++)
-            rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
-                           : unit_run(r, t, unit[i]);
+    if (rc >= 0 && pending)
+        rc = t->parallel ? run_parallel(r, t, unit, pending) : run_in_turn(r, t, unit, pending);
     free(unit);
     return rc < 0 ? rc : 0;
 }

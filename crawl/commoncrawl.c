@@ -40,9 +40,7 @@ static bool is_name_char(char c)
            strchr("._-=+,@:~", c);
 }
 
-/* Relative, of plain names joined by single slashes: nothing that leaves the cache or alters URLs.
- */
-static bool path_is_safe(struct str path)
+bool crawl_path_is_safe(struct str path)
 {
     if (path.len == 0 || path.len >= IO_PATH_MAX / 2 || memchr(path.ptr, 0, path.len))
         return false;
@@ -60,7 +58,7 @@ static bool path_is_safe(struct str path)
 
 static int list_add(struct list *l, struct str line, const char *file, size_t number)
 {
-    if (!path_is_safe(line))
+    if (!crawl_path_is_safe(line))
         return err_set(ERR_FORMAT, "crawl: %s line %zu: \"%.*s\" is no plain relative path", file,
                        number, (int)(line.len < 80 ? line.len : 80), line.ptr);
     if (l->count == FILES_MAX)
@@ -171,7 +169,7 @@ static int check_conf(const struct crawl_conf *conf)
         return err_set(ERR_USAGE, "crawl: cache is empty: name the folder the files shall land in");
     if (has_text(conf->paths))
         return 0;
-    if (!path_is_safe(name) || memchr(name.ptr, '/', name.len))
+    if (!crawl_path_is_safe(name) || memchr(name.ptr, '/', name.len))
         return err_set(ERR_USAGE, "crawl: \"%s\" is no crawl's name: give one as CC-MAIN-2024-22",
                        conf->crawl ? conf->crawl : "");
     if (!conf->kind || (strcmp(conf->kind, "warc") != 0 && strcmp(conf->kind, "wet") != 0 &&

@@ -9,54 +9,63 @@
 
 /* ---- Common Crawl's layout (crawl/commoncrawl.c) ---- */
 struct crawl_conf {
-    const char *base;       /* https://data.commoncrawl.org/, http://..., file:///...: any mirror */
-    const char *crawl;      /* CC-MAIN-2024-22 */
-    const char *kind;       /* warc | wet | wat */
-    const char *paths;      /* a file with the paths to take, instead of the crawl's own list */
-    int64_t files;          /* 0: all; else a deterministic sample of so many by seed */
+    const char *base;  /* https://data.commoncrawl.org/, http://..., file:///...: any mirror */
+    const char *crawl; /* CC-MAIN-2024-22 */
+    const char *kind;  /* warc | wet | wat */
+    const char *paths; /* a file with the paths to take, instead of the crawl's own list */
+    int64_t files;     /* 0: all; else a deterministic sample of so many by seed */
     int64_t seed;
-    const char *cache;      /* folder the files land in: <cache>/<path below base> */
-    uint64_t cache_max;     /* 0: all files stay; else at most so many bytes of them (crawl_ahead) */
+    const char *cache;  /* folder the files land in: <cache>/<path below base> */
+    uint64_t cache_max; /* 0: all files stay; else at most so many bytes of them (crawl_ahead) */
     struct fetch_conf fetch;
 };
 /* Rows of options: what is taken (it decides the bytes of a run), and how (it does not). `at` is
  * the way to the struct crawl_conf, as in `crawl.`; it may be empty. */
 #define CRAWL_ROW(conf, at, kind, field, preset, min, max, unit, help)                             \
-    { kind, #field, offsetof(conf, at field), preset, min, max, unit, help, NULL }
+    {                                                                                              \
+        kind, #field, offsetof(conf, at field), preset, min, max, unit, help, NULL                 \
+    }
 #define CRAWL_WHAT_ROWS(conf, at)                                                                  \
     CRAWL_ROW(conf, at, OPT_STR, base, "https://data.commoncrawl.org/", 0, 0, NULL,                \
               "where the crawls lie: https, http, s3 or file URL of any mirror"),                  \
-    CRAWL_ROW(conf, at, OPT_STR, crawl, NULL, 0, 0, NULL, "the crawl, as in CC-MAIN-2024-22"),     \
-    CRAWL_ROW(conf, at, OPT_ENUM, kind, "warc", 0, 0, "warc|wet|wat",                              \
-              "pages as found, Common Crawl's own text of them, or its metadata"),                 \
-    CRAWL_ROW(conf, at, OPT_STR, paths, NULL, 0, 0, NULL,                                          \
-              "file with the paths below base to take, a line each (plain or .gz), instead of "    \
-              "the crawl's own list"),                                                             \
-    CRAWL_ROW(conf, at, OPT_INT, files, "0", 0, 1e7, "files",                                      \
-              "how many of the listed files, drawn by seed; 0: all"),                              \
-    CRAWL_ROW(conf, at, OPT_INT, seed, "1", 0, 1e15, NULL,                                         \
-              "of the draw: more files with the same seed keep those drawn before")
+        CRAWL_ROW(conf, at, OPT_STR, crawl, NULL, 0, 0, NULL, "the crawl, as in CC-MAIN-2024-22"), \
+        CRAWL_ROW(conf, at, OPT_ENUM, kind, "warc", 0, 0, "warc|wet|wat",                          \
+                  "pages as found, Common Crawl's own text of them, or its metadata"),             \
+        CRAWL_ROW(                                                                                 \
+            conf, at, OPT_STR, paths, NULL, 0, 0, NULL,                                            \
+            "file with the paths below base to take, a line each (plain or .gz), instead of "      \
+            "the crawl's own list"),                                                               \
+        CRAWL_ROW(conf, at, OPT_INT, files, "0", 0, 1e7, "files",                                  \
+                  "how many of the listed files, drawn by seed; 0: all"),                          \
+        CRAWL_ROW(conf, at, OPT_INT, seed, "1", 0, 1e15, NULL,                                     \
+                  "of the draw: more files with the same seed keep those drawn before")
 #define CRAWL_HOW_ROWS(conf, at)                                                                   \
     CRAWL_ROW(conf, at, OPT_STR, cache, "crawl-cache", 0, 0, NULL,                                 \
               "folder the files land in, by their paths below base"),                              \
-    FETCH_ROWS(conf, at fetch.)
+        FETCH_ROWS(conf, at fetch.)
 extern const struct opt crawl_opts[];     /* what, over struct crawl_conf */
 extern const struct opt crawl_how_opts[]; /* how, and cache_max */
 
+/* Relative, of plain names joined by single slashes: nothing that leaves the cache or alters a
+ * URL. For every path that comes from outside. */
+bool crawl_path_is_safe(struct str path);
 struct crawl_file {
-    const char *name;       /* its path below base; the end of path */
+    const char *name; /* its path below base; the end of path */
     const char *url;
-    const char *path;       /* where it lies here, or would */
-    bool here;              /* it is there, as the manifest has it */
-    uint64_t bytes;         /* 0: not known */
+    const char *path; /* where it lies here, or would */
+    bool here;        /* it is there, as the manifest has it */
+    uint64_t bytes;   /* 0: not known */
 };
 /* Which files are wanted: reads paths, or <base>/crawl-data/<crawl>/<kind>.paths.gz (fetched into
  * the cache once), and picks. In the list's order; all strings in the arena. */
 int crawl_list(const struct crawl_conf *conf, struct arena *a, struct crawl_file **file,
                size_t *count);
-struct crawl_done { uint64_t fetched, bytes, requests, failed; };
-/* (crawl/haul.c) Downloads those that are not here. A file that is in the cache but not in the cache's manifest is
- * read once, and fetched again when it is damaged. done (may be NULL) counts. */
+struct crawl_done {
+    uint64_t fetched, bytes, requests, failed;
+};
+/* (crawl/haul.c) Downloads those that are not here. A file that is in the cache but not in the
+ * cache's manifest is read once, and fetched again when it is damaged. done (may be NULL) counts.
+ */
 int crawl_fetch(const struct crawl_conf *conf, struct crawl_file *file, size_t count,
                 struct crawl_done *done);
 /* Both: local paths in the list's order, in the arena. */
@@ -85,10 +94,12 @@ int crawl_ahead_open(struct crawl_ahead **out, const struct crawl_conf *conf,
 int crawl_ahead_get(struct crawl_ahead *h, uint32_t index, uint64_t *bytes);
 /* It was read. keep: it may stay until the room is needed; else it is removed. */
 int crawl_ahead_done(struct crawl_ahead *h, uint32_t index, bool keep);
-void crawl_ahead_close(struct crawl_ahead *h);   /* stops the thread; NULL is fine */
+void crawl_ahead_close(struct crawl_ahead *h); /* stops the thread; NULL is fine */
 
 /* ---- URLs (crawl/weburl.c) ---- */
-struct url_parts { struct str scheme, host, port, path, query; };
+struct url_parts {
+    struct str scheme, host, port, path, query;
+};
 /* Absolute URLs (scheme://...); false: not one. Borrowed parts, no unescaping: host without user,
  * port and brackets, in the case found; path from its slash, query behind the ?, no fragment. */
 bool url_split(struct str url, struct url_parts *out);
@@ -110,8 +121,8 @@ int source_rules(struct schema *schema);
 /* record_max: bytes of one body, also once decoded; at most BATCH_ARENA_MAX / 4. */
 int source_open(struct input **out, const char *path, uint32_t item, size_t record_max,
                 const struct schema *schema);
-int source_fill(void *self, struct batch *b);                /* struct source.fill */
-uint64_t source_bytes(const struct input *in);               /* stored bytes read so far */
+int source_fill(void *self, struct batch *b);  /* struct source.fill */
+uint64_t source_bytes(const struct input *in); /* stored bytes read so far */
 void source_counts(const struct input *in, struct warc_stats *out);
-void source_close(struct input *in);                         /* NULL is fine */
+void source_close(struct input *in); /* NULL is fine */
 #endif

@@ -357,7 +357,8 @@ static void wait_a_while(struct fetcher *f)
 
 static int fetch_loop(struct fetcher *f)
 {
-    while (!pipe_stop) {
+    const _Atomic bool *stop = f->shared.feed->stop;
+    while (!pipe_stop && !(stop && *stop)) {
         slots_start(f);
         if (f->rc < 0)
             return err_set(f->rc, "%s", f->text);

@@ -155,6 +155,7 @@ struct fetch_feed {
     /* item->rc and the rest are set (err_text() holds the reason); negative: stop everything. */
     int (*done)(void *self, struct fetch_item *item);
     void *self;
+    const _Atomic bool *stop; /* NULL, or: once true, ERR_STOP soon, as after pipe_stop */
 };
 int fetch_feed(const struct fetch_conf *conf, const struct fetch_feed *feed, struct progress *p);
 
