@@ -262,7 +262,8 @@ static int undo_chunks(struct arena *a, struct str body, struct str *out, bool *
 }
 
 /* ---- header ---- */
-/* Cuts the header off: up to the first blank line; without one the block is all header. */
+/* Cuts the header off: up to the first blank line, which belongs to neither; without one the block
+ * is all header. */
 static struct str split_header(struct str block, struct str *body)
 {
     for (size_t i = 0; i < block.len;) {
@@ -420,7 +421,10 @@ static int undo_codings(struct arena *a, struct str header, size_t body_max,
 struct str http_header(struct str block, struct str *body)
 {
     *body = block;
-    return str_starts_nocase(block, "HTTP/") ? split_header(block, body) : (struct str){"", 0};
+    if (!str_starts_nocase(block, "HTTP/"))
+        return (struct str){"", 0};
+    split_header(block, body);
+    return str_slice(block, 0, block.len - body->len);
 }
 
 struct str http_field(struct str header, const char *name)

@@ -485,6 +485,18 @@ int members_step(struct members *m)
     }
 }
 
+int members_seek(struct members *m, uint64_t at)
+{
+    assert(m->seekable);
+    input_seek(m, at < m->size ? at : m->size);
+    m->edge = MEMBERS_INSIDE;
+    m->start = at;
+    if (m->format == MEMBERS_PLAIN)
+        return 0;
+    TRY(member_end(m));
+    return members_step(m);
+}
+
 /* ---- opening ---- */
 static const char *unread_format(const unsigned char *head, size_t len)
 {

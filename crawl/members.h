@@ -19,8 +19,8 @@ enum members_edge {
  * ERR_USAGE for what is missing or no file; ERR_FORMAT naming a format that is not read (bzip2, xz,
  * lz4, zip, Parquet). */
 int members_open(struct members **out, const char *path, size_t buffer_bytes);
-/* The same from a descriptor, which stays the caller's: a regular file from its first byte, any other
- * as a stream from where it stands, of which at most MEMBERS_BACK_MAX bytes are kept to look
+/* The same from a descriptor, which stays the caller's: a regular file from its first byte, any
+ * other as a stream from where it stands, of which at most MEMBERS_BACK_MAX bytes are kept to look
  * for members again behind damage. */
 enum { MEMBERS_BACK_MAX = 1 << 20 };
 int members_open_fd(struct members **out, int fd, const char *name, size_t buffer_bytes);
@@ -34,6 +34,8 @@ enum members_edge members_edge(const struct members *m);
 int members_step(struct members *m);
 /* True when members_peek and members_skip work: a regular file. */
 bool members_seekable(const struct members *m);
+/* Goes to stored offset `at` of a seekable file, where a member starts (or is looked for). */
+int members_seek(struct members *m, uint64_t at);
 /* Moves a plain seekable file on by n bytes that no one reads; they must be there. */
 void members_skip(struct members *m, uint64_t n);
 /* Looks at stored bytes [at, at + len) without moving: how many there are. */

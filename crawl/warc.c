@@ -646,20 +646,16 @@ static uint64_t record_offset(struct warc_reader *r)
     return offset;
 }
 
-/* Stored bytes of the record that ends at pos, line ends included; 0 when it cannot be read alone.
- * Between two members stands a wall, so the next one's start is known as soon as the line ends
- * behind the body are. */
+/* Stored bytes of the record that ends at pos: up to there in a plain file, all of its member else;
+ * 0 when it cannot be read alone. Between two members stands a wall, so the next one's start is
+ * known as soon as the line ends behind the body are. */
 static uint64_t record_stored(struct warc_reader *r, uint64_t offset, bool shared)
 {
-    size_t left = left_of(r), lines = 0, most = r->arc ? 1 : 2;
-    bool plain = members_format(r->members) == MEMBERS_PLAIN;
-    for (size_t ends = 0; lines < left && (ends < most || !plain); lines++) {
-        if (r->win[r->pos + lines] != '\r' && r->win[r->pos + lines] != '\n')
-            break;
-        ends += r->win[r->pos + lines] == '\n';
-    }
-    if (plain)
-        return r->base + r->pos + lines - offset;
+    size_t left = left_of(r), lines = 0;
+    if (members_format(r->members) == MEMBERS_PLAIN)
+        return r->base + r->pos - offset;
+    while (lines < left && (r->win[r->pos + lines] == '\r' || r->win[r->pos + lines] == '\n'))
+        lines++;
     if (shared || lines < left)
         return 0;
     switch (r->wall_kind) {
@@ -816,6 +812,31 @@ int warc_open_fd(struct warc_reader **out, int fd, const char *name, size_t body
 }
 
 void warc_check_digests(struct warc_reader *r) { r->check.on = true; }
+
+int warc_seek(struct warc_reader *r, uint64_t offset)
+{
+    if (!members_seekable(r->members))
+        return err_set(ERR_USAGE, "crawl: %s is no regular file: it has no record at byte %llu to "
+                       "go to", members_path(r->members), (unsigned long long)offset);
+    if (r->stats.records == 0) { /* the file's first record tells whether it is an ARC file */
+        struct warc_record first;
+        struct warc_stats stats = r->stats;
+        size_t damages = r->damages;
+        if (warc_next(r, &first) < 0)
+            err_clear();
+        r->stats = stats;
+        r->damages = damages;
+    }
+    TRY(members_seek(r->members, offset));
+    r->start = r->pos = r->len = 0;
+    r->wall_kind = WALL_NONE;
+    r->ended = false;
+    r->base = members_format(r->members) == MEMBERS_PLAIN ? offset : 0;
+    r->member_at[1] = UINT64_MAX;
+    r->last_offset = UINT64_MAX;
+    mark_member(r);
+    return 0;
+}
 
 const struct warc_damage *warc_damages(const struct warc_reader *r, size_t *count)
 {

@@ -27,8 +27,9 @@ enum warc_digest {
 };
 struct warc_record {
     uint64_t offset;           /* in the stored file: of its gzip member, or of the record */
-    uint64_t stored;           /* stored bytes from there to its end (what an index calls length);
-                                * 0: its member holds other records too, or the end is damaged */
+    uint64_t stored;           /* stored bytes of its member, or, in a plain file, of header and
+                                * block: what an index calls length. 0: its member holds other
+                                * records too, or the end is damaged */
     struct str type, target_uri, date, record_id, content_type; /* header fields */
     struct str truncated, payload_type, segment;                /* WARC-Segment-Number */
     struct str block_digest, payload_digest;
@@ -59,6 +60,9 @@ void warc_check_digests(struct warc_reader *r);
  * no record at all. Damage is a warning with counts, at the end. With a body_max of 0 bodies are
  * stepped over where they lie: nothing is copied. */
 int warc_next(struct warc_reader *r, struct warc_record *rec);
+/* The next record is the one at this stored offset of a regular file, or the first behind it: the
+ * record's own offset tells which. */
+int warc_seek(struct warc_reader *r, uint64_t offset);
 const struct warc_stats *warc_stats(const struct warc_reader *r);
 /* Where the first places of damage are: stored offset (of the gzip member, where there are members)
  * and what was wrong there. *count of them; valid until warc_close. */
@@ -77,7 +81,7 @@ struct http_response {
     int status;                /* 0: the block has no status line and is all body */
     struct str content_type;   /* lower-cased type/subtype, no parameters; in the arena */
     struct str charset;        /* as in the header, quotes stripped */
-    struct str header;         /* status line, fields and blank line, in block */
+    struct str header;         /* status line and fields, in block */
     struct str body;           /* in block when nothing had to be undone, else in the arena */
     bool too_large;            /* a layer passed body_max: body is empty */
     bool partial;              /* an encoding or a chunk ended early: body is what there was */
@@ -132,8 +136,8 @@ void warc_digest(struct str bytes, char out[40]);
 /* Writes one record. out may be NULL. */
 int warc_writer_record(struct warc_writer *w, const struct warc_write *rec,
                        struct warc_written *out);
-/* Writes a record as it was read, its header byte for byte (but for a Content-Length that was
- * wrong); an ARC record becomes the WARC record that says the same. It must not be cut. */
+/* Writes a record as it was read, its header byte for byte (but for folded lines, which were joined,
+ * and a Content-Length that was wrong); an ARC record becomes the WARC record that says the same. It must not be cut. */
 int warc_writer_copy(struct warc_writer *w, const struct warc_record *rec,
                      struct warc_written *out);
 uint64_t warc_writer_bytes(const struct warc_writer *w);   /* stored so far */

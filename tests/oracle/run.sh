@@ -9,7 +9,7 @@ venv=${ORACLE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/oracle-venv}
 if [ ! -x "$venv/bin/python" ]; then
     dpkg-query -W python3-venv > /dev/null 2>&1 || python3 -c 'import ensurepip' 2> /dev/null ||
         { [ "$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends python3-venv > /dev/null 2>&1; }
-    python3 -m venv "$venv" > /dev/null 2>&1 && "$venv/bin/pip" install -q tokenizers pyarrow duckdb numpy > "$work/pip.log" 2>&1 ||
+    python3 -m venv "$venv" > /dev/null 2>&1 && "$venv/bin/pip" install -q tokenizers pyarrow duckdb numpy warcio cdxj-indexer fastwarc > "$work/pip.log" 2>&1 ||
         { rm -rf "$venv"; skip oracles "PyPI's packages could not be installed"; finish; }
 fi
 model_here || { skip oracles "lid.176.ftz is not in the cache (make deps)"; finish; }
