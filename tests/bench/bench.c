@@ -1,6 +1,8 @@
 /* bench - CPU time of the program's parts over real or made input, one row a measurement.
  *
  *   bench warc FILE                    reading records; reading and undoing HTTP
+ *   bench inflate FILE                 raw ISA-L inflate of a .warc.gz, and reading it
+ *   bench extract FILE [OUT [MODE]]    pages in memory to main text; OUT: where the texts go
  *   bench stages FILE                  each stage of a run, over every document that has a text
  *   bench settle DOCS DIR              near-duplicates: signing, settling, over made documents
  *   bench encode TOKENIZER DOCS [IDS]  text to tokens; IDS: where the ids go, as u32
@@ -102,7 +104,8 @@ int main(int argc, char **argv)
     } subjects[] = {
         {"warc", 1, bench_warc},         {"stages", 1, bench_stages}, {"settle", 2, bench_settle},
         {"encode", 2, bench_encode},     {"bpe", 4, bench_bpe},       {"store", 2, bench_store},
-        {"language", 2, bench_language}, {"gemm", 0, bench_gemm},
+        {"language", 2, bench_language}, {"gemm", 0, bench_gemm},     {"inflate", 1, bench_inflate},
+        {"extract", 1, bench_extract},
     };
     for (size_t i = 0; argc > 1 && i < COUNT_OF(subjects); i++) {
         if (strcmp(argv[1], subjects[i].name) == 0 && argc - 2 >= subjects[i].args) {

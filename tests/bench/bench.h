@@ -33,6 +33,8 @@ void docs_free(struct docs *d);
 
 /* Subjects; argv holds what follows the subject's name, NULL-ended. */
 void bench_warc(char **argv);
+void bench_inflate(char **argv);
+void bench_extract(char **argv);
 void bench_stages(char **argv);
 void bench_settle(char **argv);
 void bench_encode(char **argv);
