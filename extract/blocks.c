@@ -4,72 +4,100 @@
  * subtrees are one backward loop. */
 #include "core/err.h"
 #include "core/hash.h"
+#include "extract/maths.h"
 #include "extract/parts.h"
 
 #include <assert.h>
 
-enum { FRAMES_MAX = 8192, LONG_CHARS = 80 };
+enum {
+    FRAMES_MAX = 8192,
+    LONG_CHARS = 80,
+    INNER_MAX = 64,   /* as deep as the skeleton nests them in a segment */
+    FORMATS_MAX = 32, /* open formatting elements remembered in a block */
+    MATHS_SPARE = 8,  /* bytes a formula may grow by */
+};
 
 /* How an element stands in the text. SPACED: inline, but its text does not join its neighbour's. */
 enum display {
-    DISPLAY_INLINE, DISPLAY_SPACED, DISPLAY_BLOCK, DISPLAY_PRE, DISPLAY_BREAK, DISPLAY_RULE,
+    DISPLAY_INLINE,
+    DISPLAY_SPACED,
+    DISPLAY_BLOCK,
+    DISPLAY_PRE,
+    DISPLAY_BREAK,
+    DISPLAY_RULE,
     DISPLAY_NONE,
 };
 static const uint8_t displays[GUMBO_TAG_LAST] = {
-    [GUMBO_TAG_HTML] = DISPLAY_BLOCK, [GUMBO_TAG_BODY] = DISPLAY_BLOCK,
-    [GUMBO_TAG_ARTICLE] = DISPLAY_BLOCK, [GUMBO_TAG_SECTION] = DISPLAY_BLOCK,
-    [GUMBO_TAG_NAV] = DISPLAY_BLOCK, [GUMBO_TAG_ASIDE] = DISPLAY_BLOCK,
-    [GUMBO_TAG_H1] = DISPLAY_BLOCK, [GUMBO_TAG_H2] = DISPLAY_BLOCK, [GUMBO_TAG_H3] = DISPLAY_BLOCK,
-    [GUMBO_TAG_H4] = DISPLAY_BLOCK, [GUMBO_TAG_H5] = DISPLAY_BLOCK, [GUMBO_TAG_H6] = DISPLAY_BLOCK,
-    [GUMBO_TAG_HGROUP] = DISPLAY_BLOCK, [GUMBO_TAG_HEADER] = DISPLAY_BLOCK,
-    [GUMBO_TAG_FOOTER] = DISPLAY_BLOCK, [GUMBO_TAG_ADDRESS] = DISPLAY_BLOCK,
-    [GUMBO_TAG_P] = DISPLAY_BLOCK, [GUMBO_TAG_HR] = DISPLAY_RULE, [GUMBO_TAG_BR] = DISPLAY_BREAK,
-    [GUMBO_TAG_PRE] = DISPLAY_PRE, [GUMBO_TAG_LISTING] = DISPLAY_PRE,
-    [GUMBO_TAG_XMP] = DISPLAY_PRE, [GUMBO_TAG_PLAINTEXT] = DISPLAY_PRE,
-    [GUMBO_TAG_BLOCKQUOTE] = DISPLAY_BLOCK, [GUMBO_TAG_OL] = DISPLAY_BLOCK,
-    [GUMBO_TAG_UL] = DISPLAY_BLOCK, [GUMBO_TAG_LI] = DISPLAY_BLOCK, [GUMBO_TAG_DL] = DISPLAY_BLOCK,
-    [GUMBO_TAG_DT] = DISPLAY_BLOCK, [GUMBO_TAG_DD] = DISPLAY_BLOCK,
-    [GUMBO_TAG_FIGURE] = DISPLAY_BLOCK, [GUMBO_TAG_FIGCAPTION] = DISPLAY_BLOCK,
-    [GUMBO_TAG_MAIN] = DISPLAY_BLOCK, [GUMBO_TAG_DIV] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TABLE] = DISPLAY_BLOCK, [GUMBO_TAG_CAPTION] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TBODY] = DISPLAY_BLOCK, [GUMBO_TAG_THEAD] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TFOOT] = DISPLAY_BLOCK, [GUMBO_TAG_TR] = DISPLAY_BLOCK,
-    [GUMBO_TAG_TD] = DISPLAY_BLOCK, [GUMBO_TAG_TH] = DISPLAY_BLOCK,
-    [GUMBO_TAG_FORM] = DISPLAY_BLOCK, [GUMBO_TAG_FIELDSET] = DISPLAY_BLOCK,
-    [GUMBO_TAG_LEGEND] = DISPLAY_BLOCK, [GUMBO_TAG_BUTTON] = DISPLAY_BLOCK,
-    [GUMBO_TAG_DETAILS] = DISPLAY_BLOCK, [GUMBO_TAG_SUMMARY] = DISPLAY_BLOCK,
-    [GUMBO_TAG_MENU] = DISPLAY_BLOCK, [GUMBO_TAG_DIR] = DISPLAY_BLOCK,
-    [GUMBO_TAG_CENTER] = DISPLAY_BLOCK, [GUMBO_TAG_LABEL] = DISPLAY_SPACED,
-    [GUMBO_TAG_OPTION] = DISPLAY_NONE, [GUMBO_TAG_OPTGROUP] = DISPLAY_NONE,
-    [GUMBO_TAG_DATALIST] = DISPLAY_NONE, [GUMBO_TAG_SELECT] = DISPLAY_NONE,
-    [GUMBO_TAG_VIDEO] = DISPLAY_NONE, [GUMBO_TAG_AUDIO] = DISPLAY_NONE,
-    [GUMBO_TAG_CANVAS] = DISPLAY_NONE, [GUMBO_TAG_OBJECT] = DISPLAY_NONE,
-    [GUMBO_TAG_APPLET] = DISPLAY_NONE, [GUMBO_TAG_PROGRESS] = DISPLAY_NONE,
-    [GUMBO_TAG_METER] = DISPLAY_NONE, [GUMBO_TAG_MAP] = DISPLAY_NONE,
-    [GUMBO_TAG_RP] = DISPLAY_NONE, [GUMBO_TAG_RT] = DISPLAY_NONE, [GUMBO_TAG_TITLE] = DISPLAY_NONE,
-    [GUMBO_TAG_SCRIPT] = DISPLAY_NONE, [GUMBO_TAG_STYLE] = DISPLAY_NONE,
-    [GUMBO_TAG_TEMPLATE] = DISPLAY_NONE, [GUMBO_TAG_SVG] = DISPLAY_NONE,
-    [GUMBO_TAG_IFRAME] = DISPLAY_NONE, [GUMBO_TAG_NOSCRIPT] = DISPLAY_NONE,
-    [GUMBO_TAG_TEXTAREA] = DISPLAY_NONE, [GUMBO_TAG_NOEMBED] = DISPLAY_NONE,
-    [GUMBO_TAG_NOFRAMES] = DISPLAY_NONE, [GUMBO_TAG_UNKNOWN] = DISPLAY_SPACED,
+    [GUMBO_TAG_HTML] = DISPLAY_BLOCK,     [GUMBO_TAG_BODY] = DISPLAY_BLOCK,
+    [GUMBO_TAG_ARTICLE] = DISPLAY_BLOCK,  [GUMBO_TAG_SECTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_NAV] = DISPLAY_BLOCK,      [GUMBO_TAG_ASIDE] = DISPLAY_BLOCK,
+    [GUMBO_TAG_H1] = DISPLAY_BLOCK,       [GUMBO_TAG_H2] = DISPLAY_BLOCK,
+    [GUMBO_TAG_H3] = DISPLAY_BLOCK,       [GUMBO_TAG_H4] = DISPLAY_BLOCK,
+    [GUMBO_TAG_H5] = DISPLAY_BLOCK,       [GUMBO_TAG_H6] = DISPLAY_BLOCK,
+    [GUMBO_TAG_HGROUP] = DISPLAY_BLOCK,   [GUMBO_TAG_HEADER] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FOOTER] = DISPLAY_BLOCK,   [GUMBO_TAG_ADDRESS] = DISPLAY_BLOCK,
+    [GUMBO_TAG_P] = DISPLAY_BLOCK,        [GUMBO_TAG_HR] = DISPLAY_RULE,
+    [GUMBO_TAG_BR] = DISPLAY_BREAK,       [GUMBO_TAG_PRE] = DISPLAY_PRE,
+    [GUMBO_TAG_LISTING] = DISPLAY_PRE,    [GUMBO_TAG_XMP] = DISPLAY_PRE,
+    [GUMBO_TAG_PLAINTEXT] = DISPLAY_PRE,  [GUMBO_TAG_BLOCKQUOTE] = DISPLAY_BLOCK,
+    [GUMBO_TAG_OL] = DISPLAY_BLOCK,       [GUMBO_TAG_UL] = DISPLAY_BLOCK,
+    [GUMBO_TAG_LI] = DISPLAY_BLOCK,       [GUMBO_TAG_DL] = DISPLAY_BLOCK,
+    [GUMBO_TAG_DT] = DISPLAY_BLOCK,       [GUMBO_TAG_DD] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FIGURE] = DISPLAY_BLOCK,   [GUMBO_TAG_FIGCAPTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_MAIN] = DISPLAY_BLOCK,     [GUMBO_TAG_DIV] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TABLE] = DISPLAY_BLOCK,    [GUMBO_TAG_CAPTION] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TBODY] = DISPLAY_BLOCK,    [GUMBO_TAG_THEAD] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TFOOT] = DISPLAY_BLOCK,    [GUMBO_TAG_TR] = DISPLAY_BLOCK,
+    [GUMBO_TAG_TD] = DISPLAY_BLOCK,       [GUMBO_TAG_TH] = DISPLAY_BLOCK,
+    [GUMBO_TAG_FORM] = DISPLAY_BLOCK,     [GUMBO_TAG_FIELDSET] = DISPLAY_BLOCK,
+    [GUMBO_TAG_LEGEND] = DISPLAY_BLOCK,   [GUMBO_TAG_BUTTON] = DISPLAY_BLOCK,
+    [GUMBO_TAG_DETAILS] = DISPLAY_BLOCK,  [GUMBO_TAG_SUMMARY] = DISPLAY_BLOCK,
+    [GUMBO_TAG_MENU] = DISPLAY_BLOCK,     [GUMBO_TAG_DIR] = DISPLAY_BLOCK,
+    [GUMBO_TAG_CENTER] = DISPLAY_BLOCK,   [GUMBO_TAG_LABEL] = DISPLAY_SPACED,
+    [GUMBO_TAG_OPTION] = DISPLAY_NONE,    [GUMBO_TAG_OPTGROUP] = DISPLAY_NONE,
+    [GUMBO_TAG_DATALIST] = DISPLAY_NONE,  [GUMBO_TAG_SELECT] = DISPLAY_NONE,
+    [GUMBO_TAG_VIDEO] = DISPLAY_NONE,     [GUMBO_TAG_AUDIO] = DISPLAY_NONE,
+    [GUMBO_TAG_CANVAS] = DISPLAY_NONE,    [GUMBO_TAG_OBJECT] = DISPLAY_NONE,
+    [GUMBO_TAG_APPLET] = DISPLAY_NONE,    [GUMBO_TAG_PROGRESS] = DISPLAY_NONE,
+    [GUMBO_TAG_METER] = DISPLAY_NONE,     [GUMBO_TAG_MAP] = DISPLAY_NONE,
+    [GUMBO_TAG_RP] = DISPLAY_NONE,        [GUMBO_TAG_RT] = DISPLAY_NONE,
+    [GUMBO_TAG_TITLE] = DISPLAY_NONE,     [GUMBO_TAG_SCRIPT] = DISPLAY_NONE,
+    [GUMBO_TAG_STYLE] = DISPLAY_NONE,     [GUMBO_TAG_TEMPLATE] = DISPLAY_NONE,
+    [GUMBO_TAG_SVG] = DISPLAY_NONE,       [GUMBO_TAG_IFRAME] = DISPLAY_NONE,
+    [GUMBO_TAG_NOSCRIPT] = DISPLAY_NONE,  [GUMBO_TAG_TEXTAREA] = DISPLAY_NONE,
+    [GUMBO_TAG_NOEMBED] = DISPLAY_NONE,   [GUMBO_TAG_NOFRAMES] = DISPLAY_NONE,
+    [GUMBO_TAG_UNKNOWN] = DISPLAY_SPACED,
 };
 
-struct frame { const GumboNode *node; uint32_t next, index; bool link, place, hidden; };
+struct frame {
+    const GumboNode *node;
+    uint32_t next, index;
+    bool link, place, hidden;
+};
+struct open_format {
+    uint32_t at, start;
+    uint8_t tag;
+};
 struct walk {
-    struct arena *arena;
+    const struct skeleton *from;
     struct page *page;
-    struct frame *frame; uint32_t frame_count;
-    uint32_t owner;            /* the block element that text now belongs to */
-    uint32_t pre;              /* open pre elements */
+    uint32_t handed; /* of from->handed: where the next element's tag should be found */
+    uint32_t inner[INNER_MAX];
+    uint32_t inner_count; /* marks of inline elements in a segment */
+    struct open_format format[FORMATS_MAX];
+    uint32_t format_count, formats_max;
+    struct frame *frame;
+    uint32_t frame_count;
+    uint32_t owner; /* the block element that text now belongs to */
+    uint32_t pre;   /* open pre elements */
     uint32_t blocks_max, text_max;
-    struct block block;        /* being filled */
+    struct block block; /* being filled */
     uint32_t link_depth, place_depth, hidden_depth;
-    bool space, gap;           /* since the last character: white space, an inline element's end */
+    bool space, gap; /* since the last character: white space, an inline element's end */
+    bool line;       /* right behind <pre>: a line end there is none */
 };
 
 /* ---- counting first, so that arrays are asked for once ---- */
-struct census { uint32_t nodes, depth; uint64_t text; };
-
 static const GumboVector *children_of(const GumboNode *node)
 {
     if (node->type == GUMBO_NODE_ELEMENT || node->type == GUMBO_NODE_TEMPLATE)
@@ -83,27 +111,36 @@ static bool is_text(const GumboNode *node)
            node->type == GUMBO_NODE_CDATA;
 }
 
-static void take_census(struct frame *frame, const GumboNode *root, struct census *c)
+static uint32_t count_elements(struct frame *frame, const GumboNode *root)
 {
-    uint32_t depth = 1;
+    uint32_t depth = 1, count = 1;
     frame[0] = (struct frame){.node = root};
-    c->nodes = 1;
     while (depth > 0) {
         struct frame *top = &frame[depth - 1];
         const GumboVector *children = children_of(top->node);
-        if (!children || top->next >= children->length) {
+        if (top->next >= children->length) {
             depth--;
             continue;
         }
         const GumboNode *child = children->data[top->next++];
-        if (is_text(child)) {
-            c->text += strlen(child->v.text.text) + 2;
-        } else if (children_of(child)) {
-            c->nodes++;
-            if (depth < FRAMES_MAX)
-                frame[depth++] = (struct frame){.node = child};
-        }
+        if (!children_of(child))
+            continue;
+        count++;
+        if (depth < FRAMES_MAX)
+            frame[depth++] = (struct frame){.node = child};
     }
+    return count;
+}
+
+/* At most as many bytes as the pieces can become. */
+static uint64_t count_text(const struct skeleton *from)
+{
+    uint64_t bytes = from->html.len;
+    for (uint32_t i = 0; i < from->piece_count; i++) {
+        uint64_t len = piece_len(from->piece[i]);
+        bytes += len + len / 5 + MATHS_SPARE + 2; /* &nGt; is 5 bytes and becomes 6, the worst */
+    }
+    return bytes;
 }
 
 /* ---- text ---- */
@@ -122,26 +159,32 @@ static bool is_blank(uint32_t cp)
            cp == 0x205F || cp == 0x3000;
 }
 
-static void put_char(struct walk *w, const char *bytes, size_t len)
+enum { INK, BLANK, CONTROL, REFERENCE, HIGH }; /* what a byte of text is */
+static const uint8_t byte_kinds[256] = {
+    [0 ... 8] = CONTROL, ['\t' ... '\r'] = BLANK, [14 ... 31] = CONTROL, [' '] = BLANK,
+    ['&'] = REFERENCE,   [127] = CONTROL,         [128 ... 255] = HIGH,
+};
+
+/* Puts bytes that are `chars` visible characters, and the blank due before them. */
+static void put_ink(struct walk *w, const char *bytes, size_t len, uint32_t chars)
 {
     struct page *p = w->page;
-    assert(p->text_len + len + 1 <= w->text_max);
     struct block *b = &w->block;
-    b->len = p->text_len - b->start;
-    if (w->space && b->len > 0 && p->text[p->text_len - 1] != '\n') {
+    assert(p->text_len + len + 1 <= w->text_max);
+    if (w->space && p->text_len > b->start && p->text[p->text_len - 1] != '\n') {
         p->text[p->text_len++] = ' ';
-        b->chars++;
-        b->link_chars += w->link_depth > 0;
-        b->place_chars += w->place_depth > 0;
+        chars++;
     }
-    w->space = w->gap = false;
+    w->space = w->gap = w->line = false;
     if (w->hidden_depth)
         b->flags |= BLOCK_HIDDEN;
     memcpy(p->text + p->text_len, bytes, len);
     p->text_len += (uint32_t)len;
-    b->chars++;
-    b->link_chars += w->link_depth > 0;
-    b->place_chars += w->place_depth > 0;
+    b->chars += chars;
+    if (w->link_depth)
+        b->link_chars += chars;
+    if (w->place_depth)
+        b->place_chars += chars;
 }
 
 static void put_newline(struct walk *w)
@@ -153,44 +196,212 @@ static void put_newline(struct walk *w)
         p->text[p->text_len++] = '\n';
         w->block.flags |= BLOCK_BREAKS;
     }
-    w->space = w->gap = false;
+    w->space = w->gap = w->line = false;
 }
 
-/* In pre, blanks and line ends count; elsewhere they fold. */
+/* In pre, blanks and line ends count. */
 static void put_pre_blank(struct walk *w, uint32_t cp)
 {
     struct page *p = w->page;
-    if (cp == '\n' || cp == '\r')
-        put_newline(w);
-    else if (p->text_len > w->block.start) /* a first blank of the block would be lost anyway */
+    if (cp != '\n') {
         p->text[p->text_len++] = cp == '\t' ? '\t' : ' ';
+    } else if (!w->line) {
+        p->text[p->text_len++] = '\n';
+        w->block.flags |= BLOCK_BREAKS;
+    }
+    w->line = w->space = false;
 }
 
-static void put_text(struct walk *w, const char *text)
+static void put_blank(struct walk *w, uint32_t cp)
 {
-    const char *at = text, *end = text + strlen(text);
+    if (w->pre)
+        put_pre_blank(w, cp);
+    else
+        w->space = true;
+}
+
+static void put_cp(struct walk *w, uint32_t cp)
+{
+    char bytes[4];
+    if (is_blank(cp))
+        put_blank(w, cp);
+    else if (!is_dropped(cp))
+        put_ink(w, bytes, (size_t)utf8_encode(cp, bytes), 1);
+}
+
+static size_t put_high(struct walk *w, const char *at, const char *end)
+{
+    uint32_t cp;
+    size_t len = (size_t)utf8_decode(at, end, &cp);
+    if (is_blank(cp))
+        put_blank(w, ' ');
+    else if (!is_dropped(cp))
+        put_ink(w, at, len, 1);
+    return len;
+}
+
+/* Text as it stands in the page. */
+static void put_text(struct walk *w, const char *at, const char *end, bool references)
+{
     while (at < end) {
-        uint32_t cp = (unsigned char)*at;
-        int len = 1;
-        char bad[4];
-        const char *bytes = at;
-        if (cp >= 0x80)
-            len = utf8_decode(at, end, &cp);
-        at += len;
-        if (is_blank(cp)) {
-            if (w->pre)
-                put_pre_blank(w, cp);
-            else
-                w->space = true;
-            continue;
+        const char *start = at;
+        uint32_t cp[2];
+        size_t len;
+        while (at < end && byte_kinds[(unsigned char)*at] == INK)
+            at++;
+        if (at > start)
+            put_ink(w, start, (size_t)(at - start), (uint32_t)(at - start));
+        if (at == end)
+            break;
+        switch (byte_kinds[(unsigned char)*at]) {
+        case HIGH: at += put_high(w, at, end); break;
+        case REFERENCE:
+            len = references ? entity_read(at, end, false, cp) : 0;
+            if (len == 0) {
+                put_ink(w, at++, 1, 1);
+                break;
+            }
+            put_cp(w, cp[0]);
+            if (cp[1])
+                put_cp(w, cp[1]);
+            at += len;
+            break;
+        case BLANK:
+            if (*at == '\r' && at + 1 < end && at[1] == '\n')
+                at++;
+            put_blank(w, *at == '\r' ? '\n' : (unsigned char)*at);
+            at++;
+            break;
+        default: at++; break; /* a control character shows as nothing */
         }
-        if (is_dropped(cp))
-            continue;
-        if (cp == 0xFFFD) {
-            len = utf8_encode(cp, bad);
-            bytes = bad;
+    }
+}
+
+/* Behind the text is room for the longest formula. */
+static void put_formula(struct walk *w, struct str at, bool script)
+{
+    char *room = w->page->text + w->text_max;
+    size_t len;
+    struct tag t;
+    if (!script) {
+        len = maths_text(at, room, at.len + MATHS_SPARE);
+    } else {
+        bool read = tag_read(at.ptr, at.ptr + at.len, &t);
+        assert(read);
+        len = maths_script(t.type, str_slice(at, (size_t)(t.end - at.ptr), at.len), room,
+                           at.len + MATHS_SPARE);
+        UNUSED(read);
+    }
+    w->gap = false;
+    put_text(w, room, room + len, false);
+}
+
+/* ---- formatting, only where it is asked for ---- */
+static void format_start(struct walk *w, uint8_t tag, uint32_t at)
+{
+    if (w->formats_max && w->format_count < FORMATS_MAX)
+        w->format[w->format_count++] = (struct open_format){at, w->page->text_len, tag};
+}
+
+static void format_put(struct walk *w, struct open_format f)
+{
+    struct page *p = w->page;
+    if (p->format_count < w->formats_max && (p->text_len > f.start || f.tag == GUMBO_TAG_IMG))
+        p->format[p->format_count++] = (struct format){f.start, p->text_len, f.at, f.tag};
+}
+
+/* Ends the innermost one of this name, and those inside it. */
+static void format_end(struct walk *w, uint8_t tag)
+{
+    uint32_t at = w->format_count;
+    while (at > 0 && w->format[at - 1].tag != tag)
+        at--;
+    if (at == 0)
+        return;
+    while (w->format_count >= at)
+        format_put(w, w->format[--w->format_count]);
+}
+
+static void format_tag(struct walk *w, uint32_t at)
+{
+    struct str page = w->from->page;
+    struct tag t;
+    if (!w->formats_max || !tag_read(page.ptr + at, page.ptr + page.len, &t))
+        return;
+    if (t.element.tag == GUMBO_TAG_IMG)
+        format_put(w, (struct open_format){at, w->page->text_len, GUMBO_TAG_IMG});
+    else if (t.closing)
+        format_end(w, (uint8_t)t.element.tag);
+    else
+        format_start(w, (uint8_t)t.element.tag, at);
+}
+
+/* ---- what stands between two tags ---- */
+static enum display display_of(GumboTag tag) { return (enum display)displays[tag]; }
+
+static void inner_open(struct walk *w, uint32_t mark)
+{
+    const struct mark *m = &w->from->mark[mark];
+    assert(w->inner_count < INNER_MAX);
+    w->inner[w->inner_count++] = mark;
+    w->link_depth += (m->flags & MARK_LINK) != 0;
+    w->block.links += (m->flags & MARK_LINK) != 0;
+    w->place_depth += (m->flags & MARK_PLACE) != 0;
+    w->hidden_depth += (m->flags & MARK_HIDDEN) != 0;
+    if ((display_of(m->tag) == DISPLAY_SPACED || w->gap) && !w->pre)
+        w->space = true; /* </span><span>, </a><a>: style sheets show them apart */
+    if (m->tag == GUMBO_TAG_A)
+        format_start(w, m->tag, m->at);
+}
+
+static void inner_close(struct walk *w)
+{
+    assert(w->inner_count > 0);
+    const struct mark *m = &w->from->mark[w->inner[--w->inner_count]];
+    if (m->tag == GUMBO_TAG_A)
+        format_end(w, m->tag);
+    w->block.inner_cues |= m->cues | cues_of_tag(m->tag);
+    w->space |= display_of(m->tag) == DISPLAY_SPACED && !w->pre;
+    w->gap = true;
+    w->link_depth -= (m->flags & MARK_LINK) != 0;
+    w->place_depth -= (m->flags & MARK_PLACE) != 0;
+    w->hidden_depth -= (m->flags & MARK_HIDDEN) != 0;
+}
+
+static void put_segment(struct walk *w, struct segment segment)
+{
+    for (uint32_t i = segment.from; i < segment.to; i++) {
+        struct piece piece = w->from->piece[i];
+        struct str at = {w->from->page.ptr + piece.at, piece_len(piece)};
+        switch (piece_kind(piece)) {
+        case PIECE_TEXT:
+            w->gap = false; /* text right behind </span> joins it: only elements are set apart */
+            put_text(w, at.ptr, at.ptr + at.len, true);
+            break;
+        case PIECE_RAW: put_text(w, at.ptr, at.ptr + at.len, false); break;
+        case PIECE_SCRIPT: put_formula(w, at, true); break;
+        case PIECE_MATH: put_formula(w, at, false); break;
+        case PIECE_OPEN: inner_open(w, piece.at); break;
+        case PIECE_CLOSE: inner_close(w); break;
+        case PIECE_BREAK: put_newline(w); break;
+        case PIECE_SPACE: put_blank(w, ' '); break;
+        case PIECE_NOTHING: break;
+        case PIECE_FORMAT: format_tag(w, piece.at); break;
         }
-        put_char(w, bytes, (size_t)len);
+    }
+    assert(w->inner_count == 0);
+}
+
+/* What Gumbo holds as text: white space and the characters that stand for segments. */
+static void put_placeholders(struct walk *w, const char *at)
+{
+    for (const char *end = at + strlen(at); at < end;) {
+        uint32_t cp;
+        at += utf8_decode(at, end, &cp);
+        if (cp >= 0xE000 && segment_index(cp) < w->from->segment_count)
+            put_segment(w, w->from->segment[segment_index(cp)]);
+        else
+            put_blank(w, cp);
     }
 }
 
@@ -270,13 +481,15 @@ static uint8_t tag_of_block(const struct page *p, uint32_t node)
 static void start_block(struct walk *w)
 {
     w->block = (struct block){.start = w->page->text_len};
-    w->space = w->gap = false;
+    w->space = w->gap = w->line = false;
 }
 
 static void end_block(struct walk *w)
 {
     struct page *p = w->page;
     struct block *b = &w->block;
+    while (w->format_count > 0) /* no formatting reaches over the end of a block */
+        format_put(w, w->format[--w->format_count]);
     while (p->text_len > b->start &&
            (p->text[p->text_len - 1] == ' ' || p->text[p->text_len - 1] == '\n' ||
             p->text[p->text_len - 1] == '\t'))
@@ -300,100 +513,93 @@ static void end_block(struct walk *w)
 }
 
 /* ---- elements ---- */
-static const char *attribute(const GumboElement *e, const char *name)
+/* The mark of the tag an element came from; NULL when no tag made it. Elements come in the order of
+ * their tags unless Gumbo moved them. */
+static const struct mark *mark_of(struct walk *w, const GumboElement *e)
 {
-    for (unsigned i = 0; i < e->attributes.length; i++) {
-        const GumboAttribute *a = e->attributes.data[i];
-        if (strcmp(a->name, name) == 0)
-            return a->value;
+    const struct skeleton *from = w->from;
+    if (!e->original_tag.data)
+        return e->tag == GUMBO_TAG_BODY && from->body != NO_NODE ? &from->mark[from->body] : NULL;
+    uint32_t out = (uint32_t)(e->original_tag.data - from->html.ptr);
+    uint32_t low = 0, high = from->handed_count, at = w->handed;
+    while (low < high) {
+        if (at >= high)
+            at = low + (high - low) / 2;
+        uint32_t found = from->mark[from->handed[at]].out;
+        if (found == out) {
+            w->handed = at + 1;
+            return &from->mark[from->handed[at]];
+        }
+        if (found < out)
+            low = at + 1;
+        else
+            high = at;
+        at = low + (high - low) / 2;
     }
     return NULL;
 }
 
-static void fill_node(struct walk *w, const GumboNode *from, uint32_t index, uint32_t parent)
+static void fill_node(struct walk *w, const struct mark *m, GumboTag tag, uint32_t parent)
 {
-    const GumboElement *e = &from->v.element;
-    struct node *n = &w->page->node[index];
+    struct node *n = &w->page->node[w->page->node_count++];
     const struct node *up = parent == NO_NODE ? NULL : &w->page->node[parent];
-    *n = (struct node){
-        .parent = parent, .tag = (uint8_t)e->tag, .depth = (uint16_t)(up ? up->depth + 1 : 0)};
-    n->hidden = up && up->hidden;
-    n->signature = (uint32_t)e->tag;
-    n->cues = cues_of_tag(e->tag);
-    for (unsigned i = 0; i < e->attributes.length; i++) {
-        const GumboAttribute *a = e->attributes.data[i];
-        struct str value = str_of(a->value);
-        if (strcmp(a->name, "hidden") == 0)
-            n->hidden = true;
-        else if (strcmp(a->name, "href") != 0)
-            n->cues |= cues_of(value);
-        if (strcmp(a->name, "class") == 0)
-            n->signature = (uint32_t)hash_str(value, e->tag);
-    }
-    for (int c = 0; c < CUE_COUNT; c++) {
-        uint8_t above = up ? up->near[c] : NEAR_NONE;
-        n->near[c] = n->cues >> c & 1 ? 0 : above < NEAR_NONE ? (uint8_t)(above + 1) : NEAR_NONE;
-    }
-}
-
-static enum display display_of(const GumboElement *e)
-{
-    return e->tag_namespace == GUMBO_NAMESPACE_SVG ? DISPLAY_NONE : (enum display)displays[e->tag];
+    *n = (struct node){.parent = parent, .tag = (uint8_t)tag, .at = m ? m->at : NO_NODE};
+    n->depth = (uint16_t)(up ? up->depth + 1 : 0);
+    n->hidden = (up && up->hidden) || (m && (m->flags & MARK_HIDDEN));
+    n->signature = m ? m->signature : (uint32_t)tag;
+    n->cues = cues_of_tag(tag) | (m ? m->cues : 0);
+    n->inline_ = display_of(tag) < DISPLAY_BLOCK;
+    if (!up)
+        memset(n->near, NEAR_NONE, sizeof n->near);
+    for (int c = 0; up && c < CUE_COUNT; c++)
+        n->near[c] = (uint8_t)(up->near[c] + (up->near[c] < NEAR_NONE));
+    for (uint32_t left = n->cues; left; left &= left - 1)
+        n->near[__builtin_ctz(left)] = 0;
 }
 
 static void open_element(struct walk *w, const GumboNode *from)
 {
     const GumboElement *e = &from->v.element;
-    enum display display = display_of(e);
-    if (display == DISPLAY_NONE && e->tag == GUMBO_TAG_TITLE && w->page->title.len == 0 &&
-        e->children.length > 0) {
-        const GumboNode *text = e->children.data[0];
-        if (is_text(text))
-            w->page->title = str_of(text->v.text.text);
-    }
+    enum display display = display_of(e->tag);
     if (display == DISPLAY_NONE || w->frame_count == FRAMES_MAX) {
         w->space = true;
         return;
     }
-    if (display == DISPLAY_BREAK) {
-        put_newline(w);
-        return;
-    }
-    if (display == DISPLAY_RULE) {
+    if (display >= DISPLAY_BLOCK || display == DISPLAY_RULE)
         end_block(w);
+    if (display == DISPLAY_RULE)
         return;
-    }
-    if (display >= DISPLAY_BLOCK)
-        end_block(w);
-    uint32_t index = w->page->node_count++,
+    const struct mark *m = mark_of(w, e);
+    uint32_t index = w->page->node_count,
              parent = w->frame_count ? w->frame[w->frame_count - 1].index : NO_NODE;
-    fill_node(w, from, index, parent);
-    struct node *n = &w->page->node[index];
-    n->inline_ = display < DISPLAY_BLOCK;
-    struct frame frame = {.node = from, .index = index};
-    const char *href = e->tag == GUMBO_TAG_A ? attribute(e, "href") : NULL;
-    frame.link = href != NULL;
-    frame.place = href && *href == '#';
-    frame.hidden = n->hidden;
+    fill_node(w, m, e->tag, parent);
+    struct frame frame = {.node = from, .index = index, .hidden = w->page->node[index].hidden};
+    frame.link = m && (m->flags & MARK_LINK);
+    frame.place = m && (m->flags & MARK_PLACE);
     w->link_depth += frame.link;
     w->block.links += frame.link;
     w->place_depth += frame.place;
     w->hidden_depth += frame.hidden;
     w->pre += display == DISPLAY_PRE;
+    w->line = display == DISPLAY_PRE;
     if (display >= DISPLAY_BLOCK) {
         w->owner = index;
         w->block.links = w->link_depth > 0; /* a link around blocks is one in each of them */
     } else if ((display == DISPLAY_SPACED || w->gap) && !w->pre) {
-        w->space = true; /* </span><span>, </a><a>: style sheets show them apart */
+        w->space = true;
     }
+    if (frame.link)
+        format_start(w, (uint8_t)e->tag, m->at);
     w->frame[w->frame_count++] = frame;
 }
 
 static void close_element(struct walk *w)
 {
     struct frame *top = &w->frame[--w->frame_count];
-    enum display display = display_of(&top->node->v.element);
+    enum display display = display_of(top->node->v.element.tag);
     struct node *n = &w->page->node[top->index];
+    if (top->link)
+        format_end(w, GUMBO_TAG_A);
     if (display >= DISPLAY_BLOCK) {
         end_block(w);
         w->owner = n->parent;
@@ -424,13 +630,10 @@ static void walk_tree(struct walk *w, const GumboNode *root)
             continue;
         }
         const GumboNode *child = children->data[top->next++];
-        if (is_text(child)) {
-            /* text right behind </span> joins it: only an element after an element is set apart */
-            w->gap = false;
-            put_text(w, child->v.text.text);
-        } else if (child->type == GUMBO_NODE_ELEMENT) {
+        if (is_text(child))
+            put_placeholders(w, child->v.text.text);
+        else if (child->type == GUMBO_NODE_ELEMENT)
             open_element(w, child);
-        }
     }
 }
 
@@ -467,7 +670,10 @@ static void sum_subtrees(struct page *p)
     }
 }
 
-struct counter { uint64_t key; uint32_t count; };
+struct counter {
+    uint64_t key;
+    uint32_t count;
+};
 
 static struct counter *slot_for(struct counter *slots, uint64_t mask, uint64_t key)
 {
@@ -492,8 +698,8 @@ static bool count_equals(struct arena *a, struct page *p)
     for (int pass = 0; pass < 2; pass++)
         for (uint32_t i = 1; i < p->node_count; i++) {
             struct node *n = &p->node[i];
-            struct counter *s = slot_for(slots, size - 1,
-                                      hash_mix((uint64_t)n->parent << 32 | n->signature));
+            struct counter *s =
+                slot_for(slots, size - 1, hash_mix((uint64_t)n->parent << 32 | n->signature));
             if (pass == 0)
                 n->rank = s->count++;
             else
@@ -510,26 +716,43 @@ static bool count_equals(struct arena *a, struct page *p)
     return true;
 }
 
-enum extract_verdict page_read(struct arena *a, const GumboOutput *html, struct page *out)
+static bool make_room(struct walk *w, struct arena *a, uint32_t nodes)
 {
+    struct page *out = w->page;
+    const struct skeleton *from = w->from;
+    uint64_t text = count_text(from) + (uint64_t)nodes * 2 + 64;
+    if (text > UINT32_MAX / 2)
+        return false;
+    w->blocks_max = nodes * 2 + 2;
+    w->text_max = (uint32_t)text;
+    w->formats_max = from->formats;
+    out->node = arena_array(a, struct node, nodes);
+    out->block = arena_array(a, struct block, w->blocks_max);
+    out->format = arena_array(a, struct format, w->formats_max);
+    out->text = arena_array(a, char, text + from->maths_max + MATHS_SPARE);
+    return out->node && out->block && out->format && out->text;
+}
+
+enum extract_verdict page_read(struct arena *a, const GumboOutput *html,
+                               const struct skeleton *from, struct page *out)
+{
+    const struct aside *title = asides_find(&from->facts.asides, ASIDE_TITLE, NULL);
     struct frame *frame = arena_array(a, struct frame, FRAMES_MAX);
-    if (!frame)
+    struct walk *w = arena_array_zero(a, struct walk, 1);
+    if (!frame || !w)
         return EXTRACT_MEMORY;
-    struct census census = {0};
-    take_census(frame, html->root, &census);
-    *out = (struct page){0};
-    struct walk w = {.arena = a, .page = out, .frame = frame, .owner = NO_NODE};
-    w.blocks_max = census.nodes * 2 + 2;
-    if (census.text + census.nodes * 2 + 64 > UINT32_MAX / 3)
+    *out = (struct page){.html = from->page};
+    w->from = from;
+    w->page = out;
+    w->frame = frame;
+    w->owner = NO_NODE;
+    if (!make_room(w, a, count_elements(frame, html->root)))
         return EXTRACT_MEMORY;
-    w.text_max = (uint32_t)(census.text * 3 + census.nodes * 4 + 64); /* a bad byte becomes three */
-    out->node = arena_array(a, struct node, census.nodes);
-    out->block = arena_array(a, struct block, w.blocks_max);
-    out->text = arena_array(a, char, w.text_max);
-    if (!out->node || !out->block || !out->text)
-        return EXTRACT_MEMORY;
-    start_block(&w);
-    walk_tree(&w, html->root);
+    start_block(w);
+    walk_tree(w, html->root);
+    arena_reset(a, (size_t)((unsigned char *)out->text + out->text_len - a->base));
+    if (title)
+        out->title = aside_text(a, title);
     sum_subtrees(out);
     return count_equals(a, out) ? EXTRACT_OK : EXTRACT_MEMORY;
 }

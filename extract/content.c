@@ -254,17 +254,16 @@ static struct str clean_title(struct arena *a, struct str title)
 }
 
 static enum extract_verdict read_blocks(struct extract_scratch *s, struct str html,
-                                        struct skeleton_facts *facts, struct page *page)
+                                        struct skeleton *sk, struct page *page)
 {
-    struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX};
-    struct str small;
-    if (skeleton_limited(&s->work, html, &limits, &small, facts) < 0)
+    struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX, false};
+    if (skeleton_make(&s->work, html, &limits, sk) < 0)
         return EXTRACT_MEMORY;
-    if (s->conf.drop_deep && facts->depth > limits.depth_max)
+    if (s->conf.drop_deep && sk->facts.depth > limits.depth_max)
         return EXTRACT_TOO_DEEP;
     enum extract_verdict verdict;
-    const GumboOutput *tree = html_parse(&s->tree, small, s->conf.time_max_ms, &verdict);
-    return tree ? page_read(&s->work, tree, page) : verdict;
+    const GumboOutput *tree = html_parse(&s->tree, sk->html, s->conf.time_max_ms, &verdict);
+    return tree ? page_read(&s->work, tree, sk, page) : verdict;
 }
 
 static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a,
@@ -294,24 +293,24 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
 enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, struct str html_utf8,
                                   struct str url, struct extract_out *out, struct page_meta *meta)
 {
-    struct skeleton_facts facts = {0};
+    struct skeleton sk = {0};
     struct page page = {0};
     *out = (struct extract_out){0};
     if (meta)
         *meta = (struct page_meta){.licence_from = "", .date_from = ""};
     arena_reset(&s->work, 0);
-    enum extract_verdict verdict = read_blocks(s, html_utf8, &facts, &page);
+    enum extract_verdict verdict = read_blocks(s, html_utf8, &sk, &page);
     if (verdict == EXTRACT_OK) {
         out->title = clean_title(a, page.title);
         if (meta)
-            metadata_read(a, &s->work, &facts.asides, url, &page, meta);
+            metadata_read(a, &s->work, &sk.facts.asides, url, &page, meta);
         verdict = print_chosen(s, a, &page, out);
     }
     if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->mode->all)
-        from_json(s, a, &facts, out);
+        from_json(s, a, &sk.facts, out);
     if (verdict == EXTRACT_OK && out->text.len == 0)
         verdict = EXTRACT_EMPTY;
-    out->depth = facts.depth;
+    out->depth = sk.facts.depth;
     if (verdict != EXTRACT_OK)
         err_clear();
     if (s->work.peak > WORK_KEEP)

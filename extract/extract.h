@@ -19,11 +19,6 @@ extern const struct stage_type stage_extract;
 int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, struct str *text,
                     const char **name, uint64_t *replaced);
 
-/* Removes what Gumbo need not see (script, style, svg, comments, ...) in one linear pass and
- * measures the deepest open-tag nesting; never longer than its input. Correct by the HTML
- * standard's tokenizer states. */
-int skeleton(struct arena *a, struct str html, struct str *out, uint32_t *depth);
-
 /* Main text of one UTF-8 page. Scratch is per thread; limits make hostile pages a verdict. */
 /* memory_max bounds the parse tree, and as much again may be used for everything else. Tags nested
  * beyond depth_max are left out and their text kept; with drop_deep such a page is a verdict

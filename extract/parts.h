@@ -15,23 +15,21 @@ const char *charset_label(struct str label);
 const char *charset_prescan(struct str raw, size_t max);
 
 /* ---- tags.c: the tokenizer's view of a page ---- */
-/* Attributes that anybody asks for. */
+/* Attributes whose words are cues. */
 enum attribute_slot {
-    SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_HREF, SLOT_HIDDEN, SLOT_ITEMPROP, SLOT_ITEMTYPE,
-    SLOT_COUNT,
+    SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_ITEMPROP, SLOT_ITEMTYPE, SLOT_CUES,
 };
-enum { ATTRIBUTE_MAX = 400 }; /* bytes kept of one value */
-/* quote is 0 when it had none; spaced: white space stood before the name. */
-struct value { const char *ptr; uint32_t len; char quote; bool present, spaced; };
+enum { ATTRIBUTE_MAX = 400 }; /* bytes looked at of one such value */
 struct tag {
     const char *name; uint32_t name_len;
     struct element element;
     const char *end;               /* behind '>' */
     bool closing, self_closing;
     bool shadow;                   /* shadowrootmode */
-    struct str type, rel, href;    /* whole values as they stand; ptr NULL when absent */
-    struct value slot[SLOT_COUNT];
-    uint8_t order[SLOT_COUNT]; uint32_t order_count; /* the slots present, as they stood */
+    bool hidden;                   /* the attribute, or a style that hides */
+    uint32_t slots;                /* how many of slot[] are there */
+    /* values as they stand, undecoded; ptr NULL when absent */
+    struct str slot[SLOT_CUES], type, rel, href;
 };
 /* What stands at a '<'. A declaration is a comment, a doctype, <?...> or </ and no letter. */
 enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
@@ -91,13 +89,52 @@ const struct aside *asides_find(const struct asides *from, enum aside_kind kind,
  * Not for ASIDE_JSON, ASIDE_MATH and ASIDE_NOSCRIPT. Pushed on a; empty when a is full. */
 struct str aside_text(struct arena *a, const struct aside *aside);
 
-/* ---- skeleton.c ---- */
+/* ---- skeleton.c: a page as the few tags that the tree builder has to see, and the rest ---- */
 enum {
+    NO_NODE = UINT32_MAX,
     SKELETON_DEPTH_MAX = 512,     /* open elements Gumbo may see: it is quadratic in them */
-    SKELETON_TAGS_MAX = 100000,   /* elements Gumbo may see: about 250 bytes of its memory each */
+    SKELETON_TAGS_MAX = 40000,    /* elements Gumbo may see: about 250 bytes of its memory each */
     SKELETON_JSON_MAX = 8,        /* JSON-LD blocks remembered */
+    SKELETON_PAGE_MAX = 256 << 20, /* bytes */
 };
-struct skeleton_limits { uint32_t depth_max, tags_max; };
+/* What stands between two tags that Gumbo sees, in page order. at is an offset in the page. */
+enum piece_kind {
+    PIECE_TEXT,    /* text, its character references undecoded */
+    PIECE_RAW,     /* text in which nothing is to be decoded (xmp) */
+    PIECE_MATH,    /* a formula from <math on, without its end tag */
+    PIECE_SCRIPT,  /* a formula in TeX: from <script on, without its end tag */
+    PIECE_OPEN,    /* an inline element opens: at is the index of its mark */
+    PIECE_CLOSE,   /* the innermost of them closes */
+    PIECE_BREAK,   /* br */
+    PIECE_SPACE,   /* left out is something that a browser shows, or a tag that parts words */
+    PIECE_NOTHING, /* a tag left out at which the tree builder reopens a link */
+    PIECE_FORMAT,  /* a formatting tag or img (only with limits.formats): at is its '<' */
+};
+struct piece { uint32_t at, word; }; /* word: length * 16 + kind */
+static inline enum piece_kind piece_kind(struct piece p) { return (enum piece_kind)(p.word & 15); }
+static inline uint32_t piece_len(struct piece p) { return p.word >> 4; }
+/* Pieces from..to-1; Gumbo sees one private-use character in their place. */
+struct segment { uint32_t from, to; };
+enum { SEGMENTS_MAX = 6400 + 2 * 65534 };
+static inline uint32_t segment_char(uint32_t index)
+{
+    return index < 6400           ? 0xE000 + index
+           : index < 6400 + 65534 ? 0xF0000 + (index - 6400)
+                                  : 0x100000 + (index - 6400 - 65534);
+}
+static inline uint32_t segment_index(uint32_t cp)
+{
+    return cp < 0xF0000 ? cp - 0xE000 : cp < 0x100000 ? cp - 0xF0000 + 6400
+                                                      : cp - 0x100000 + 6400 + 65534;
+}
+enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4 }; /* PLACE: a link inside the page */
+/* An element's attributes, looked at. */
+struct mark {
+    uint32_t at, out;             /* its '<' in the page and in html; out NO_NODE: only in a piece */
+    uint32_t cues, signature;     /* signature: of tag and class */
+    uint8_t tag, flags;
+};
+struct skeleton_limits { uint32_t depth_max, tags_max; bool formats; };
 struct skeleton_facts {
     uint32_t depth;               /* deepest nesting in the page as it came */
     uint32_t tags;                /* start tags handed on */
@@ -105,10 +142,22 @@ struct skeleton_facts {
     struct asides asides;         /* what was kept aside, borrowed from the page */
     struct str json[SKELETON_JSON_MAX]; uint32_t json_count; /* the ASIDE_JSON of them */
 };
-/* As skeleton(), with the limits chosen. A tag beyond them becomes a space, its text stays in the
- * page. out is pushed on a. ERR_LIMIT when a is full. */
-int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits,
-                     struct str *out, struct skeleton_facts *facts);
+struct skeleton {
+    struct str page;              /* borrowed */
+    struct str html;              /* what Gumbo sees */
+    struct piece *piece; uint32_t piece_count;
+    struct segment *segment; uint32_t segment_count;
+    struct mark *mark; uint32_t mark_count;
+    uint32_t *handed; uint32_t handed_count; /* marks of the tags handed on, ascending in out */
+    uint32_t body;                /* mark of the body's own tag, NO_NODE when it has none */
+    uint32_t formats;             /* at most so many of struct format can come of it */
+    uint32_t maths_max;           /* bytes of the longest formula */
+    struct skeleton_facts facts;
+};
+/* One linear pass. Everything is pushed on a; the page must stay. Nothing is larger than a fixed
+ * multiple of the page or of the limits. ERR_LIMIT when a is full. */
+int skeleton_make(struct arena *a, struct str page, const struct skeleton_limits *limits,
+                  struct skeleton *out);
 
 /* ---- html.c ---- */
 /* Parses into tree (reset first). The output lives until tree is reset; gumbo_destroy_output is
@@ -138,10 +187,10 @@ uint32_t cues_of_tag(GumboTag tag);
 uint32_t cues_furniture(struct str text);
 
 /* ---- blocks.c: the page as flat arrays ---- */
-enum { NO_NODE = UINT32_MAX };
 enum { NEAR_NONE = 31 }; /* levels up to a cue: none */
 struct node {
     uint32_t parent, end;      /* indexes; end: one behind the last descendant */
+    uint32_t at;               /* its start tag in page.html (tag_read); NO_NODE: implied */
     uint16_t depth; uint8_t tag; bool hidden, inline_;
     uint32_t cues;
     uint32_t signature;        /* of tag and class: equal siblings are a list */
@@ -165,7 +214,15 @@ struct block {
     uint8_t flags;
     bool sentence;             /* ends like a sentence */
 };
+/* What formatting elements and links cover of the text of a block; img: nothing, its place. */
+struct format {
+    uint32_t start, end;       /* in page.text */
+    uint32_t at;               /* its start tag in page.html (tag_read, attribute_next) */
+    uint8_t tag;
+};
 struct page {
+    struct str html;           /* the page itself, borrowed */
+    struct format *format; uint32_t format_count; /* by end; only with skeleton_limits.formats */
     struct node *node; uint32_t node_count;
     struct block *block; uint32_t block_count;
     char *text; uint32_t text_len;
@@ -173,7 +230,8 @@ struct page {
     uint64_t chars, link_chars;
 };
 /* Everything is pushed on a. EXTRACT_MEMORY when a is full. */
-enum extract_verdict page_read(struct arena *a, const GumboOutput *html, struct page *out);
+enum extract_verdict page_read(struct arena *a, const GumboOutput *html,
+                               const struct skeleton *from, struct page *out);
 static inline struct str block_text(const struct page *p, const struct block *b)
 {
     return (struct str){p->text + b->start, b->len};

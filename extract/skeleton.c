@@ -1,552 +1,543 @@
-/* skeleton - one linear pass over a page that leaves out what the tree builder need not see. */
-/* Gumbo parses about 30 MB/s and half of a page is script, style, drawings, comments and attributes
- * nobody asks for; this pass runs at memory speed and takes them out, so that the page parses two
- * to three times faster. Four things can happen to markup:
+/* skeleton - one linear pass that leaves the tree builder little but the block tags of a page. */
+/* Gumbo parses about 30 MB/s and spends it on bytes: text, attributes, scripts. So it gets none of
+ * them. The pass follows the tokenizer's states over the page and writes for Gumbo only the names
+ * of tags and, for all that stands between two of them, one private-use character that names a
+ * segment:
+ *
+ *   <div class=x>Hello <a href=/y>you</a></div>   ->   <div>\uE000</div>
+ *        mark 0   segment 0: TEXT OPEN(mark 1) TEXT CLOSE
+ *
+ * What Gumbo does with text (moving it out of tables, giving it to paragraphs) it does with the
+ * character, and blocks.c reads the segment where the character ended up. Attributes are looked at
+ * once, here, and what they say is in the mark of their element, which is found again by the place
+ * of the tag in what Gumbo got. Its cost is per block tag, not per byte. What happens to markup:
  *
  *   left out with its content   comment, script, style, svg, template, iframe, textarea, select,
- *                               short noscript, annotation of a formula
+ *                               short noscript; some of it is kept aside (asides.c)
  *   tags left out, text kept    formatting (b, em, font ...), img and other voids, span without
- *                               class or id, MathML (its text in linear form: x^2, a/b)
- *   kept                        everything else, with class, id, role, itemprop, itemtype, hidden
- *                               (also when a style says so), href (empty, or # inside the page):
- *                               each once and cut at ATTRIBUTE_MAX, so that neither number nor
- *                               length of attributes can cost anything
+ *                               class or id; a formula is a piece of its own
+ *   in the segment              br; a, span, label, time and unknown tags that are closed before
+ *                               any other tag comes: no rule of the tree builder touches them
+ *   handed on                   everything else, without attributes
  *   flattened                   tags beyond the limits on depth and number: a space stands for them
  *
  * It differs from browsers on purpose where an element's end never comes: textarea, title, iframe
  * and the like lose their tag only, not the rest of the page. A short noscript goes as in a browser
  * with scripts, a long one is the page. Script and style without end do swallow the rest. */
 #include "core/err.h"
-#include "extract/nesting.h"
-#include "extract/parts.h"
+#include "core/hash.h"
+#include "extract/scan.h"
 
 #include <assert.h>
 
 enum {
     SPANS_MAX = 1024,     /* nested spans whose start tags are remembered */
-    FOREIGN_MAX = 64,     /* nested svg islands, or MathML elements, that are followed exactly */
+    INNER_MAX = 64,       /* nested inline elements that may stay in a segment */
+    INNER_MARKS = 100000, /* of them on a page; further ones lose their tags */
     NOSCRIPT_MIN = 1024,  /* bytes; a longer noscript holds content, a shorter one a notice */
-    TAIL_MAX = 40,        /* bytes of text in which an entity may be unfinished */
-};
-enum act {
-    ACT_ELEMENT, ACT_INLINE, ACT_SPAN, ACT_LINE, ACT_VOID, ACT_RAW, ACT_SCRIPT, ACT_TITLE, ACT_XMP,
-    ACT_PLAINTEXT, ACT_SELECT, ACT_SVG, ACT_MATH, ACT_TEMPLATE, ACT_BODY,
+    KNOWN = 512,          /* attribute values whose cues are remembered */
+    TAG_BYTES = 24,       /* at most written for a tag and the segment before it */
 };
 
-static const uint8_t acts[GUMBO_TAG_LAST] = {
-    [GUMBO_TAG_HTML] = ACT_INLINE, [GUMBO_TAG_HEAD] = ACT_INLINE, [GUMBO_TAG_BODY] = ACT_BODY,
-    [GUMBO_TAG_EM] = ACT_INLINE, [GUMBO_TAG_STRONG] = ACT_INLINE, [GUMBO_TAG_SMALL] = ACT_INLINE,
-    [GUMBO_TAG_S] = ACT_INLINE, [GUMBO_TAG_CITE] = ACT_INLINE, [GUMBO_TAG_Q] = ACT_INLINE,
-    [GUMBO_TAG_DFN] = ACT_INLINE, [GUMBO_TAG_ABBR] = ACT_INLINE, [GUMBO_TAG_ACRONYM] = ACT_INLINE,
-    [GUMBO_TAG_DATA] = ACT_INLINE, [GUMBO_TAG_CODE] = ACT_INLINE, [GUMBO_TAG_VAR] = ACT_INLINE,
-    [GUMBO_TAG_SAMP] = ACT_INLINE, [GUMBO_TAG_KBD] = ACT_INLINE, [GUMBO_TAG_SUB] = ACT_INLINE,
-    [GUMBO_TAG_SUP] = ACT_INLINE, [GUMBO_TAG_I] = ACT_INLINE, [GUMBO_TAG_B] = ACT_INLINE,
-    [GUMBO_TAG_U] = ACT_INLINE, [GUMBO_TAG_MARK] = ACT_INLINE, [GUMBO_TAG_BDI] = ACT_INLINE,
-    [GUMBO_TAG_BDO] = ACT_INLINE, [GUMBO_TAG_INS] = ACT_INLINE, [GUMBO_TAG_DEL] = ACT_INLINE,
-    [GUMBO_TAG_STRIKE] = ACT_INLINE, [GUMBO_TAG_BIG] = ACT_INLINE, [GUMBO_TAG_FONT] = ACT_INLINE,
-    [GUMBO_TAG_TT] = ACT_INLINE, [GUMBO_TAG_NOBR] = ACT_INLINE, [GUMBO_TAG_BLINK] = ACT_INLINE,
-    [GUMBO_TAG_RB] = ACT_INLINE, [GUMBO_TAG_RTC] = ACT_INLINE,
-    [GUMBO_TAG_MENUITEM] = ACT_INLINE, [GUMBO_TAG_FRAMESET] = ACT_INLINE,
-    [GUMBO_TAG_COLGROUP] = ACT_INLINE, [GUMBO_TAG_SPAN] = ACT_SPAN, [GUMBO_TAG_BR] = ACT_LINE,
-    [GUMBO_TAG_HR] = ACT_LINE, [GUMBO_TAG_LINK] = ACT_VOID, [GUMBO_TAG_META] = ACT_VOID,
-    [GUMBO_TAG_BASE] = ACT_VOID, [GUMBO_TAG_BASEFONT] = ACT_VOID, [GUMBO_TAG_BGSOUND] = ACT_VOID,
-    [GUMBO_TAG_IMG] = ACT_VOID, [GUMBO_TAG_IMAGE] = ACT_VOID, [GUMBO_TAG_INPUT] = ACT_VOID,
-    [GUMBO_TAG_SOURCE] = ACT_VOID, [GUMBO_TAG_TRACK] = ACT_VOID, [GUMBO_TAG_EMBED] = ACT_VOID,
-    [GUMBO_TAG_PARAM] = ACT_VOID, [GUMBO_TAG_AREA] = ACT_VOID, [GUMBO_TAG_WBR] = ACT_VOID,
-    [GUMBO_TAG_COL] = ACT_VOID, [GUMBO_TAG_FRAME] = ACT_VOID, [GUMBO_TAG_KEYGEN] = ACT_VOID,
-    [GUMBO_TAG_ISINDEX] = ACT_VOID, [GUMBO_TAG_SPACER] = ACT_VOID, [GUMBO_TAG_NEXTID] = ACT_VOID,
-    [GUMBO_TAG_STYLE] = ACT_RAW, [GUMBO_TAG_IFRAME] = ACT_RAW, [GUMBO_TAG_NOEMBED] = ACT_RAW,
-    [GUMBO_TAG_NOFRAMES] = ACT_RAW, [GUMBO_TAG_NOSCRIPT] = ACT_RAW, [GUMBO_TAG_TEXTAREA] = ACT_RAW,
-    [GUMBO_TAG_SCRIPT] = ACT_SCRIPT, [GUMBO_TAG_TITLE] = ACT_TITLE, [GUMBO_TAG_XMP] = ACT_XMP,
-    [GUMBO_TAG_PLAINTEXT] = ACT_PLAINTEXT, [GUMBO_TAG_SELECT] = ACT_SELECT,
-    [GUMBO_TAG_SVG] = ACT_SVG, [GUMBO_TAG_MATH] = ACT_MATH, [GUMBO_TAG_TEMPLATE] = ACT_TEMPLATE,
+const uint8_t tag_acts[GUMBO_TAG_LAST] = {
+    [GUMBO_TAG_HTML] = ACT_VOID,
+    [GUMBO_TAG_HEAD] = ACT_VOID,
+    [GUMBO_TAG_BODY] = ACT_BODY,
+    [GUMBO_TAG_EM] = ACT_FORMAT,
+    [GUMBO_TAG_STRONG] = ACT_FORMAT,
+    [GUMBO_TAG_SMALL] = ACT_FORMAT,
+    [GUMBO_TAG_S] = ACT_FORMAT,
+    [GUMBO_TAG_CITE] = ACT_FORMAT,
+    [GUMBO_TAG_Q] = ACT_FORMAT,
+    [GUMBO_TAG_DFN] = ACT_FORMAT,
+    [GUMBO_TAG_ABBR] = ACT_FORMAT,
+    [GUMBO_TAG_ACRONYM] = ACT_FORMAT,
+    [GUMBO_TAG_DATA] = ACT_FORMAT,
+    [GUMBO_TAG_CODE] = ACT_FORMAT,
+    [GUMBO_TAG_VAR] = ACT_FORMAT,
+    [GUMBO_TAG_SAMP] = ACT_FORMAT,
+    [GUMBO_TAG_KBD] = ACT_FORMAT,
+    [GUMBO_TAG_SUB] = ACT_FORMAT,
+    [GUMBO_TAG_SUP] = ACT_FORMAT,
+    [GUMBO_TAG_I] = ACT_FORMAT,
+    [GUMBO_TAG_B] = ACT_FORMAT,
+    [GUMBO_TAG_U] = ACT_FORMAT,
+    [GUMBO_TAG_MARK] = ACT_FORMAT,
+    [GUMBO_TAG_BDI] = ACT_FORMAT,
+    [GUMBO_TAG_BDO] = ACT_FORMAT,
+    [GUMBO_TAG_INS] = ACT_FORMAT,
+    [GUMBO_TAG_DEL] = ACT_FORMAT,
+    [GUMBO_TAG_STRIKE] = ACT_FORMAT,
+    [GUMBO_TAG_BIG] = ACT_FORMAT,
+    [GUMBO_TAG_FONT] = ACT_FORMAT,
+    [GUMBO_TAG_TT] = ACT_FORMAT,
+    [GUMBO_TAG_NOBR] = ACT_FORMAT,
+    [GUMBO_TAG_BLINK] = ACT_FORMAT,
+    [GUMBO_TAG_RB] = ACT_FORMAT,
+    [GUMBO_TAG_RTC] = ACT_FORMAT,
+    [GUMBO_TAG_MENUITEM] = ACT_VOID,
+    [GUMBO_TAG_FRAMESET] = ACT_VOID,
+    [GUMBO_TAG_COLGROUP] = ACT_VOID,
+    [GUMBO_TAG_SPAN] = ACT_SPAN,
+    [GUMBO_TAG_BR] = ACT_BREAK,
+    [GUMBO_TAG_HR] = ACT_RULE,
+    [GUMBO_TAG_LINK] = ACT_VOID,
+    [GUMBO_TAG_META] = ACT_VOID,
+    [GUMBO_TAG_BASE] = ACT_VOID,
+    [GUMBO_TAG_BASEFONT] = ACT_VOID,
+    [GUMBO_TAG_BGSOUND] = ACT_VOID,
+    [GUMBO_TAG_IMG] = ACT_VOID,
+    [GUMBO_TAG_IMAGE] = ACT_VOID,
+    [GUMBO_TAG_INPUT] = ACT_VOID,
+    [GUMBO_TAG_SOURCE] = ACT_VOID,
+    [GUMBO_TAG_TRACK] = ACT_VOID,
+    [GUMBO_TAG_EMBED] = ACT_VOID,
+    [GUMBO_TAG_PARAM] = ACT_VOID,
+    [GUMBO_TAG_AREA] = ACT_VOID,
+    [GUMBO_TAG_WBR] = ACT_VOID,
+    [GUMBO_TAG_COL] = ACT_VOID,
+    [GUMBO_TAG_FRAME] = ACT_VOID,
+    [GUMBO_TAG_KEYGEN] = ACT_VOID,
+    [GUMBO_TAG_ISINDEX] = ACT_VOID,
+    [GUMBO_TAG_SPACER] = ACT_VOID,
+    [GUMBO_TAG_NEXTID] = ACT_VOID,
+    [GUMBO_TAG_STYLE] = ACT_RAW,
+    [GUMBO_TAG_IFRAME] = ACT_RAW,
+    [GUMBO_TAG_NOEMBED] = ACT_RAW,
+    [GUMBO_TAG_NOFRAMES] = ACT_RAW,
+    [GUMBO_TAG_NOSCRIPT] = ACT_RAW,
+    [GUMBO_TAG_TEXTAREA] = ACT_RAW,
+    [GUMBO_TAG_SCRIPT] = ACT_SCRIPT,
+    [GUMBO_TAG_TITLE] = ACT_TITLE,
+    [GUMBO_TAG_XMP] = ACT_XMP,
+    [GUMBO_TAG_PLAINTEXT] = ACT_PLAINTEXT,
+    [GUMBO_TAG_SELECT] = ACT_SELECT,
+    [GUMBO_TAG_SVG] = ACT_SVG,
+    [GUMBO_TAG_MATH] = ACT_MATH,
+    [GUMBO_TAG_TEMPLATE] = ACT_TEMPLATE,
+    [GUMBO_TAG_A] = ACT_INNER,
+    [GUMBO_TAG_LABEL] = ACT_INNER,
+    [GUMBO_TAG_TIME] = ACT_INNER,
+    [GUMBO_TAG_UNKNOWN] = ACT_INNER,
 };
 
-struct skeleton {
-    const char *begin, *at, *end, *tag_start;
-    char *out, *out_start;
-    char *text_start;              /* where the run of text that ends at out began */
+/* An inline element that is open in the segment: its OPEN piece. */
+struct pending {
+    struct element element;
+    uint32_t piece;
+};
+struct known {
+    uint64_t hash;
+    uint32_t cues;
+};
+
+struct pass {
+    struct scan scan;
+    const char *begin;
+    char *out, *out_end;
+    struct skeleton *to;
     struct skeleton_limits limits;
-    struct skeleton_facts facts;
     struct nesting nesting;
-    const char *raw_close;         /* the '<' of the end tag of the last raw text skipped */
-    bool endless[GUMBO_TAG_LAST];  /* no end tag of this name comes any more: searched once */
-    bool seen_title, seen_body, seen_doctype;
-    bool span_kept[SPANS_MAX]; uint32_t span_count;
+    uint32_t first; /* piece that the open segment begins with */
+    struct pending inner[INNER_MAX];
+    uint32_t inner_count;
+    uint32_t inner_marks, pieces_max, link_ends;
+    uint32_t links_live;  /* links handed on that Gumbo may still reopen */
+    uint32_t link_scopes; /* scopes that were open when the last one was handed on */
+    bool after_inline;    /* the last tag handed on was an inline element's */
+    bool full;            /* out of room for pieces */
+    bool seen_title;
+    bool span_kept[SPANS_MAX]; /* of scan.spans */
+    struct known known[KNOWN];
 };
 
 static bool is_space(char c)
 {
     return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
 }
-static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/* ---- writing ---- */
-static void put(struct skeleton *s, const char *bytes, size_t len)
+/* ---- pieces ---- */
+static uint32_t place(const struct pass *s, const char *at) { return (uint32_t)(at - s->begin); }
+
+static void put_piece(struct pass *s, enum piece_kind kind, uint32_t at, size_t len)
 {
-    memcpy(s->out, bytes, len);
-    s->out += len;
+    struct skeleton *to = s->to;
+    if (to->piece_count == s->pieces_max)
+        s->full = true;
+    else
+        to->piece[to->piece_count++] = (struct piece){at, (uint32_t)(len << 4) | kind};
 }
 
-/* Control characters become blanks: Gumbo would make U+FFFD of each. */
-static void put_text(struct skeleton *s, const char *from, const char *to)
+static void put_text(struct pass *s, const char *from, const char *to)
 {
-    char *out = s->out;
-    for (; from < to; from++) {
-        unsigned char c = (unsigned char)*from;
-        bool c1 = c == 0xC2 && to - from > 1 && (unsigned char)from[1] < 0xA0;
-        from += c1;
-        *out++ = c1 || (c < 0x20 && !is_space((char)c)) || c == 0x7F ? ' ' : (char)c;
-    }
-    s->out = out;
+    if (from < to)
+        put_piece(s, PIECE_TEXT, place(s, from), (size_t)(to - from));
 }
 
-static void put_markup_end(struct skeleton *s) { s->text_start = s->out; }
-
-static void put_space(struct skeleton *s)
+/* Something is left out in whose place a browser shows something. */
+static void put_space(struct pass *s)
 {
-    if (s->out > s->out_start && !is_space(s->out[-1]))
-        *s->out++ = ' ';
+    struct skeleton *to = s->to;
+    if (to->piece_count == s->first || piece_kind(to->piece[to->piece_count - 1]) != PIECE_SPACE)
+        put_piece(s, PIECE_SPACE, 0, 0);
 }
 
-/* Leaving markup out joins the text on both sides. Where that would make a tag or an entity that
- * the page does not have
- * ("&am" + "p;"), an empty comment keeps them apart; all that is ever left out is at least its 3
- * bytes long. */
-static void put_nothing(struct skeleton *s)
+/* A tag is left out at which Gumbo would reopen a link. */
+static void put_nothing(struct pass *s)
 {
-    const char *at = s->out;
-    while (at > s->text_start && s->out - at < TAIL_MAX) {
-        char c = *--at;
-        if (c == '<' || c == '&') {
-            put(s, "<!>", 3);
-            put_markup_end(s);
-            return;
-        }
-        if (!is_alpha(c) && !(c >= '0' && c <= '9') && c != '#' && c != '/' && c != '!')
-            return;
+    if (s->links_live)
+        put_piece(s, PIECE_NOTHING, 0, 0);
+}
+
+static void put_format(struct pass *s, const struct tag *t)
+{
+    if (s->limits.formats) {
+        put_piece(s, PIECE_FORMAT, place(s, t->name) - 1 - t->closing, 0);
+        s->to->formats++;
     }
 }
 
-static void put_tag(struct skeleton *s, const struct tag *t)
+/* ---- marks: what the attributes of an element say ---- */
+static uint32_t cues_known(struct pass *s, struct str value, uint64_t hash)
 {
-    static const char *const names[SLOT_COUNT] = {"class",  "id",       "role",    "href",
-                                                  "hidden", "itemprop", "itemtype"};
-    bool open_value = true;
-    put(s, t->closing ? "</" : "<", t->closing ? 2 : 1);
-    put(s, t->name, t->name_len);
-    for (uint32_t i = 0; !t->closing && i < t->order_count; i++) {
-        const struct value *v = &t->slot[t->order[i]];
-        if (open_value || v->spaced)
-            put(s, " ", 1);
-        put(s, names[t->order[i]], strlen(names[t->order[i]]));
-        open_value = v->len == 0 || !v->quote;
-        if (v->len == 0)
+    struct known *k = &s->known[hash % KNOWN];
+    if (k->hash != hash)
+        *k = (struct known){hash, cues_of(value)};
+    return k->cues;
+}
+
+static uint32_t mark_new(struct pass *s, const struct tag *t)
+{
+    struct skeleton *to = s->to;
+    struct mark *m = &to->mark[to->mark_count];
+    *m = (struct mark){.at = place(s, t->name) - 1, .out = NO_NODE, .tag = (uint8_t)t->element.tag};
+    m->signature = t->element.tag;
+    for (int i = 0; i < SLOT_CUES; i++) {
+        if (!t->slot[i].ptr)
             continue;
-        put(s, "=", 1);
-        if (v->quote)
-            put(s, &v->quote, 1);
-        put(s, v->ptr, v->len);
-        if (v->quote)
-            put(s, &v->quote, 1);
+        uint64_t hash = hash_str(t->slot[i], 1) | 1;
+        m->cues |= cues_known(s, t->slot[i], hash);
+        if (i == SLOT_CLASS)
+            m->signature = (uint32_t)hash_mix(hash + t->element.tag);
     }
-    put(s, ">", 1);
-    put_markup_end(s);
+    m->flags = t->hidden ? MARK_HIDDEN : 0;
+    if (t->element.tag == GUMBO_TAG_A && t->href.ptr)
+        m->flags |= t->href.len && *t->href.ptr == '#' ? MARK_LINK | MARK_PLACE : MARK_LINK;
+    to->formats += s->limits.formats && t->element.tag == GUMBO_TAG_A;
+    return to->mark_count++;
 }
 
-/* Skips to the next tag from s->at on, over text and declarations; false at the end of the page. */
-static bool next_tag(struct skeleton *s, struct tag *t, bool foreign)
+/* ---- what Gumbo sees ---- */
+static bool in_pre(const struct pass *s)
 {
-    while (s->at < s->end) {
-        const char *open = memchr(s->at, '<', (size_t)(s->end - s->at));
-        if (!open)
-            break;
-        enum markup markup = markup_at(open, s->end);
-        s->at = open;
-        if (markup == MARKUP_TAG)
-            return tag_read(s->at, s->end, t);
-        s->at = markup == MARKUP_TEXT ? open + 1 : declaration_end(open, s->end, foreign);
+    return nesting_has(&s->nesting, GUMBO_TAG_PRE) || nesting_has(&s->nesting, GUMBO_TAG_LISTING);
+}
+
+enum content { CONTENT_SPACES, CONTENT_BLANKS, CONTENT_INK }; /* SPACES: no text at all */
+
+static enum content content_of(const struct pass *s, uint32_t from, uint32_t to)
+{
+    enum content found = CONTENT_SPACES;
+    for (uint32_t i = from; i < to; i++) {
+        struct piece p = s->to->piece[i];
+        if (piece_kind(p) == PIECE_SPACE)
+            continue;
+        if (piece_kind(p) != PIECE_TEXT)
+            return CONTENT_INK;
+        const char *at = s->begin + p.at, *end = at + piece_len(p);
+        while (at < end && is_space(*at))
+            at++;
+        if (at < end)
+            return CONTENT_INK;
+        found = CONTENT_BLANKS;
     }
-    return false;
+    return found;
 }
 
-/* Behind the end tag at `close`. */
-static const char *skip_end_tag(struct skeleton *s, const char *close)
+/* Writes the character for some pieces. White space between two block tags means nothing, unless it
+ * makes Gumbo reopen a link. raw: blanks count. */
+static void write_segment(struct pass *s, uint32_t from, uint32_t end, bool block, bool raw)
 {
-    struct tag t;
-    s->at = close;
-    return tag_read(s->at, s->end, &t) ? t.end : s->end;
+    struct skeleton *to = s->to;
+    if (from == end)
+        return;
+    enum content content = raw || in_pre(s) ? CONTENT_INK : content_of(s, from, end);
+    if (content != CONTENT_INK) {
+        if (s->links_live ? content == CONTENT_BLANKS : s->after_inline || !block)
+            *s->out++ = ' ';
+        if (end == to->piece_count)
+            to->piece_count = from;
+        return;
+    }
+    assert(to->segment_count < SEGMENTS_MAX);
+    s->out += utf8_encode(segment_char(to->segment_count), s->out);
+    to->segment[to->segment_count++] = (struct segment){from, end};
 }
 
-/* Skips the content of a raw-text element; false when its end never comes (then nothing is
- * skipped). */
-static bool skip_raw(struct skeleton *s, const struct tag *t)
+static void end_segment(struct pass *s, bool block)
 {
-    const char *name = gumbo_normalized_tagname(t->element.tag);
-    if (s->endless[t->element.tag])
+    write_segment(s, s->first, s->to->piece_count, block, false);
+    s->first = s->to->piece_count;
+}
+
+static void write_tag(struct pass *s, struct element e, bool closing)
+{
+    assert(s->out_end - s->out >= TAG_BYTES);
+    *s->out++ = '<';
+    if (closing)
+        *s->out++ = '/';
+    if (e.tag == GUMBO_TAG_UNKNOWN) { /* a short name for a name of any length */
+        static const char digits[] = "0123456789abcdef";
+        *s->out++ = 'x';
+        *s->out++ = '-';
+        for (int shift = 28; shift >= 0; shift -= 4)
+            *s->out++ = digits[e.hash >> shift & 15];
+    } else {
+        const char *name = gumbo_normalized_tagname(e.tag);
+        size_t len = strlen(name);
+        memcpy(s->out, name, len);
+        s->out += len;
+    }
+    *s->out++ = '>';
+    s->after_inline = tag_acts[e.tag] == ACT_INNER || tag_acts[e.tag] == ACT_SPAN;
+}
+
+static void write_start(struct pass *s, struct element e, uint32_t mark)
+{
+    s->to->mark[mark].out = (uint32_t)(s->out - s->to->html.ptr);
+    s->to->handed[s->to->handed_count++] = mark;
+    s->to->facts.tags++;
+    write_tag(s, e, false);
+}
+
+/* The rules of nesting decide what becomes of a start tag. */
+static enum nesting_verdict enter(struct pass *s, struct element e)
+{
+    struct skeleton_facts *facts = &s->to->facts;
+    bool full = facts->tags >= s->limits.tags_max;
+    enum nesting_verdict verdict = nesting_start(&s->nesting, e, full);
+    uint32_t depth = nesting_depth(&s->nesting);
+    if (!full && depth > facts->depth)
+        facts->depth = depth;
+    facts->flattened += verdict == NESTING_FLATTEN;
+    return verdict;
+}
+
+/* ---- links that Gumbo may reopen ---- */
+static uint32_t scopes(const struct nesting *n)
+{
+    return n->named[GUMBO_TAG_TD] + n->named[GUMBO_TAG_TH] + n->named[GUMBO_TAG_CAPTION] +
+           n->named[GUMBO_TAG_OBJECT] + n->named[GUMBO_TAG_MARQUEE] + n->named[GUMBO_TAG_APPLET] +
+           n->named[GUMBO_TAG_BUTTON];
+}
+
+static void link_opened(struct pass *s)
+{
+    s->links_live++;
+    s->link_scopes = scopes(&s->nesting);
+}
+
+/* True when Gumbo has to see the end tag. */
+static bool link_closed(struct pass *s)
+{
+    if (s->links_live == 0 || s->link_ends == s->limits.tags_max)
         return false;
-    const char *close = t->element.tag == GUMBO_TAG_SCRIPT
-                            ? script_end(t->end, s->end)
-                            : raw_end(t->end, s->end, name, t->name_len);
-    if (!close) {
-        s->endless[t->element.tag] = true;
-        return false;
-    }
-    s->raw_close = close;
-    s->at = skip_end_tag(s, close);
+    s->link_ends++;
+    if (s->links_live == 1 && s->link_scopes == scopes(&s->nesting))
+        s->links_live = 0;
     return true;
 }
 
-/* Start tags that end foreign content although it is still open: the standard's list. */
-static bool breaks_out(GumboTag tag)
+/* ---- inline elements ---- */
+/* A tag comes that is none of a segment's: the inline elements that are open around it become tags
+ * of the skeleton. */
+static void hand_on_inner(struct pass *s)
 {
-    switch (tag) {
-    case GUMBO_TAG_B:
-    case GUMBO_TAG_BIG:
-    case GUMBO_TAG_BLOCKQUOTE:
-    case GUMBO_TAG_BODY:
-    case GUMBO_TAG_BR:
-    case GUMBO_TAG_CENTER:
-    case GUMBO_TAG_CODE:
-    case GUMBO_TAG_DD:
-    case GUMBO_TAG_DIV:
-    case GUMBO_TAG_DL:
-    case GUMBO_TAG_DT:
-    case GUMBO_TAG_EM:
-    case GUMBO_TAG_EMBED:
-    case GUMBO_TAG_H1:
-    case GUMBO_TAG_H2:
-    case GUMBO_TAG_H3:
-    case GUMBO_TAG_H4:
-    case GUMBO_TAG_H5:
-    case GUMBO_TAG_H6:
-    case GUMBO_TAG_HEAD:
-    case GUMBO_TAG_HR:
-    case GUMBO_TAG_I:
-    case GUMBO_TAG_IMG:
-    case GUMBO_TAG_LI:
-    case GUMBO_TAG_LISTING:
-    case GUMBO_TAG_MENU:
-    case GUMBO_TAG_META:
-    case GUMBO_TAG_NOBR:
-    case GUMBO_TAG_OL:
-    case GUMBO_TAG_P:
-    case GUMBO_TAG_PRE:
-    case GUMBO_TAG_RUBY:
-    case GUMBO_TAG_S:
-    case GUMBO_TAG_SMALL:
-    case GUMBO_TAG_SPAN:
-    case GUMBO_TAG_STRONG:
-    case GUMBO_TAG_STRIKE:
-    case GUMBO_TAG_SUB:
-    case GUMBO_TAG_SUP:
-    case GUMBO_TAG_TABLE:
-    case GUMBO_TAG_TT:
-    case GUMBO_TAG_U:
-    case GUMBO_TAG_UL:
-    case GUMBO_TAG_VAR: return true;
-    default: return false;
+    struct skeleton *to = s->to;
+    for (uint32_t i = 0; i < s->inner_count; i++) {
+        struct pending *p = &s->inner[i];
+        struct piece *open = &to->piece[p->piece];
+        uint32_t mark = open->at;
+        bool link = p->element.tag == GUMBO_TAG_A;
+        s->scan.inner[p->element.tag]--;
+        if (enter(s, p->element) == NESTING_KEEP) {
+            write_segment(s, s->first, p->piece, false, false);
+            write_start(s, p->element, mark);
+            s->first = p->piece + 1;
+            if (link)
+                link_opened(s);
+        } else {
+            *open = (struct piece){0, PIECE_SPACE};
+        }
+    }
+    s->inner_count = 0;
+}
+
+static void element_start(struct pass *s, const struct tag *t)
+{
+    hand_on_inner(s);
+    s->scan.at = t->end;
+    enum nesting_verdict verdict = enter(s, t->element);
+    if (verdict == NESTING_KEEP) {
+        end_segment(s, tag_acts[t->element.tag] == ACT_ELEMENT);
+        write_start(s, t->element, mark_new(s, t));
+        if (t->element.tag == GUMBO_TAG_A)
+            link_opened(s);
+    } else if (verdict == NESTING_FLATTEN) {
+        put_space(s);
     }
 }
 
-/* An end tag in foreign content that closes an HTML element around it, and the drawing with it. */
-static bool ends_outer(const struct skeleton *s, const struct tag *t)
+static void element_end(struct pass *s, const struct tag *t)
+{
+    hand_on_inner(s);
+    s->scan.at = t->end;
+    if (t->element.tag == GUMBO_TAG_A && s->links_live == 0)
+        return;
+    uint32_t unknown = s->nesting.named[GUMBO_TAG_UNKNOWN];
+    enum nesting_verdict verdict = nesting_end(&s->nesting, t->element);
+    if (verdict == NESTING_FLATTEN) {
+        put_space(s);
+        return;
+    }
+    bool bare_p = verdict == NESTING_IGNORE && t->element.tag == GUMBO_TAG_P &&
+                  s->to->facts.tags < s->limits.tags_max; /* makes an empty paragraph */
+    if ((verdict != NESTING_KEEP && !bare_p) || (t->element.tag == GUMBO_TAG_A && !link_closed(s)))
+        return;
+    s->to->facts.tags += bare_p;
+    end_segment(s, tag_acts[t->element.tag] == ACT_ELEMENT);
+    if (t->element.tag == GUMBO_TAG_FORM && s->out[-1] != '>') {
+        memcpy(s->out, "<!>", 3); /* Gumbo 0.10 puts text right before </form> behind it */
+        s->out += 3;
+    }
+    write_tag(s, t->element, true);
+    if (t->element.tag == GUMBO_TAG_UNKNOWN) /* Gumbo closes one of any unknown name */
+        for (unknown -= s->nesting.named[GUMBO_TAG_UNKNOWN]; unknown > 1; unknown--)
+            write_tag(s, t->element, true);
+}
+
+static void inner_start(struct pass *s, const struct tag *t)
 {
     GumboTag tag = t->element.tag;
-    return t->closing && tag != GUMBO_TAG_UNKNOWN && tag != GUMBO_TAG_A && tag != GUMBO_TAG_TITLE &&
-           (acts[tag] == ACT_ELEMENT || tag == GUMBO_TAG_BODY || tag == GUMBO_TAG_HTML) &&
-           (nesting_has(&s->nesting, tag) || tag == GUMBO_TAG_BODY || tag == GUMBO_TAG_HTML ||
-            tag == GUMBO_TAG_P);
-}
-
-/* Elements of svg in which HTML stands again. */
-static bool is_island(const struct tag *t)
-{
-    return t->element.tag == GUMBO_TAG_FOREIGNOBJECT || t->element.tag == GUMBO_TAG_DESC ||
-           t->element.tag == GUMBO_TAG_TITLE;
-}
-
-static bool is_raw(enum act act)
-{
-    return act == ACT_RAW || act == ACT_SCRIPT || act == ACT_XMP || act == ACT_TITLE;
-}
-
-/* Skips an svg whose start tag is behind s->at. stack: 's' svg, 'h' HTML inside it; deeper than the
- * stack only counts. */
-static void skip_svg(struct skeleton *s)
-{
-    char stack[FOREIGN_MAX] = {'s'};
-    uint32_t depth = 1, islands = 0;
-    struct tag t;
-    while (depth > 0) {
-        bool known = islands == 0 || depth <= FOREIGN_MAX;
-        bool drawing = islands == 0 || depth > FOREIGN_MAX || stack[depth - 1] == 's';
-        if (!next_tag(s, &t, drawing)) {
-            s->at = s->end;
-            return;
-        }
-        GumboTag tag = t.element.tag;
-        if (drawing && known && ((!t.closing && breaks_out(tag)) || ends_outer(s, &t))) {
-            if (islands == 0)
-                return; /* the tag is HTML: the caller reads it again */
-            while (stack[depth - 1] == 's')
-                depth--;
-            s->at = t.end;
-            continue;
-        }
-        s->at = t.end;
-        if (t.closing) {
-            bool island = known && !drawing && is_island(&t);
-            islands -= island;
-            depth -= island || (tag == GUMBO_TAG_SVG && drawing);
-        } else if (t.self_closing && (drawing || tag == GUMBO_TAG_SVG)) {
-            continue;
-        } else if (tag == GUMBO_TAG_SVG || (drawing && is_island(&t))) {
-            bool island = tag != GUMBO_TAG_SVG && depth < FOREIGN_MAX;
-            if (depth < FOREIGN_MAX)
-                stack[depth] = island ? 'h' : 's';
-            islands += island;
-            depth++;
-        } else if (!drawing && is_raw(acts[tag])) {
-            skip_raw(s, &t);
-        }
-    }
-}
-
-/* Skips a template's content; those inside it count. */
-static void skip_template(struct skeleton *s)
-{
-    uint64_t depth = 1;
-    struct tag t;
-    while (depth > 0 && next_tag(s, &t, false)) {
-        s->at = t.end;
-        if (t.element.tag == GUMBO_TAG_TEMPLATE)
-            depth += t.closing ? UINT64_MAX : 1;
-        else if (!t.closing && is_raw(acts[t.element.tag]))
-            skip_raw(s, &t);
-    }
-    if (depth > 0)
-        s->at = s->end;
-}
-
-/* Skips a select up to what closes it; an input or a textarea also does. Never closed: only its tag
- * is left out. */
-static void skip_select(struct skeleton *s, const struct tag *start)
-{
-    struct tag t;
-    s->at = start->end;
-    while (!s->endless[GUMBO_TAG_SELECT] && next_tag(s, &t, false)) {
-        GumboTag tag = t.element.tag;
-        bool part = tag == GUMBO_TAG_TABLE || tag == GUMBO_TAG_TR || tag == GUMBO_TAG_TD ||
-                    tag == GUMBO_TAG_TH;
-        if (part || (!t.closing && (tag == GUMBO_TAG_INPUT || tag == GUMBO_TAG_TEXTAREA ||
-                                    tag == GUMBO_TAG_KEYGEN)))
-            return;
-        s->at = t.end;
-        if (tag == GUMBO_TAG_SELECT)
-            return; /* a second start tag is an end tag to the standard */
-        if (!t.closing && is_raw(acts[tag]))
-            skip_raw(s, &t);
-    }
-    s->endless[GUMBO_TAG_SELECT] = true;
-    s->at = start->end;
-}
-
-/* ---- MathML as text: x^2, a/b, sums with _ and ^ ---- */
-struct math { const char *kind; uint32_t children; };
-
-static const char *math_sign(const struct math *parent)
-{
-    static const struct {
-        const char *kind, *second, *third;
-    } signs[] = {
-        {"mfrac", "/", ""},       {"msup", "^", ""},   {"mover", "^", ""},
-        {"msub", "_", ""},        {"munder", "_", ""}, {"msubsup", "_", "^"},
-        {"munderover", "_", "^"}, {"mtr", " ", " "},   {"mtable", ";", ";"},
-    };
-    for (size_t i = 0; i < COUNT_OF(signs); i++)
-        if (parent->kind == signs[i].kind)
-            return parent->children == 2  ? signs[i].second
-                   : parent->children > 2 ? signs[i].third
-                                          : "";
-    return "";
-}
-
-static const char *math_kind(const struct tag *t)
-{
-    static const char *const kinds[] = {"mfrac",      "msup", "mover",  "msub", "munder", "msubsup",
-                                        "munderover", "mtr",  "mtable", "mrow", "mtd"};
-    for (size_t i = 0; i < COUNT_OF(kinds); i++)
-        if (str_eq_nocase((struct str){t->name, t->name_len}, str_of(kinds[i])))
-            return kinds[i];
-    return "";
-}
-
-static void math_tag(struct skeleton *s, const struct tag *t, struct math *stack, uint32_t *depth)
-{
-    s->at = t->end;
-    bool exact = *depth <= FOREIGN_MAX;
-    if (t->closing) {
-        *depth -= *depth > 0;
+    bool ends_link = tag == GUMBO_TAG_A && (s->links_live || s->scan.inner[tag]);
+    if (ends_link || s->inner_count == INNER_MAX) {
+        element_start(s, t);
         return;
     }
-    if (exact && *depth > 0) {
-        struct math *parent = &stack[*depth - 1];
-        parent->children++;
-        const char *sign = math_sign(parent);
-        if ((size_t)(s->out - s->out_start) + strlen(sign) <= (size_t)(s->at - s->begin))
-            put(s, sign, strlen(sign));
-    }
-    bool annotation = str_starts_nocase((struct str){t->name, t->name_len}, "annotation");
-    if (annotation && !t->self_closing) {
-        const char *name = t->name_len == 14 ? "annotation-xml" : "annotation";
-        const char *close = s->endless[GUMBO_TAG_MATH]
-                                ? NULL
-                                : raw_end(t->end, s->end, name, strlen(name));
-        s->endless[GUMBO_TAG_MATH] |= !close;
-        if (close)
-            s->at = skip_end_tag(s, close);
-        return;
-    }
-    if (t->self_closing)
-        return;
-    if (*depth < FOREIGN_MAX)
-        stack[*depth] = (struct math){math_kind(t), 0};
-    ++*depth;
-}
-
-/* Copies the text of a formula whose start tag is behind s->at, up to </math> or what breaks out of
- * it. */
-static void copy_math(struct skeleton *s)
-{
-    struct math stack[FOREIGN_MAX];
-    uint32_t depth = 0;
-    struct tag t;
-    put_nothing(s);
-    while (s->at < s->end) {
-        const char *open = memchr(s->at, '<', (size_t)(s->end - s->at));
-        const char *text_end = open ? open : s->end;
-        while (s->at < text_end && is_space(*s->at))
-            s->at++;
-        put_text(s, s->at, text_end);
-        s->at = text_end;
-        if (!open)
-            return;
-        enum markup markup = markup_at(open, s->end);
-        if (markup == MARKUP_TEXT) {
-            put(s, open, 1);
-            s->at++;
-            continue;
-        }
-        put_nothing(s);
-        if (markup == MARKUP_DECLARATION) {
-            s->at = declaration_end(open, s->end, true);
-        } else if (!tag_read(s->at, s->end, &t)) {
-            s->at = s->end;
-        } else if (t.element.tag == GUMBO_TAG_MATH && t.closing) {
-            s->at = t.end;
-            return;
-        } else if ((!t.closing && breaks_out(t.element.tag)) || ends_outer(s, &t)) {
-            return;
-        } else {
-            math_tag(s, &t, stack, &depth);
-        }
-    }
-}
-
-/* ---- the pass ---- */
-static void element_start(struct skeleton *s, const struct tag *t)
-{
-    bool full = s->facts.tags >= s->limits.tags_max;
-    bool in_p = t->element.tag == GUMBO_TAG_TABLE && !full && nesting_in_p(&s->nesting);
-    size_t slack = (size_t)(s->tag_start - s->begin) - (size_t)(s->out - s->out_start);
-    enum nesting_verdict verdict = nesting_start(&s->nesting, t->element, full);
-    uint32_t depth = nesting_depth(&s->nesting);
-    if (!full && depth > s->facts.depth)
-        s->facts.depth = depth;
-    s->at = t->end;
-    if (verdict == NESTING_KEEP) {
-        s->facts.tags++;
-        if (in_p && slack >= 4)
-            put(s, "</p>", 4); /* in quirks mode a table would stay in the paragraph */
-        put_tag(s, t);
-        return;
-    }
-    s->facts.flattened += verdict == NESTING_FLATTEN;
-    put_space(s);
-}
-
-static void element_end(struct skeleton *s, const struct tag *t)
-{
-    enum nesting_verdict verdict = nesting_end(&s->nesting, t->element);
-    s->at = t->end;
-    bool bare_p = verdict == NESTING_IGNORE &&
-                  t->element.tag == GUMBO_TAG_P; /* makes an empty paragraph */
-    if (verdict == NESTING_KEEP || (bare_p && s->facts.tags < s->limits.tags_max)) {
-        s->facts.tags += bare_p;
-        put_tag(s, t);
-    } else {
-        put_space(s);
-    }
-}
-
-/* br and hr. </br> is <br> to the standard. */
-static void line_tag(struct skeleton *s, struct tag *t)
-{
-    s->at = t->end;
-    if (s->facts.tags >= s->limits.tags_max || (t->closing && t->element.tag == GUMBO_TAG_HR)) {
+    s->scan.at = t->end;
+    if (s->inner_marks == INNER_MARKS) {
         put_space(s);
         return;
     }
-    nesting_void(&s->nesting, t->element);
-    s->facts.tags++;
-    t->closing = false;
-    t->order_count = 0;
-    put_tag(s, t);
+    s->inner_marks++;
+    s->scan.inner[tag]++;
+    s->inner[s->inner_count++] = (struct pending){t->element, s->to->piece_count};
+    put_piece(s, PIECE_OPEN, mark_new(s, t), 0);
+    uint32_t depth = nesting_depth(&s->nesting) + s->inner_count;
+    if (depth > s->to->facts.depth)
+        s->to->facts.depth = depth;
 }
 
-static void span_tag(struct skeleton *s, struct tag *t)
+static void inner_end(struct pass *s, const struct tag *t)
 {
+    if (s->inner_count > 0) {
+        struct element top = s->inner[s->inner_count - 1].element;
+        if (top.tag == t->element.tag && top.hash == t->element.hash) {
+            s->inner_count--;
+            s->scan.inner[top.tag]--;
+            s->scan.at = t->end;
+            put_piece(s, PIECE_CLOSE, 0, 0);
+            return;
+        }
+    }
+    element_end(s, t);
+}
+
+static void span_tag(struct pass *s, const struct tag *t)
+{
+    s->scan.at = t->end;
     if (!t->closing) {
-        bool kept = t->order_count > 0 && s->span_count < SPANS_MAX;
-        if (s->span_count < SPANS_MAX)
-            s->span_kept[s->span_count] = kept;
-        s->span_count++;
-        if (kept) {
-            element_start(s, t);
-            return;
-        }
-    } else if (s->span_count > 0 && --s->span_count < SPANS_MAX && s->span_kept[s->span_count]) {
-        element_end(s, t);
-        return;
+        bool kept = (t->slots > 0 || t->hidden) && s->scan.spans < SPANS_MAX;
+        if (s->scan.spans < SPANS_MAX)
+            s->span_kept[s->scan.spans] = kept;
+        s->scan.spans++;
+        if (kept)
+            inner_start(s, t);
+        else
+            put_nothing(s);
+    } else if (s->scan.spans > 0 && --s->scan.spans < SPANS_MAX && s->span_kept[s->scan.spans]) {
+        inner_end(s, t);
     }
-    s->at = t->end;
-    put_nothing(s);
 }
 
-/* Copies an element whose content is text to the tokenizer (title, xmp), tags and all; later titles
- * are drawings' or lost. */
-static void copy_raw(struct skeleton *s, const struct tag *t, bool wanted)
+/* ---- the rest ---- */
+static void rule(struct pass *s, const struct tag *t)
 {
-    const char *content = t->end;
-    if (!skip_raw(s, t)) {
-        s->at = t->end;
+    hand_on_inner(s);
+    s->scan.at = t->end;
+    if (s->to->facts.tags >= s->limits.tags_max || t->closing) {
         put_space(s);
         return;
     }
-    if (!wanted) {
-        put_nothing(s);
+    end_segment(s, true);
+    nesting_void(&s->nesting, t->element);
+    write_start(s, t->element, mark_new(s, t));
+}
+
+static struct str raw_content(const struct pass *s, const struct tag *t)
+{
+    return (struct str){t->end, (size_t)(s->scan.raw_close - t->end)};
+}
+
+static void title(struct pass *s, const struct tag *t)
+{
+    if (!scan_raw(&s->scan, t)) {
+        put_space(s);
         return;
     }
-    if (t->element.tag == GUMBO_TAG_TITLE)
-        asides_add(&s->facts.asides, ASIDE_TITLE, (struct str){0},
-                   (struct str){content, (size_t)(s->raw_close - content)});
-    const char *tag_end = s->at; /* behind the end tag, whose attributes do no harm */
-    put(s, "<", 1);
-    put(s, t->name, t->name_len);
-    put(s, ">", 1);
-    put_text(s, content, tag_end);
-    put_markup_end(s);
+    if (!s->seen_title)
+        asides_add(&s->to->facts.asides, ASIDE_TITLE, (struct str){0}, raw_content(s, t));
+    s->seen_title = true;
+}
+
+/* Text without markup, and an element around it that only Gumbo knows of. */
+static void raw_element(struct pass *s, const struct tag *t, struct str content)
+{
+    hand_on_inner(s);
+    bool full = s->to->facts.tags >= s->limits.tags_max;
+    if (!full) {
+        end_segment(s, true);
+        nesting_void(&s->nesting, t->element);
+        write_start(s, t->element, mark_new(s, t));
+    }
+    if (content.len)
+        put_piece(s, PIECE_RAW, place(s, content.ptr), content.len);
+    if (full)
+        return;
+    write_segment(s, s->first, s->to->piece_count, true, true);
+    s->first = s->to->piece_count;
+    if (t->element.tag == GUMBO_TAG_XMP)
+        write_tag(s, t->element, true);
+}
+
+static void xmp(struct pass *s, const struct tag *t)
+{
+    if (scan_raw(&s->scan, t))
+        raw_element(s, t, raw_content(s, t));
+    else
+        put_space(s);
+}
+
+static void put_formula(struct pass *s, enum piece_kind kind, const struct tag *t,
+                        struct str content)
+{
+    const char *start = t->name - 1;
+    size_t len = (size_t)(content.ptr + content.len - start);
+    if (content.len == 0)
+        return;
+    put_piece(s, kind, place(s, start), len);
+    if (len > s->to->maths_max)
+        s->to->maths_max = (uint32_t)len;
 }
 
 static bool has_part(struct str value, const char *part)
@@ -554,167 +545,203 @@ static bool has_part(struct str value, const char *part)
     return value.len && str_find(value, str_of(part)) != SIZE_MAX;
 }
 
-static void start_script(struct skeleton *s, const struct tag *t)
+static void script(struct pass *s, const struct tag *t)
 {
-    bool json = has_part(t->type, "ld+json"), math = has_part(t->type, "math/");
-    if (!skip_raw(s, t)) {
-        s->at = s->end;
-    } else if (json || math) {
-        struct str text = {t->end, (size_t)(s->raw_close - t->end)};
-        asides_add(&s->facts.asides, json ? ASIDE_JSON : ASIDE_MATH, t->type, text);
-        if (json && s->facts.json_count < SKELETON_JSON_MAX)
-            s->facts.json[s->facts.json_count++] = text;
+    struct skeleton_facts *facts = &s->to->facts;
+    if (!scan_raw(&s->scan, t)) {
+        s->scan.at = s->scan.end;
+        return;
     }
-    put_nothing(s);
+    struct str text = raw_content(s, t);
+    if (has_part(t->type, "ld+json")) {
+        asides_add(&facts->asides, ASIDE_JSON, t->type, text);
+        if (facts->json_count < SKELETON_JSON_MAX)
+            facts->json[facts->json_count++] = text;
+    } else if (has_part(t->type, "math/") && text.len) {
+        asides_add(&facts->asides, ASIDE_MATH, t->type, text);
+        put_formula(s, PIECE_SCRIPT, t, text);
+    }
 }
 
-static void start_raw(struct skeleton *s, const struct tag *t)
+static void raw(struct pass *s, const struct tag *t)
 {
-    bool done = skip_raw(s, t);
+    bool done = scan_raw(&s->scan, t);
     if (!done && t->element.tag == GUMBO_TAG_STYLE)
-        s->at = s->end;
+        s->scan.at = s->scan.end;
     if (done && t->element.tag == GUMBO_TAG_NOSCRIPT) {
-        if (s->at - t->end > NOSCRIPT_MIN)
-            s->at = t->end; /* the whole page for readers without scripts: only the tag goes */
+        if (s->scan.at - t->end > NOSCRIPT_MIN)
+            s->scan.at = t->end; /* the whole page for readers without scripts: only the tag goes */
         else
-            asides_add(&s->facts.asides, ASIDE_NOSCRIPT, (struct str){0},
-                       (struct str){t->end, (size_t)(s->raw_close - t->end)});
+            asides_add(&s->to->facts.asides, ASIDE_NOSCRIPT, (struct str){0}, raw_content(s, t));
     }
     put_space(s);
 }
 
-static void plaintext(struct skeleton *s, const struct tag *t)
+static void formula(struct pass *s, const struct tag *t)
 {
-    put(s, "<plaintext>", 11);
-    put_text(s, t->end, s->end);
-    s->at = s->end;
+    put_formula(s, PIECE_MATH, t, scan_math(&s->scan, t));
 }
 
-static void start_tag(struct skeleton *s, struct tag *t)
+static void body(struct pass *s, const struct tag *t)
 {
-    s->at = t->end;
-    asides_tag(&s->facts.asides, t);
-    switch ((enum act)acts[t->element.tag]) {
+    if (s->to->body != NO_NODE || s->to->facts.tags >= s->limits.tags_max)
+        return;
+    hand_on_inner(s);
+    end_segment(s, true);
+    s->to->body = mark_new(s, t);
+    write_start(s, t->element, s->to->body);
+}
+
+static void void_tag(struct pass *s, const struct tag *t)
+{
+    switch ((GumboTag)t->element.tag) {
+    case GUMBO_TAG_IMG:
+    case GUMBO_TAG_IMAGE:
+        put_format(s, t);
+        put_nothing(s);
+        break;
+    case GUMBO_TAG_AREA:
+    case GUMBO_TAG_EMBED:
+    case GUMBO_TAG_INPUT:
+    case GUMBO_TAG_KEYGEN:
+    case GUMBO_TAG_WBR: put_nothing(s); break;
+    default: break;
+    }
+}
+
+static void start_tag(struct pass *s, const struct tag *t)
+{
+    s->scan.at = t->end;
+    asides_tag(&s->to->facts.asides, t);
+    switch ((enum act)tag_acts[t->element.tag]) {
     case ACT_ELEMENT: element_start(s, t); break;
-    case ACT_INLINE:
-    case ACT_VOID: put_nothing(s); break;
+    case ACT_INNER: inner_start(s, t); break;
+    case ACT_FORMAT:
+        put_nothing(s);
+        put_format(s, t);
+        break;
+    case ACT_VOID: void_tag(s, t); break;
     case ACT_SPAN: span_tag(s, t); break;
-    case ACT_LINE: line_tag(s, t); break;
-    case ACT_SCRIPT: start_script(s, t); break;
-    case ACT_PLAINTEXT: plaintext(s, t); break;
-    case ACT_MATH:
-        if (!t->self_closing)
-            copy_math(s);
+    case ACT_BREAK: put_piece(s, PIECE_BREAK, 0, 0); break;
+    case ACT_RULE: rule(s, t); break;
+    case ACT_SCRIPT: script(s, t); break;
+    case ACT_PLAINTEXT:
+        s->scan.at = s->scan.end;
+        raw_element(s, t, (struct str){t->end, (size_t)(s->scan.end - t->end)});
         break;
-    case ACT_XMP: copy_raw(s, t, s->facts.tags++ < s->limits.tags_max); break;
-    case ACT_TITLE:
-        copy_raw(s, t, !s->seen_title);
-        s->seen_title = true;
-        break;
-    case ACT_BODY:
-        if (!s->seen_body)
-            put_tag(s, t);
-        s->seen_body = true;
-        break;
-    case ACT_RAW: start_raw(s, t); break;
+    case ACT_MATH: formula(s, t); break;
+    case ACT_XMP: xmp(s, t); break;
+    case ACT_TITLE: title(s, t); break;
+    case ACT_BODY: body(s, t); break;
+    case ACT_RAW: raw(s, t); break;
     case ACT_SELECT:
-        skip_select(s, t);
+        scan_select(&s->scan, t);
         put_space(s);
+        put_nothing(s);
         break;
     case ACT_SVG:
-        if (!t->self_closing)
-            skip_svg(s);
+        scan_svg(&s->scan, t);
         put_space(s);
+        put_nothing(s);
         break;
     case ACT_TEMPLATE:
         if (!t->shadow) /* a declarative shadow root is shown */
-            skip_template(s);
+            scan_template(&s->scan, t);
         put_space(s);
         break;
     }
 }
 
-static void end_tag(struct skeleton *s, struct tag *t)
+static void end_tag(struct pass *s, const struct tag *t)
 {
-    enum act act = acts[t->element.tag];
-    s->at = t->end;
-    if (act == ACT_ELEMENT)
-        element_end(s, t);
-    else if (act == ACT_SPAN)
-        span_tag(s, t);
-    else if (act == ACT_LINE)
-        line_tag(s, t);
-    else
-        put_nothing(s);
-}
-
-static void declaration(struct skeleton *s)
-{
-    const char *start = s->at;
-    s->at = declaration_end(start, s->end, false);
-    struct str text = {start, (size_t)(s->at - start)};
-    if (!s->seen_doctype && s->facts.tags == 0 && str_starts_nocase(text, "<!doctype") &&
-        s->at[-1] == '>') {
-        put(s, text.ptr, text.len); /* quirks decide where tables stand */
-        put_markup_end(s);
-        s->seen_doctype = true;
-    } else if (s->at < s->end) { /* at the end it may be shorter than what keeps texts apart */
-        put_nothing(s);
+    s->scan.at = t->end;
+    switch ((enum act)tag_acts[t->element.tag]) {
+    case ACT_ELEMENT: element_end(s, t); break;
+    case ACT_INNER: inner_end(s, t); break;
+    case ACT_SPAN: span_tag(s, t); break;
+    case ACT_FORMAT: put_format(s, t); break;
+    case ACT_BREAK: put_piece(s, PIECE_BREAK, 0, 0); break; /* </br> is <br> to the standard */
+    case ACT_RULE: put_space(s); break;
+    default: break;
     }
 }
 
-static void run(struct skeleton *s)
+static void run(struct pass *s)
 {
     struct tag t;
-    while (s->at < s->end) {
-        const char *open = memchr(s->at, '<', (size_t)(s->end - s->at));
-        put_text(s, s->at, open ? open : s->end);
+    while (s->scan.at < s->scan.end && !s->full) {
+        const char *at = s->scan.at, *end = s->scan.end;
+        const char *open = memchr(at, '<', (size_t)(end - at));
+        while (open && markup_at(open, end) == MARKUP_TEXT)
+            open = memchr(open + 1, '<', (size_t)(end - open - 1));
+        put_text(s, at, open ? open : end);
         if (!open)
-            return;
-        s->at = s->tag_start = open;
-        switch (markup_at(open, s->end)) {
-        case MARKUP_TEXT:
-            put(s, open, 1);
-            s->at++;
             break;
-        case MARKUP_DECLARATION: declaration(s); break;
-        case MARKUP_TAG:
-            if (!tag_read(s->at, s->end, &t))
-                return; /* the page was cut inside a tag */
-            if (t.closing)
-                end_tag(s, &t);
-            else
-                start_tag(s, &t);
-            break;
+        if (markup_at(open, end) == MARKUP_DECLARATION) {
+            s->scan.at = declaration_end(open, end, false);
+            continue;
         }
+        if (!tag_read(open, end, &t))
+            break; /* the page was cut inside a tag */
+        if (t.closing)
+            end_tag(s, &t);
+        else
+            start_tag(s, &t);
     }
+    hand_on_inner(s);
+    end_segment(s, true);
 }
 
-int skeleton_limited(struct arena *a, struct str html, const struct skeleton_limits *limits,
-                     struct str *out, struct skeleton_facts *facts)
+/* Room for the arrays: pieces at most one for two bytes of the page, the rest by the limits. */
+static int make_room(struct pass *s, struct arena *a, size_t page)
 {
-    struct skeleton *s = arena_array_zero(a, struct skeleton, 1);
-    char *to = s ? arena_push(a, html.len + 1, 1) : NULL;
-    if (!to)
-        return err_in(ERR_LIMIT, "skeleton: a page of %zu bytes", html.len);
-    TRY(asides_open(&s->facts.asides, a));
-    s->begin = s->at = html.ptr;
-    s->end = html.ptr + html.len;
-    s->out = s->out_start = s->text_start = to;
+    struct skeleton *to = s->to;
+    uint64_t tags =
+        (uint64_t)s->limits.tags_max * 4 + 16; /* starts, their ends, ends of links, p */
+    uint64_t out = page * 8 + 64 < tags * TAG_BYTES ? page * 8 + 64 : tags * TAG_BYTES;
+    uint64_t marks =
+        page / 3 < s->limits.tags_max + INNER_MARKS ? page / 3 : s->limits.tags_max + INNER_MARKS;
+    uint64_t segments = page + 1 < SEGMENTS_MAX ? page + 1 : SEGMENTS_MAX;
+    s->pieces_max = (uint32_t)(page / 2 + 8);
+    char *html = arena_push(a, out, 1);
+    to->mark = arena_array(a, struct mark, marks + 2);
+    to->handed = arena_array(a, uint32_t, marks + 2);
+    to->segment = arena_array(a, struct segment, segments);
+    if (!html || !to->mark || !to->handed || !to->segment)
+        return ERR_LIMIT;
+    size_t left = (a->size_max - a->used) / sizeof(struct piece);
+    if (s->pieces_max > left && left > 0)
+        s->pieces_max = (uint32_t)left - 1;
+    to->piece = arena_array(a, struct piece, s->pieces_max);
+    to->html.ptr = s->out = html;
+    s->out_end = html + out;
+    return to->piece ? 0 : ERR_LIMIT;
+}
+
+int skeleton_make(struct arena *a, struct str page, const struct skeleton_limits *limits,
+                  struct skeleton *out)
+{
+    static const char doctype[] = "<!doctype html>"; /* no quirks: a table ends its paragraph */
+    assert(limits->tags_max <= SKELETON_TAGS_MAX);
+    *out = (struct skeleton){.page = page, .body = NO_NODE};
+    struct pass *s = arena_array_zero(a, struct pass, 1);
+    if (!s || page.len > SKELETON_PAGE_MAX || asides_open(&out->facts.asides, a) < 0)
+        return err_set(ERR_LIMIT, "skeleton: a page of %zu bytes", page.len);
+    s->to = out;
     s->limits = *limits;
+    if (make_room(s, a, page.len) < 0)
+        return err_in(ERR_LIMIT, "skeleton: a page of %zu bytes", page.len);
+    s->begin = s->scan.at = page.ptr;
+    s->scan.end = page.ptr + page.len;
+    s->scan.nesting = &s->nesting;
     nesting_init(&s->nesting, limits->depth_max);
+    memcpy(s->out, doctype, sizeof doctype - 1);
+    s->out += sizeof doctype - 1;
     run(s);
-    assert((size_t)(s->out - to) <= html.len);
-    *out = (struct str){to, (size_t)(s->out - to)};
-    *facts = s->facts;
-    return 0;
-}
-
-int skeleton(struct arena *a, struct str html, struct str *out, uint32_t *depth)
-{
-    static const struct skeleton_limits limits = {SKELETON_DEPTH_MAX, SKELETON_TAGS_MAX};
-    struct skeleton_facts facts;
-    TRY(skeleton_limited(a, html, &limits, out, &facts));
-    *depth = facts.depth;
+    if (s->full)
+        return err_set(ERR_LIMIT, "skeleton: more than %u pieces in a page of %zu bytes",
+                       s->pieces_max, page.len);
+    out->html.len = (size_t)(s->out - out->html.ptr);
+    arena_reset(a, (size_t)((unsigned char *)(out->piece + out->piece_count) - a->base));
     return 0;
 }

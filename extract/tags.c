@@ -22,10 +22,8 @@ static int slot_of(const char *name, size_t len)
 {
     switch (len) {
     case 2: return name_is(name, len, "id") ? SLOT_ID : -1;
-    case 4:
-        return name_is(name, len, "role") ? SLOT_ROLE : name_is(name, len, "href") ? SLOT_HREF : -1;
+    case 4: return name_is(name, len, "role") ? SLOT_ROLE : -1;
     case 5: return name_is(name, len, "class") ? SLOT_CLASS : -1;
-    case 6: return name_is(name, len, "hidden") ? SLOT_HIDDEN : -1;
     case 8:
         return name_is(name, len, "itemprop")   ? SLOT_ITEMPROP
                : name_is(name, len, "itemtype") ? SLOT_ITEMTYPE
@@ -41,45 +39,46 @@ static bool style_hides(const char *style, size_t len)
     size_t used = 0;
     for (size_t i = 0; i < len && used < sizeof squeezed; i++)
         if (!is_space(style[i]))
-            squeezed[used++] = style[i] >= 'A' && style[i] <= 'Z' ? (char)(style[i] + 32)
-                                                                  : style[i];
+            squeezed[used++] =
+                style[i] >= 'A' && style[i] <= 'Z' ? (char)(style[i] + 32) : style[i];
     struct str text = {squeezed, used};
     return str_find(text, STR("display:none")) != SIZE_MAX ||
            str_find(text, STR("visibility:hidden")) != SIZE_MAX;
 }
 
-static void keep_attribute(struct tag *t, int slot, struct value v)
-{
-    if (t->slot[slot].present)
-        return; /* the first one counts */
-    if (v.len > ATTRIBUTE_MAX)
-        v.len = ATTRIBUTE_MAX;
-    if (slot == SLOT_HREF)
-        t->href = (struct str){v.ptr ? v.ptr : "", v.len};
-    if (slot == SLOT_HREF) /* where a link leads is not asked, only whether it leaves the page */
-        v = (struct value){v.ptr, v.len && *v.ptr == '#' ? 1 : 0, 0, true, v.spaced};
-    v.present = true;
-    t->slot[slot] = v;
-    t->order[t->order_count++] = (uint8_t)slot;
-}
-
-static void attribute(struct tag *t, const char *name, size_t len, struct value v)
+static void attribute(struct tag *t, const char *name, size_t len, struct str v)
 {
     int slot = slot_of(name, len);
-    if (slot >= 0)
-        keep_attribute(t, slot, v);
-    else if (len == 5 && name_is(name, 5, "style") && v.len >= 12 && style_hides(v.ptr, v.len))
-        keep_attribute(t, SLOT_HIDDEN, (struct value){.spaced = v.spaced});
-    else if (len == 4 && name_is(name, 4, "type") && !t->type.ptr)
-        t->type = (struct str){v.ptr, v.len};
-    else if (len == 3 && name_is(name, 3, "rel") && !t->rel.ptr)
-        t->rel = (struct str){v.ptr, v.len};
-    else if (len == 14 && name_is(name, 14, "shadowrootmode"))
-        t->shadow = true;
+    if (slot >= 0) {
+        if (t->slot[slot].ptr)
+            return; /* the first one counts */
+        t->slot[slot] = (struct str){v.ptr, v.len < ATTRIBUTE_MAX ? v.len : ATTRIBUTE_MAX};
+        t->slots++;
+        return;
+    }
+    switch (len) {
+    case 3:
+        if (!t->rel.ptr && name_is(name, len, "rel"))
+            t->rel = v;
+        break;
+    case 4:
+        if (!t->href.ptr && name_is(name, len, "href"))
+            t->href = v;
+        else if (!t->type.ptr && name_is(name, len, "type"))
+            t->type = v;
+        break;
+    case 5:
+        if (v.len >= 12 && name_is(name, len, "style") && style_hides(v.ptr, v.len))
+            t->hidden = true;
+        break;
+    case 6: t->hidden |= name_is(name, len, "hidden"); break;
+    case 14: t->shadow |= name_is(name, len, "shadowrootmode"); break;
+    default: break;
+    }
 }
 
 /* From behind '=': the value; NULL when the page ends inside. */
-static const char *read_value(const char *at, const char *end, struct value *v)
+static const char *read_value(const char *at, const char *end, struct str *v)
 {
     while (at < end && is_space(*at))
         at++;
@@ -91,15 +90,13 @@ static const char *read_value(const char *at, const char *end, struct value *v)
         const char *close = memchr(at + 1, *at, (size_t)(end - at - 1));
         if (!close)
             return NULL;
-        v->quote = *at;
-        v->ptr = at + 1;
-        v->len = close - at - 1 > UINT32_MAX ? UINT32_MAX : (uint32_t)(close - at - 1);
+        *v = (struct str){at + 1, (size_t)(close - at - 1)};
         return close + 1;
     }
     v->ptr = at;
     while (at < end && !is_space(*at) && *at != '>')
         at++;
-    v->len = at - v->ptr > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - v->ptr);
+    v->len = (size_t)(at - v->ptr);
     return at < end ? at : NULL;
 }
 
@@ -113,34 +110,28 @@ const char *attribute_next(const char *at, const char *end, struct str *name, st
     while (at < end && !is_name_end(*at) && *at != '=')
         at++;
     *name = (struct str){start, (size_t)(at - start)};
-    struct value v = {.ptr = ""};
+    *value = (struct str){"", 0};
     const char *equal = at;
     while (equal < end && is_space(*equal))
         equal++;
-    if (equal < end && *equal == '=' && !(at = read_value(equal + 1, end, &v)))
+    if (equal < end && *equal == '=' && !(at = read_value(equal + 1, end, value)))
         return NULL;
-    *value = (struct str){v.ptr, v.len};
     return at;
 }
 
 bool tag_read(const char *at, const char *end, struct tag *t)
 {
     at++;
-    memset(t, 0, offsetof(struct tag, slot));
-    for (int i = 0; i < SLOT_COUNT; i++)
-        t->slot[i].present = false;
-    t->order_count = 0;
+    *t = (struct tag){0};
     t->closing = *at == '/';
     t->name = at += t->closing;
     while (at < end && !is_name_end(*at))
         at++;
     t->name_len = at - t->name > UINT32_MAX ? UINT32_MAX : (uint32_t)(at - t->name);
     while (at < end) {
-        struct value v = {.spaced = false};
-        const char *before = at;
+        struct str v = {"", 0};
         while (at < end && (is_space(*at) || (*at == '/' && at + 1 < end && at[1] != '>')))
             at++;
-        v.spaced = at > before;
         if (at == end)
             return false;
         if (*at == '>' || *at == '/') {
@@ -151,8 +142,8 @@ bool tag_read(const char *at, const char *end, struct tag *t)
             GumboTag tag = gumbo_tagn_enum(t->name, t->name_len);
             t->element.tag = (uint16_t)tag;
             for (uint32_t i = 0; tag == GUMBO_TAG_UNKNOWN && i < t->name_len && i < 64; i++)
-                t->element.hash = (t->element.hash ^ (unsigned char)(t->name[i] | 0x20)) *
-                                  16777619u;
+                t->element.hash =
+                    (t->element.hash ^ (unsigned char)(t->name[i] | 0x20)) * 16777619u;
             return true;
         }
         const char *name = at++;

@@ -71,7 +71,7 @@ TEST(extract_prints_blocks)
               "d \xEF\xBB\xBF"
               "e\x01"
               "f\xEE\x80\x80g",
-              "a bcd e fg");
+              "a bcd efg");
     check_all("<a href=/a>Home</a><a href=/b>About</a>", "Home About");
     check_all("<p>seen<p style='display:none'>hidden<p hidden>too", "seen");
     check_all("<p>&lt;b&gt; &amp; &copy; &#x4e2d;", "<b> & © 中");

@@ -179,7 +179,7 @@ TEST_LIMIT(extract_gold_features, 120)
     const char *path = getenv("SLUICE_FEATURES");
     struct pages pages;
     struct arena tree, work;
-    struct str url, html, utf8, small;
+    struct str url, html, utf8;
     const char *name;
     uint64_t replaced;
     int count = 0;
@@ -189,16 +189,16 @@ TEST_LIMIT(extract_gold_features, 120)
     CHECK_OK(arena_open(&tree, 256u << 20));
     CHECK_OK(arena_open(&work, 512u << 20));
     while (pages_next(&pages, &url, &html) && (path || count < 40)) {
-        struct skeleton_limits limits = {SKELETON_DEPTH_MAX, SKELETON_TAGS_MAX};
-        struct skeleton_facts facts;
+        struct skeleton_limits limits = {SKELETON_DEPTH_MAX, SKELETON_TAGS_MAX, false};
+        struct skeleton sk;
         enum extract_verdict verdict;
         struct page page;
         arena_reset(&work, 0);
         CHECK_OK(charset_to_utf8(&work, html, (struct str){0}, &utf8, &name, &replaced));
-        CHECK_OK(skeleton_limited(&work, utf8, &limits, &small, &facts));
-        const GumboOutput *parsed = html_parse(&tree, small, 10000, &verdict);
+        CHECK_OK(skeleton_make(&work, utf8, &limits, &sk));
+        const GumboOutput *parsed = html_parse(&tree, sk.html, 10000, &verdict);
         CHECK(parsed != NULL);
-        CHECK_INT(page_read(&work, parsed, &page), EXTRACT_OK);
+        CHECK_INT(page_read(&work, parsed, &sk, &page), EXTRACT_OK);
         struct features *f = features_open(&work, &page);
         CHECK(f != NULL);
         for (uint32_t i = 0; i < page.block_count; i++) {
