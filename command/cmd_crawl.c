@@ -5,12 +5,14 @@
 #include "core/log.h"
 #include "core/pipe.h"
 #include "crawl/crawl.h"
+#include "crawl/seeds.h"
 
 #include <errno.h>
 #include <unistd.h>
 
 struct crawl_flags {
     struct crawl_conf crawl;
+    struct seeds_conf seeds;
     bool to_stdout, json, dry_run;
 };
 #define FLAG_ROW(kind, name, field, help)                                                          \
@@ -20,6 +22,7 @@ struct crawl_flags {
 static const struct opt crawl_flag_opts[] = {
     CRAWL_WHAT_ROWS(struct crawl_flags, crawl.),
     CRAWL_HOW_ROWS(struct crawl_flags, crawl.),
+    SEEDS_ROWS(struct crawl_flags, seeds.),
     FLAG_ROW(OPT_BOOL, "stdout", to_stdout,
              "write the files' bytes to standard output, in order, and land none"),
     FLAG_ROW(OPT_BOOL, "json", json, "print a summary as JSON instead of the paths"),
@@ -160,6 +163,19 @@ static int crawl_files_main(const struct crawl_flags *flags, struct arena *a)
     return 0;
 }
 
+/* `crawl --seeds`: prints the paths of the WARC files it made, or its summary as JSON. */
+static int crawl_seeds_main(const struct crawl_flags *flags)
+{
+    struct seeds_result result;
+    int rc = seeds_crawl(&flags->seeds, &flags->crawl.fetch, &result);
+    if (flags->json)
+        fwrite(result.json.ptr, 1, result.json.len, stdout);
+    for (size_t i = 0; i < result.path_count && !flags->json; i++)
+        printf("%s\n", result.path[i]);
+    seeds_result_free(&result);
+    return rc;
+}
+
 static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct crawl_flags *flags = conf;
@@ -167,6 +183,12 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
     bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
     if (argc != 0)
         return err_set(ERR_USAGE, "crawl: \"%s\" is no flag: see sluice crawl --help", argv[0]);
+    bool seeds = flags->seeds.seeds && flags->seeds.seeds[0];
+    if (seeds && (named || flags->to_stdout || flags->dry_run))
+        return err_set(ERR_USAGE, "crawl: --seeds crawls sites itself: it goes with none of "
+                                  "--crawl, --paths, --stdout and --dry-run");
+    if (seeds)
+        return crawl_seeds_main(flags);
     if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
@@ -176,15 +198,28 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
 const struct command command_crawl = {
     .name = "crawl",
     .group = "files",
-    .usage = "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet|wat] [--files=N --seed=S | "
-             "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]",
-    .help = "fetch a crawl's archives, checked and resumable; prints their paths",
-    .text = "What is in the cache is not fetched again; a download that broke goes on where it "
-            "stopped. Every file's size and\n"
-            "gzip checksums are checked before it appears; CACHE/manifest.jsonl says what each "
-            "was. With --stdout nothing lands:\n"
-            "  sluice crawl --crawl=CC-MAIN-2024-22 --files=2 --user_agent='me (+me@example.org)' "
-            "--stdout | sluice extract -",
+    .usage =
+        "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet|wat] [--files=N --seed=S | "
+        "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]\n"
+        "       sluice crawl --seeds=FILE --out=DIR [--scope=host|domain|prefix|any] [--depth=N] "
+        "[--max_pages=N] [--delay=S] [--json]",
+    .help = "fetch a crawl's archives, or crawl sites into WARC files; resumable; prints their "
+            "paths",
+    .text =
+        "What is in the cache is not fetched again; a download that broke goes on where it "
+        "stopped. Every file's size and\n"
+        "gzip checksums are checked before it appears; CACHE/manifest.jsonl says what each "
+        "was. With --stdout nothing lands:\n"
+        "  sluice crawl --crawl=CC-MAIN-2024-22 --files=2 --user_agent='me (+me@example.org)' "
+        "--stdout | sluice extract -\n\n"
+        "With --seeds it is a crawler of its own: robots.txt and the wishes of pages are obeyed, "
+        "one request at a time goes\n"
+        "to a host, and each answer is archived as WARC/1.1 (request, response or revisit, "
+        "metadata). The same command goes on\n"
+        "where a stop or a kill left it; DIR/crawl.json sums up:\n"
+        "  echo https://docs.example.org/guide/ | sluice crawl --seeds=- --out=guide "
+        "--scope=prefix --max_pages=2000 \\\n"
+        "    --user_agent='mybot/1.0 (you@example.org)'",
     .opts = crawl_flag_opts,
     .conf_size = sizeof(struct crawl_flags),
     .run = command_crawl_main,
