@@ -1,5 +1,7 @@
-/* fuzz_url - any bytes as a URL: its parts lie inside it. */
+/* fuzz_url - any bytes as a URL: its parts lie inside it, its keys are of linear size and stable.
+ */
 #include "crawl/crawl.h"
+#include "crawl/warc.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -15,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct str url = {(const char *)data, size};
     struct url_parts parts;
     struct arena a;
+    struct buf one = {0}, two = {0};
     if (arena_open(&a, 8 << 20) < 0)
         return 0;
     bool is_url = url_split(url, &parts);
@@ -33,6 +36,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     for (size_t i = 0; i < host.len; i++)
         if (host.ptr[i] >= 'A' && host.ptr[i] <= 'Z')
             abort();
+    url_surt(url, &one);
+    url_surt(url, &two);
+    if (one.failed || !str_eq(buf_view(&one), buf_view(&two)) || one.len > 3 * size + 16)
+        abort();
+    buf_free(&one);
+    buf_free(&two);
     arena_close(&a);
     return 0;
 }
