@@ -83,6 +83,24 @@ static int write_tokens(struct pass2 *p, const struct spool_doc *d, struct fate 
     return io_write(p->tokens, ids, sizeof *ids * f->tokens);
 }
 
+/* When it was captured and when the page says it was published, under Dolma's names. */
+static void put_times(struct pass2 *p, struct json_writer *w, const struct spool_doc *d)
+{
+    struct json *meta = NULL;
+    struct str created = {0};
+    arena_reset(&p->arena, 0);
+    if (d->meta.len && json_parse(&p->arena, d->meta, &meta) >= 0)
+        created = json_str(meta, "date", created);
+    if (d->date.len) {
+        json_key(w, "added");
+        json_put_str(w, d->date);
+    }
+    if (created.len) {
+        json_key(w, "created");
+        json_put_str(w, created);
+    }
+}
+
 /* One line in the Dolma/DCLM shape: id, text, source, then metadata. */
 static void text_line(struct pass2 *p, const struct spool_doc *d, const struct fate *f,
                       bool with_domain)
@@ -102,6 +120,7 @@ static void text_line(struct pass2 *p, const struct spool_doc *d, const struct f
     json_key(&w, "source");
     json_put_str(
         &w, str_of(with_domain ? p->recipe->domain[f->domain].name : p->run->input[p->item].name));
+    put_times(p, &w, d);
     json_key(&w, "metadata");
     json_open(&w, '{');
     json_key(&w, "title");
@@ -116,6 +135,10 @@ static void text_line(struct pass2 *p, const struct spool_doc *d, const struct f
     json_put_u64(&w, d->offset);
     json_key(&w, "record");
     json_put_u64(&w, d->record);
+    if (d->meta.len) {
+        json_key(&w, "page");
+        json_put_raw(&w, d->meta);
+    }
     json_close(&w, '}');
     json_close(&w, '}');
     buf_char(&p->line, '\n');

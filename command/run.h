@@ -84,7 +84,7 @@ struct spool_doc {
     float value, threshold;
     uint64_t also[RULES_MAX / 64];
     char lang[8];
-    struct str url, host, date, title;
+    struct str url, host, date, title, meta;
     struct str text; /* whole when kept; a snippet (or empty) when dropped */
     float signal[SIGNALS_MAX];
 };

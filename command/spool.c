@@ -1,7 +1,7 @@
 /* spool - what pass 1 leaves for pass 2: every record of one input file in order, with its verdict.
  *
  * A zstd stream of records, little-endian: head (struct spool_head), signals f32[signal_count],
- * then url, host, date, title and text bytes. Magic and signal count stand first; the stream's own
+ * then url, host, date, title, meta and text bytes. Magic and signal count stand first; the stream's own
  * checksum and the manifest's XXH3 guard it. */
 #include "command/run.h"
 #include "core/err.h"
@@ -9,14 +9,13 @@
 #include <assert.h>
 #include <stdlib.h>
 
-enum { SPOOL_MAGIC = 0x31505353, SPOOL_STRING_MAX = 128 << 20, SPOOL_LEVEL = 1 };
+enum { SPOOL_MAGIC = 0x32505353, SPOOL_STRING_MAX = 128 << 20, SPOOL_LEVEL = 1 };
 
 struct spool_head {
     uint64_t offset, id, also[RULES_MAX / 64];
     uint32_t record, raw_bytes, text_bytes, rule;
     float value, threshold;
-    uint32_t url, host, date, title, text; /* bytes of each string */
-    uint32_t zero;
+    uint32_t url, host, date, title, meta, text; /* bytes of each string */
     char lang[8];
 };
 
@@ -63,6 +62,7 @@ int spool_add(struct spool_writer *w, const struct doc *d, struct str text, uint
         .host = (uint32_t)d->host.len,
         .date = (uint32_t)d->date.len,
         .title = (uint32_t)d->title.len,
+        .meta = (uint32_t)d->meta.len,
         .text = (uint32_t)text.len,
     };
     memcpy(h.also, d->also, sizeof h.also);
@@ -75,6 +75,7 @@ int spool_add(struct spool_writer *w, const struct doc *d, struct str text, uint
     TRY(io_write_str(w->io, d->host));
     TRY(io_write_str(w->io, d->date));
     TRY(io_write_str(w->io, d->title));
+    TRY(io_write_str(w->io, d->meta));
     return io_write_str(w->io, text);
 }
 
@@ -139,7 +140,7 @@ int spool_next(struct spool_reader *r, struct spool_doc *d)
     int rc = read_all(r->io, &h, sizeof h);
     if (rc <= 0)
         return rc;
-    uint64_t total = (uint64_t)h.url + h.host + h.date + h.title + h.text;
+    uint64_t total = (uint64_t)h.url + h.host + h.date + h.title + h.meta + h.text;
     if (total > SPOOL_STRING_MAX || h.rule >= RULES_MAX)
         return err_set(ERR_FORMAT, "spool: record %u is damaged: delete the file and run again",
                        h.record);
@@ -171,6 +172,7 @@ int spool_next(struct spool_reader *r, struct spool_doc *d)
                 {&d->host, h.host},
                 {&d->date, h.date},
                 {&d->title, h.title},
+                {&d->meta, h.meta},
                 {&d->text, h.text}};
     for (size_t i = 0; i < COUNT_OF(part); i++) {
         *part[i].to = (struct str){at, part[i].len};

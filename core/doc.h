@@ -61,6 +61,7 @@ struct doc {
     struct str raw;                /* the body, transfer and content encodings removed */
     struct str text;               /* valid UTF-8, empty until extracted */
     struct str title;              /* of the page, valid UTF-8, may be empty */
+    struct str meta;               /* what the page says of itself: a JSON object, or empty */
     struct view words;             /* views of text: span NULL until doc_words(), */
     struct view lines;             /* doc_lines() built them */
     char lang[8];                  /* ISO code, "" until known */

@@ -488,3 +488,9 @@ void json_put_null(struct json_writer *w)
     before_value(w);
     buf_text(w->to, "null");
 }
+
+void json_put_raw(struct json_writer *w, struct str json)
+{
+    before_value(w);
+    buf_str(w->to, json);
+}

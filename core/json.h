@@ -44,4 +44,5 @@ void json_put_i64(struct json_writer *w, int64_t v);
 void json_put_num(struct json_writer *w, double v);  /* shortest form; NaN and infinity: null */
 void json_put_bool(struct json_writer *w, bool v);
 void json_put_null(struct json_writer *w);
+void json_put_raw(struct json_writer *w, struct str json); /* a value that is JSON already */
 #endif

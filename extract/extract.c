@@ -9,7 +9,7 @@ struct shared {
     int html_bytes, text_bytes, link_density, blocks, depth, replaced;       /* columns */
     int too_deep, timeout, memory, empty;                                    /* rules */
 };
-struct local { struct extract_scratch *scratch; struct arena door; };
+struct local { struct extract_scratch *scratch; struct arena door; struct buf meta; };
 
 static const struct opt opts[] = {
     OPT_ROW(OPT_INT, struct extract_conf, depth_max, "512", 16, 2048, "elements",
@@ -61,6 +61,7 @@ static void local_close(struct stage *s, void *local)
     extract_scratch_close(l->scratch);
     l->scratch = NULL;
     arena_close(&l->door);
+    buf_free(&l->meta);
 }
 
 static int local_open(struct stage *s, void *local)
@@ -106,6 +107,26 @@ static enum extract_verdict read_text(const struct shared *sh, struct batch *b, 
     return text.len ? EXTRACT_OK : EXTRACT_EMPTY;
 }
 
+/* A full arena only costs the description of a page. */
+static void keep_meta(struct local *l, struct batch *b, struct doc *d, const struct page_meta *meta,
+                      const struct extract_out *out)
+{
+    struct json_writer w;
+    buf_clear(&l->meta);
+    json_begin(&w, &l->meta);
+    json_open(&w, '{');
+    metadata_write(meta, &w);
+    if (out->kind_share > 0) {
+        json_key(&w, "kind");
+        json_put_str(&w, str_of(page_kind_name(out->kind)));
+    }
+    json_close(&w, '}');
+    if (!l->meta.failed)
+        d->meta = arena_str(&b->arena, buf_view(&l->meta));
+    if (!d->meta.ptr)
+        err_clear();
+}
+
 static enum extract_verdict read_html(const struct shared *sh, struct local *l, struct batch *b,
                                       struct doc *d)
 {
@@ -113,14 +134,15 @@ static enum extract_verdict read_html(const struct shared *sh, struct local *l, 
     const char *name;
     uint64_t replaced;
     struct extract_out out;
+    struct page_meta meta;
     arena_trim(&l->door, 16 << 20);
     if (charset_to_utf8(&l->door, d->raw, d->http_charset, &utf8, &name, &replaced) < 0)
         return EXTRACT_MEMORY;
     d->signal[sh->replaced] = (float)replaced;
-    enum extract_verdict verdict = extract_main(l->scratch, &b->arena, utf8, &out);
+    enum extract_verdict verdict = extract_read(l->scratch, &b->arena, utf8, d->url, &out, &meta);
     d->signal[sh->depth] = (float)out.depth;
-    if (out.title.len)
-        d->title = out.title;
+    d->title = meta.title.len ? meta.title : out.title;
+    keep_meta(l, b, d, &meta, &out);
     if (verdict != EXTRACT_OK)
         return verdict;
     d->signal[sh->link_density] = out.link_density;

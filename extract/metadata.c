@@ -855,7 +855,6 @@ void metadata_write(const struct page_meta *m, struct json_writer *to)
         const char *key;
         struct str value;
     } text[] = {
-        {"title", m->title},
         {"author", m->author},
         {"date", m->date},
         {"modified", m->modified},

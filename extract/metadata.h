@@ -35,7 +35,7 @@ struct page;
  * read from the tree. Never fails: a full arena leaves fields empty. */
 void metadata_read(struct arena *a, struct arena *scratch, const struct asides *asides,
                    struct str url, const struct page *page, struct page_meta *out);
-/* Members of an open JSON object: title, author, date, modified, language, canonical, site,
+/* Members of an open JSON object: author, date, modified, language, canonical, site,
  * description, licence, licence_url, licence_from, links_internal, links_external. Strings that are
  * empty are left out. */
 void metadata_write(const struct page_meta *m, struct json_writer *to);
