@@ -28,6 +28,8 @@ static const struct opt source_opts[] = {
             "files, folders or globs: WARC, WET, jsonl(.gz/.zst), text", NULL),
     OPT_ROW(OPT_SIZE, struct source_conf, record_max, "8M", 1 << 10, 64 << 20, "bytes",
             "larger records are dropped as source.too_large", NULL),
+    OPT_ROW(OPT_BOOL, struct source_conf, keep_truncated, "true", 0, 1, NULL,
+            "false: pages their crawler cut short are dropped as source.truncated", NULL),
     OPT_LAST,
 };
 static const struct opt quality_train_opts[] = {
@@ -481,7 +483,7 @@ int recipe_open_stages(struct recipe *r, const char *run_dir, int limit)
 {
     if (!r->schema.rule_count) {
         schema_init(&r->schema);
-        TRY(source_rules(&r->schema));
+        TRY(source_rules(&r->schema, (size_t)r->source.record_max, r->source.keep_truncated));
     }
     for (; r->opened < r->stage_count && r->opened < limit; r->opened++) {
         struct stage *s = &r->stage[r->opened];

@@ -22,6 +22,7 @@ struct source_conf {
     struct opt_list path;
     struct crawl_conf crawl;
     uint64_t record_max;
+    bool keep_truncated;
 };
 /* [quality_train]: makes RUN/models/quality.bin from the input itself before pass 1. */
 struct quality_train_conf {

@@ -108,16 +108,19 @@ struct str url_host_lower(struct arena *a, struct str url);
 
 /* ---- sources for the pipeline (crawl/source.c) ---- */
 /* Opens one input file as a source of documents: WARC (response and resource records with HTML or
- * text, conversion records as text), jsonl(.gz/.zst) with text and url or id, or plain text (one
- * document a file). Told by content, not by name; a name with .warc or .wet decides where damage
- * leaves nothing to tell by. Every record that could hold a document becomes one doc; records that
+ * text, conversion records as text), jsonl(.gz/.zst) with text or html and url or id, or plain text
+ * (one document a file); "-" is standard input, which may be a pipe. Told by content, not by name;
+ * a name with .warc or .wet decides where damage leaves nothing to tell by. Every record that could
+ * hold a document becomes one doc; records that
  * are none by type (warcinfo, request, metadata, revisit) are only counted. A record whose body is
- * not text (image, PDF, JSON), empty, not 200, too large, truncated or damaged, and a line that is
+ * not text (image, PDF, JSON), empty, not 200, over record_max or damaged, and a line that is
  * no JSON with text, still becomes a doc, already dropped by one of the rules source_rules()
  * registered, so that the ledger knows it: its raw is empty, the signal source.raw_bytes has its
- * size. */
+ * size. A page its crawler cut short (WARC-Truncated, a segment, a chunk or an encoding that ends
+ * early) is kept unless keep_truncated is false: what is there of it is text like any other, and
+ * Common Crawl's own WET files hold such pages. */
 struct input;
-int source_rules(struct schema *schema);
+int source_rules(struct schema *schema, size_t record_max, bool keep_truncated);
 /* record_max: bytes of one body, also once decoded; at most BATCH_ARENA_MAX / 4. */
 int source_open(struct input **out, const char *path, uint32_t item, size_t record_max,
                 const struct schema *schema);

@@ -28,12 +28,14 @@ enum {
     IN_MIN = 4096,
     DECODE_MAX = 1 << 30, /* ISA-L counts in 32 bits */
     ZSTD_WINDOW_LOG = 25, /* 32 MiB of memory: what zstd -20 needs */
+    HOLD_MAX = 16 << 20,  /* bytes of a stream's start kept until it is rewound */
     DICT_MAX = 8 << 20,   /* bytes of a zstd dictionary, also once unpacked */
 };
 
 struct members {
     int fd;
     bool own_fd, seekable, arc;
+    bool hold;            /* a stream keeps all it read, to be rewound */
     enum members_format format;
     enum members_edge edge;
     const char *why;
@@ -113,6 +115,8 @@ static void input_seek(struct members *m, uint64_t at)
 /* Bytes in front of in_pos that a stream keeps: this member's, in case it is damaged. */
 static size_t input_back(const struct members *m)
 {
+    if (m->hold && m->in_pos <= HOLD_MAX)
+        return m->in_pos;
     if (m->seekable || m->format == MEMBERS_PLAIN)
         return 0;
     uint64_t back = members_stored(m) - m->start;
@@ -365,7 +369,9 @@ static int64_t zstd_read(struct members *m, void *to, size_t len)
 
 static int64_t plain_read(struct members *m, void *to, size_t len)
 {
-    if (input_left(m)) { /* only what telling the format left behind */
+    if (m->hold && input_left(m) == 0)
+        TRY(input_need(m, 1));
+    if (input_left(m)) { /* what telling the format left behind, or all of a held start */
         size_t step = input_left(m) < len ? input_left(m) : len;
         memcpy(to, m->in + m->in_pos, step);
         m->in_pos += step;
@@ -485,16 +491,33 @@ int members_step(struct members *m)
     }
 }
 
-int members_seek(struct members *m, uint64_t at)
+static int read_from(struct members *m, uint64_t at)
 {
-    assert(m->seekable);
-    input_seek(m, at < m->size ? at : m->size);
+    input_seek(m, at);
     m->edge = MEMBERS_INSIDE;
     m->start = at;
     if (m->format == MEMBERS_PLAIN)
         return 0;
     TRY(member_end(m));
     return members_step(m);
+}
+
+int members_seek(struct members *m, uint64_t at)
+{
+    assert(m->seekable);
+    return read_from(m, at < m->size ? at : m->size);
+}
+
+void members_go_on(struct members *m) { m->hold = false; }
+
+int members_rewind(struct members *m)
+{
+    if (!m->seekable && (!m->hold || m->in_end != m->in_len))
+        return err_set(ERR_LIMIT, "crawl: the first %d bytes of %s do not tell what it is: give it "
+                       "as a file", HOLD_MAX, m->path);
+    m->hold = false;
+    m->lost = m->again = 0;
+    return read_from(m, 0);
 }
 
 /* ---- opening ---- */
@@ -613,6 +636,7 @@ int members_open_fd(struct members **out, int fd, const char *name, size_t buffe
     int rc = fstat(fd, &st) < 0 ? err_sys("crawl: reading %s", name) : 0;
     m->fd = fd;
     m->seekable = rc == 0 && S_ISREG(st.st_mode);
+    m->hold = !m->seekable;
     m->size = m->seekable ? (uint64_t)st.st_size : 0;
     return members_start_reading(out, rc);
 }

@@ -24,6 +24,10 @@ int members_open(struct members **out, const char *path, size_t buffer_bytes);
  * for members again behind damage. */
 enum { MEMBERS_BACK_MAX = 1 << 20 };
 int members_open_fd(struct members **out, int fd, const char *name, size_t buffer_bytes);
+/* Goes back to the first byte. A stream can do so once, from when it was opened until more than
+ * HOLD_MAX (16 MiB) of it was read: ERR_LIMIT after that. */
+int members_rewind(struct members *m);
+void members_go_on(struct members *m);   /* it will not be rewound: its start need not be kept */
 /* Members that start with an ARC 1 line are taken for members behind damage, too. */
 void members_expect_arc(struct members *m);
 /* Up to len bytes of this member; 0 at its edge. Negative: the machine failed. */
@@ -49,6 +53,11 @@ uint64_t members_lost(const struct members *m);     /* stored bytes that gave no
 const char *members_path(const struct members *m);
 const char *members_why(const struct members *m);   /* what was wrong at a damaged edge */
 void members_close(struct members *m);              /* NULL is fine */
+
+/* crawl/warc.c: a reader of records over members opened and perhaps looked into; it owns them, and
+ * closes them when it fails. */
+struct warc_reader;
+int warc_open_members(struct warc_reader **out, struct members *m, size_t body_max);
 
 /* Length of the gzip header at `at` (whose magic was checked), or 0 when len bytes do not hold it
  * all: then *want is the length to ask again with. */

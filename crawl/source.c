@@ -7,6 +7,7 @@
 #include "core/json.h"
 
 #include <stdlib.h>
+#include <unistd.h>
 
 enum {
     SNIFF_BYTES = 1024,         /* of a body, looked at to tell text from binary */
@@ -17,12 +18,13 @@ enum {
     SCRATCH_KEEP = 1 << 20,
 };
 enum rule {
-    RULE_STATUS, RULE_TOO_LARGE, RULE_TRUNCATED, RULE_EMPTY, RULE_NOT_TEXT, RULE_BAD_JSON,
-    RULE_COUNT,
+    RULE_STATUS, RULE_TOO_LARGE, RULE_DAMAGED, RULE_TRUNCATED, RULE_EMPTY, RULE_NOT_TEXT,
+    RULE_BAD_JSON, RULE_COUNT,
 };
 static const struct { const char *name; double threshold; int sense; } rules[RULE_COUNT] = {
     [RULE_STATUS] = {"source.status", 200, 0},
-    [RULE_TOO_LARGE] = {"source.too_large", 0, 1},
+    [RULE_TOO_LARGE] = {"source.too_large", 0 /* record_max */, 1},
+    [RULE_DAMAGED] = {"source.damaged", 0, 0},
     [RULE_TRUNCATED] = {"source.truncated", 0, 0},
     [RULE_EMPTY] = {"source.empty", 1, -1},
     [RULE_NOT_TEXT] = {"source.not_text", 0, 0},
@@ -36,6 +38,7 @@ struct input {
     size_t record_max;
     uint64_t name_hash;
     int rule[RULE_COUNT], raw_bytes;
+    bool keep_truncated;
     struct warc_reader *warc;
     struct warc_stats stats;      /* of what is no WARC; for WARC only more `skipped` */
     /* JSON lines and text */
@@ -48,14 +51,17 @@ struct input {
     char name[];
 };
 
-int source_rules(struct schema *schema)
+/* The rule about cut pages is there either way, so that a ledger tells what was asked for: with a
+ * threshold of 1 it drops none. */
+int source_rules(struct schema *schema, size_t record_max, bool keep_truncated)
 {
     TRY(schema_signal(schema, raw_bytes_signal, "bytes"));
     for (int i = 0; i < RULE_COUNT; i++) {
         bool of_bytes = i == RULE_TOO_LARGE || i == RULE_EMPTY;
         int signal = of_bytes ? schema_find_signal(schema, raw_bytes_signal) : -1;
-        TRY(schema_rule(schema, "source", rules[i].name, signal, rules[i].threshold,
-                        rules[i].sense));
+        double threshold = i == RULE_TOO_LARGE ? (double)record_max
+                           : i == RULE_TRUNCATED && keep_truncated ? 1 : rules[i].threshold;
+        TRY(schema_rule(schema, "source", rules[i].name, signal, threshold, rules[i].sense));
     }
     return 0;
 }
@@ -66,7 +72,7 @@ struct found {
     uint64_t offset, bytes;      /* bytes: of the body before any cap */
     enum doc_kind kind;
     int status;                  /* 200 where there is none */
-    bool too_large, truncated, bad_json;
+    bool too_large, damaged, truncated, bad_json;
 };
 
 static void judge(const struct input *in, struct doc *d, const struct found *f)
@@ -77,7 +83,9 @@ static void judge(const struct input *in, struct doc *d, const struct found *f)
         doc_drop(d, in->rule[RULE_STATUS], f->status, 200);
     if (f->too_large)
         doc_drop(d, in->rule[RULE_TOO_LARGE], (double)f->bytes, (double)in->record_max);
-    if (f->truncated)
+    if (f->damaged)
+        doc_drop(d, in->rule[RULE_DAMAGED], 1, 0);
+    if (f->truncated && !in->keep_truncated)
         doc_drop(d, in->rule[RULE_TRUNCATED], 1, 0);
     if (f->bytes == 0 && !f->bad_json)
         doc_drop(d, in->rule[RULE_EMPTY], 0, 1);
@@ -262,7 +270,8 @@ static int take_record(struct input *in, struct batch *b, const struct warc_reco
         .url = rec->target_uri, .date = rec->date, .offset = rec->offset, .body = rec->body,
         .bytes = rec->cut ? rec->content_length : rec->body.len, .status = 200,
         .too_large = rec->cut,
-        .truncated = rec->damaged || rec->truncated.len > 0 || rec->segment.len > 0,
+        .damaged = rec->damaged,
+        .truncated = rec->truncated.len > 0 || rec->segment.len > 0,
     };
     bool response = str_eq_nocase(rec->type, STR("response"));
     bool http = response && (str_starts_nocase(rec->body, "HTTP/") || rec->content_type.len == 0
@@ -361,7 +370,10 @@ static void read_json(struct input *in, struct str line, struct found *f)
     int rc = json_parse(&in->scratch, line, &doc);
     f->too_large = rc == ERR_LIMIT;
     f->bad_json = rc < 0 && !f->too_large;
-    const struct json *text = rc < 0 ? NULL : json_get(doc, "text");
+    const struct json *text = rc < 0 ? NULL : json_get(doc, "html");
+    bool html = text && text->type == JSON_STRING;
+    if (rc == 0 && !html)
+        text = json_get(doc, "text");
     if (rc == 0 && (!text || text->type != JSON_STRING))
         text = json_get(doc, "content");
     if (rc == 0 && (!text || text->type != JSON_STRING))
@@ -375,6 +387,7 @@ static void read_json(struct input *in, struct str line, struct found *f)
     if (!f->url.len)
         f->url = json_str(doc, "id", (struct str){"", 0});
     f->date = first_str(doc, "date", "timestamp");
+    f->kind = html ? DOC_HTML : DOC_TEXT;
     f->body = text->string;
     f->bytes = text->string.len;
     f->too_large = f->bytes > in->record_max;
@@ -455,29 +468,21 @@ static int open_lines(struct input *in, bool json, struct str head)
     return json ? arena_open(&in->scratch, need * 8 + JSON_SLACK) : 0;
 }
 
-/* Reads the head into bytes and opens the reader that fits. */
-static int open_by_content(struct input *in, const char *path)
+/* ---- standard input ---- */
+static bool is_stdin(const char *path) { return strcmp(path, "-") == 0; }
+
+/* Behind a look at the head: the reader itself, from the first byte again. */
+static int open_warc(struct input *in)
 {
-    char bytes[HEAD_BYTES];
-    TRY(members_open(&in->members, path, READ_BYTES));
-    in->line = bytes;
-    in->line_cap = sizeof bytes;
-    int rc = 0;
-    while (in->line_len < sizeof bytes && !in->ended && rc == 0)
-        rc = more_bytes(in);
-    struct str head = {bytes, in->line_len};
-    in->line = NULL;
-    in->line_len = in->line_cap = 0;
-    bool arc = str_starts(head, "filedesc:");
-    if (arc || str_starts(str_trim(head), "WARC/") || named_warc(in->name)) {
-        err_clear(); /* damage is the WARC reader's own matter */
-        members_close(in->members);
-        in->members = NULL;
-        in->next = next_warc;
-        return warc_open(&in->warc, path, in->record_max);
-    }
-    if (rc < 0)
-        return rc;
+    struct members *members = in->members;
+    err_clear(); /* damage is the WARC reader's own matter */
+    in->members = NULL;
+    in->next = next_warc;
+    return warc_open_members(&in->warc, members, in->record_max);
+}
+
+static int check_text(const struct input *in, const char *path, struct str head)
+{
     bool named_json = str_find(str_of(in->name), STR(".jsonl")) != SIZE_MAX;
     bool json = starts_json(head) || (!head.len && named_json);
     if (!json && !head.len)
@@ -486,6 +491,34 @@ static int open_by_content(struct input *in, const char *path)
     if (!json && (binary_magic(head) || (!wide_text(head, STR("")) && mostly_control(head))))
         return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give web "
                        "archives, .jsonl or .txt", path);
+    return json;
+}
+
+/* Reads the head into bytes and opens the reader that fits. */
+static int open_by_content(struct input *in, const char *path)
+{
+    char bytes[HEAD_BYTES];
+    if (is_stdin(path))
+        TRY(members_open_fd(&in->members, STDIN_FILENO, "standard input", READ_BYTES));
+    else
+        TRY(members_open(&in->members, path, READ_BYTES));
+    in->line = bytes;
+    in->line_cap = sizeof bytes;
+    int rc = 0;
+    while (in->line_len < sizeof bytes && !in->ended && rc == 0)
+        rc = more_bytes(in);
+    struct str head = {bytes, in->line_len};
+    in->line = NULL;
+    in->line_len = in->line_cap = 0;
+    if (str_starts(head, "filedesc:") || str_starts(str_trim(head), "WARC/")
+        || named_warc(in->name))
+        return open_warc(in);
+    if (rc < 0)
+        return rc;
+    int json = check_text(in, members_path(in->members), head);
+    if (json < 0)
+        return json;
+    members_go_on(in->members);
     return open_lines(in, json, head);
 }
 
@@ -497,6 +530,7 @@ int source_open(struct input **out, const char *path, uint32_t item, size_t reco
         return err_set(ERR_USAGE, "crawl: record_max is %zu bytes: give 1 to %d", record_max,
                        BATCH_ARENA_MAX / 4);
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    name = is_stdin(path) ? "stdin" : name;
     struct input *in = calloc(1, sizeof *in + strlen(name) + 1);
     if (!in)
         return err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
@@ -510,6 +544,7 @@ int source_open(struct input **out, const char *path, uint32_t item, size_t reco
         in->rule[i] = schema_find_rule(schema, rules[i].name);
         rc = in->rule[i] < 0 ? -1 : rc;
     }
+    in->keep_truncated = rc == 0 && schema->rule[in->rule[RULE_TRUNCATED]].threshold >= 1;
     if (rc < 0)
         rc = err_set(ERR_USAGE, "crawl: the schema lacks the source's rules: call source_rules "
                      "first");

@@ -808,7 +808,22 @@ int warc_open(struct warc_reader **out, const char *path, size_t body_max)
 int warc_open_fd(struct warc_reader **out, int fd, const char *name, size_t body_max)
 {
     int rc = reader_new(out, name, body_max, CHUNK);
-    return reader_start(out, rc < 0 ? rc : members_open_fd(&(*out)->members, fd, name, CHUNK));
+    if (rc >= 0)
+        rc = members_open_fd(&(*out)->members, fd, name, CHUNK);
+    if (rc >= 0)
+        members_go_on((*out)->members);
+    return reader_start(out, rc);
+}
+
+int warc_open_members(struct warc_reader **out, struct members *members, size_t body_max)
+{
+    int rc = reader_new(out, members_path(members), body_max, CHUNK);
+    if (rc < 0) {
+        members_close(members);
+        return reader_start(out, rc);
+    }
+    (*out)->members = members;
+    return reader_start(out, members_rewind(members));
 }
 
 void warc_check_digests(struct warc_reader *r) { r->check.on = true; }

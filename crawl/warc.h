@@ -136,8 +136,9 @@ void warc_digest(struct str bytes, char out[40]);
 /* Writes one record. out may be NULL. */
 int warc_writer_record(struct warc_writer *w, const struct warc_write *rec,
                        struct warc_written *out);
-/* Writes a record as it was read, its header byte for byte (but for folded lines, which were joined,
- * and a Content-Length that was wrong); an ARC record becomes the WARC record that says the same. It must not be cut. */
+/* Writes a record as it was read, its header byte for byte (but for folded lines, which were
+ * joined, and a Content-Length that was wrong); an ARC record becomes the WARC record that says the
+ * same. It must not be cut. */
 int warc_writer_copy(struct warc_writer *w, const struct warc_record *rec,
                      struct warc_written *out);
 uint64_t warc_writer_bytes(const struct warc_writer *w);   /* stored so far */

@@ -6,6 +6,8 @@
 #include "crawl/crawl.h"
 
 #include <math.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
 
@@ -17,7 +19,9 @@ TEST(crawl_url_split)
 {
     /* By RFC 3986, sections 3 and 5.4; userinfo, brackets and backslashes as the WHATWG URL page
      * reads them. */
-    static const struct { const char *url, *scheme, *host, *port, *path, *query; } good[] = {
+    static const struct {
+        const char *url, *scheme, *host, *port, *path, *query;
+    } good[] = {
         {"http://a.example/b/c?d=e&f#g", "http", "a.example", "", "/b/c", "d=e&f"},
         {"HTTPS://User:pa@ss@Host.Example:8443?q", "HTTPS", "Host.Example", "8443", "", "q"},
         {"http://[2001:db8::1]:80/x", "http", "2001:db8::1", "80", "/x", ""},
@@ -105,7 +109,9 @@ TEST(crawl_http_headers)
 
 TEST(crawl_http_chunks)
 {
-    static const struct { const char *body, *want; bool partial;
+    static const struct {
+        const char *body, *want;
+        bool partial;
     } chunk[] = {
         {"4\r\nWiki\r\n5\r\npedia\r\n0\r\n\r\n", "Wikipedia", false}, /* RFC 9112, 7.1 */
         {"4;ext=\"v\"\r\nWiki\r\n005 \r\npedia\r\n0\r\nTrailer: x\r\n\r\n", "Wikipedia", false},
@@ -168,7 +174,9 @@ TEST(crawl_http_encodings)
     twice = pack(buf_view(&gz), 31);
     char zs[256];
     size_t zs_len = ZSTD_compress(zs, sizeof zs, page.ptr, page.len, 3);
-    const struct { const char *head; struct str body;
+    const struct {
+        const char *head;
+        struct str body;
     } good[] = {
         {"Content-Encoding: gzip", buf_view(&gz)},
         {"content-encoding:X-GZIP", buf_view(&gz)},
@@ -244,7 +252,8 @@ TEST(crawl_http_bombs_are_too_large)
                 len)
               .too_large);
     CHECK(parse(STR("HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n"),
-                (struct str){brotli_bomb, sizeof brotli_bomb - 1}, len).too_large);
+                (struct str){brotli_bomb, sizeof brotli_bomb - 1}, len)
+              .too_large);
     CHECK(arena_mark(&arena) - mark < 64 << 10); /* what was decoded is given back */
     free(zeros);
 }
@@ -291,10 +300,14 @@ static const char *save(const char *name, struct str bytes)
     return out;
 }
 
+static bool keep_truncated;
+
 static struct input *open_input(const char *path, size_t record_max)
 {
     schema_init(&schema);
-    CHECK_OK(source_rules(&schema));
+    CHECK_OK(source_rules(&schema, record_max, keep_truncated));
+    CHECK_NUM(schema.rule[schema_find_rule(&schema, "source.too_large")].threshold,
+              (double)record_max, 0);
     struct input *in;
     CHECK_OK(source_open(&in, path, 7, record_max, &schema));
     return in;
@@ -303,7 +316,7 @@ static struct input *open_input(const char *path, size_t record_max)
 static int open_fails(const char *path)
 {
     schema_init(&schema);
-    CHECK_OK(source_rules(&schema));
+    CHECK_OK(source_rules(&schema, 1 << 20, false));
     struct input *in;
     int rc = source_open(&in, path, 0, 1 << 20, &schema);
     CHECK(rc < 0 && !in);
@@ -439,7 +452,7 @@ TEST(crawl_source_verdicts)
     log_open(LOG_QUIET);
     static struct buf f = {0};
     buf_text(&f, "WARC/1.0\r\nWARC-Type: warcinfo\r\nContent-Length: 4\r\n\r\nabcd\r\n\r\n"
-             "WARC/1.0\r\nWARC-Type: request\r\nContent-Length: 4\r\n\r\nGET \r\n\r\n");
+                 "WARC/1.0\r\nWARC-Type: request\r\nContent-Length: 4\r\n\r\nGET \r\n\r\n");
     for (size_t i = 0; i < COUNT_OF(response); i++)
         add_response(&f, response[i].fields, response[i].head, response[i].body);
     buf_text(&f, "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: "
@@ -457,8 +470,8 @@ TEST(crawl_source_verdicts)
     CHECK_INT(b->doc_count, COUNT_OF(response) + 3);
     for (size_t i = 0; i < COUNT_OF(response); i++) {
         const struct doc *d = &b->doc[i];
-        if (strcmp(rule_of(d), response[i].rule) != 0 || d->kind != response[i].kind
-            || d->record != i)
+        if (strcmp(rule_of(d), response[i].rule) != 0 || d->kind != response[i].kind ||
+            d->record != i)
             test_fail(__FILE__, __LINE__, "case %zu: rule \"%s\", kind %d, record %u", i,
                       rule_of(d), (int)d->kind, d->record);
         CHECK(d->rule ? d->raw.len == 0 : d->raw.len > 0);
@@ -476,7 +489,17 @@ TEST(crawl_source_verdicts)
     CHECK_STR(b->doc[COUNT_OF(response)].url, "file:///a.html");
     CHECK_INT(b->doc[COUNT_OF(response) + 1].kind, DOC_TEXT);
     CHECK_STR(b->doc[COUNT_OF(response) + 1].raw, "words");
-    CHECK_STR(str_of(rule_of(&b->doc[COUNT_OF(response) + 2])), "source.truncated");
+    CHECK_STR(str_of(rule_of(&b->doc[COUNT_OF(response) + 2])), "source.damaged");
+    /* By default what a crawler cut short is kept, as Common Crawl's WET files have it; what is
+     * damaged is not. */
+    keep_truncated = true;
+    b = fill_one(save("v.warc", buf_view(&f)), 1 << 20);
+    for (size_t i = 0; i < COUNT_OF(response); i++) {
+        bool cut = strcmp(response[i].rule, "source.truncated") == 0;
+        CHECK_STR(str_of(rule_of(&b->doc[i])), cut ? "" : response[i].rule);
+        CHECK(!cut || str_is(b->doc[i].raw, "<p>"));
+    }
+    CHECK_STR(str_of(rule_of(&b->doc[COUNT_OF(response) + 2])), "source.damaged");
 }
 
 TEST(crawl_source_too_large_and_bombs)
@@ -539,8 +562,8 @@ TEST(crawl_source_reads_wcxb)
     CHECK_INT(stats.responses, 448);
     CHECK_INT(stats.damaged, 0);
     CHECK_INT(source_bytes(in), 20881239); /* the file's size */
-    CHECK(raw > 134000000
-          && raw < 135093654); /* 135,093,654 bytes of blocks less their HTTP headers */
+    CHECK(raw > 134000000 &&
+          raw < 135093654); /* 135,093,654 bytes of blocks less their HTTP headers */
     source_close(in);
 }
 
@@ -692,7 +715,66 @@ TEST(crawl_source_limits_of_record_max)
     struct input *in;
     schema_init(&schema);
     CHECK_ERR(source_open(&in, "x", 0, 1 << 20, &schema), ERR_USAGE); /* no rules yet */
-    CHECK_OK(source_rules(&schema));
+    CHECK_OK(source_rules(&schema, 1 << 20, false));
     CHECK_ERR(source_open(&in, "x", 0, 0, &schema), ERR_USAGE);
     CHECK_ERR(source_open(&in, "x", 0, SIZE_MAX / 4, &schema), ERR_USAGE);
+}
+
+/* A pipe is told by its first bytes however they trickle in, and none of them is lost: the same
+ * documents as from the file. */
+static void check_pipe(const char *name, struct str bytes, size_t step)
+{
+    const char *path = save(name, bytes);
+    struct batch *want = fill_one(path, 1 << 20);
+    int ends[2];
+    CHECK(pipe(ends) == 0);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        close(ends[0]);
+        for (size_t at = 0; at < bytes.len; at += step) {
+            size_t len = bytes.len - at < step ? bytes.len - at : step;
+            if (write(ends[1], bytes.ptr + at, len) != (ssize_t)len)
+                _exit(1);
+            if (at < 64)
+                usleep(3000);
+        }
+        _exit(0);
+    }
+    close(ends[1]);
+    CHECK(dup2(ends[0], STDIN_FILENO) == STDIN_FILENO);
+    close(ends[0]);
+    struct batch *got = fill_one("-", 1 << 20);
+    CHECK_INT(got->doc_count, want->doc_count);
+    for (int i = 0; i < want->doc_count; i++) {
+        CHECK(str_eq(got->doc[i].raw, want->doc[i].raw));
+        CHECK_INT(got->doc[i].kind, want->doc[i].kind);
+        CHECK_INT(got->doc[i].offset, want->doc[i].offset);
+    }
+    int status;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+}
+
+TEST(crawl_source_standard_input)
+{
+    log_open(LOG_QUIET);
+    struct buf warc = {0}, zip = {0};
+    for (int i = 0; i < 40; i++)
+        add_response(&warc, URI("http://b/"), "200 OK\r\nContent-Type: text/html",
+                     STR("<p>hello hello hello"));
+    check_pipe("p.warc", buf_view(&warc), 7);
+    z_stream z = {0};
+    CHECK(deflateInit2(&z, 6, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
+    char *at = buf_room(&zip, warc.len + 1000);
+    z.next_in = (Bytef *)warc.ptr;
+    z.avail_in = (uInt)warc.len;
+    z.next_out = (Bytef *)at;
+    z.avail_out = (uInt)warc.len + 1000;
+    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
+    buf_grown(&zip, z.total_out);
+    deflateEnd(&z);
+    check_pipe("p.warc.gz", buf_view(&zip), 11);
+    check_pipe("p.jsonl", STR("{\"text\":\"one\",\"url\":\"a\"}\n{\"text\":\"two\"}\n"), 3);
+    buf_free(&warc);
+    buf_free(&zip);
 }

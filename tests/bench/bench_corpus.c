@@ -161,7 +161,7 @@ void bench_stages(char **argv)
     schema_init(&r.schema);
     need(arena_open(&r.arena, ARENA_BYTES));
     need(batch_open(&b));
-    need(source_rules(&r.schema));
+    need(source_rules(&r.schema, DOC_RAW_MAX, true));
     stage_add(&r, &stage_extract);
     stage_add(&r, &stage_language);
     for (size_t i = 0; i < COUNT_OF(names); i++)
