@@ -125,7 +125,7 @@ const struct aside *asides_find(const struct asides *from, enum aside_kind kind,
 
 struct str aside_text(struct arena *a, const struct aside *aside)
 {
-    const char *at = aside->value.ptr, *end = at + aside->value.len;
+    const char *at = aside->value.len ? aside->value.ptr : "", *end = at + aside->value.len;
     size_t mark = arena_mark(a), len = 0;
     char *out = arena_push(a, aside->value.len + aside->value.len / 4 + 4, 1);
     while (out && at < end) {
