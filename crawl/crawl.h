@@ -124,6 +124,7 @@ int source_rules(struct schema *schema, size_t record_max, bool keep_truncated);
 /* record_max: bytes of one body, also once decoded; at most BATCH_ARENA_MAX / 4. */
 int source_open(struct input **out, const char *path, uint32_t item, size_t record_max,
                 const struct schema *schema);
+bool source_is_page(const struct input *in); /* one document, whose url is only the file's name */
 int source_fill(void *self, struct batch *b);  /* struct source.fill */
 uint64_t source_bytes(const struct input *in); /* stored bytes read so far */
 void source_counts(const struct input *in, struct warc_stats *out);

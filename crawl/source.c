@@ -558,6 +558,8 @@ int source_open(struct input **out, const char *path, uint32_t item, size_t reco
     return 0;
 }
 
+bool source_is_page(const struct input *in) { return in->next == next_text; }
+
 int source_fill(void *self, struct batch *b)
 {
     struct input *in = self;

@@ -412,11 +412,20 @@ static void finish_arc(struct warc_record *rec)
 }
 
 /* ---- body ---- */
+enum { TAIL = 4 };
 struct body {
     size_t at;           /* from start */
     size_t held;         /* bytes in the window */
     uint64_t total;      /* bytes walked over, held or not */
+    char tail[TAIL];     /* the last of them */
 };
+
+static void add_tail(struct body *b, const char *bytes, size_t len)
+{
+    size_t add = len < TAIL ? len : TAIL;
+    memmove(b->tail, b->tail + add, TAIL - add);
+    memcpy(b->tail + TAIL - add, bytes + len - add, add);
+}
 
 /* Steps over n bytes of a plain file that no one wants, less a chunk, without reading them. */
 static uint64_t plain_skip(struct warc_reader *r, struct body *b, uint64_t n)
@@ -447,6 +456,7 @@ static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
         if (step > keep)
             check_stream(&r->check, (struct str){body, b->held},
                          (struct str){r->win + r->pos + keep, step - keep});
+        add_tail(b, r->win + r->pos, step);
         b->total += step;
         r->pos += keep;
         n -= step;
@@ -549,19 +559,25 @@ static bool body_rewind(struct warc_reader *r, struct body *b)
     r->pos = r->start + b->at + at;
     b->held = at;
     b->total = at;
+    memset(b->tail, 0, TAIL);
+    add_tail(b, body, at);
     return true;
 }
 
 /* Takes the two line ends behind a record off the body: how many there were. */
-static int trim_end(const struct warc_reader *r, struct body *b)
+static int trim_end(struct body *b)
 {
-    const char *body = r->win + r->start + b->at;
     int lines = 0;
-    for (; lines < 2 && b->held == b->total && b->held && body[b->held - 1] == '\n'; lines++) {
-        b->held--;
-        b->held -= b->held && body[b->held - 1] == '\r';
-        b->total = b->held;
+    size_t at = TAIL;
+    for (; lines < 2 && at > 0 && b->total && b->tail[at - 1] == '\n'; lines++) {
+        at--;
+        b->total--;
+        if (at > 0 && b->total && b->tail[at - 1] == '\r') {
+            at--;
+            b->total--;
+        }
     }
+    b->held = b->held < b->total ? b->held : (size_t)b->total;
     return lines;
 }
 
@@ -591,7 +607,7 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
         bool inside = r->wall_kind != WALL_MEMBER && body_rewind(r, b);
         if (inside || b->total < *length) {
             count_damage(r, "a record that ends before its Content-Length");
-            trim_end(r, b);
+            trim_end(b);
             *damaged = true;
             return 0;
         }
@@ -610,7 +626,7 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
     /* No length, or one too small, and a clean end: the body is whole. Bytes lost from a file look
      * different: they leave a length too large. */
     bool cut = left_of(r) == 0 && r->wall_kind == WALL_DAMAGE;
-    int lines = trim_end(r, b);
+    int lines = trim_end(b);
     *damaged = (lines < 2 && !(r->arc && lines)) || cut || (length && b->total < *length);
     return 0;
 }
