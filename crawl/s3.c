@@ -396,10 +396,13 @@ static void refusal_read(struct refusal *r, const struct transfer_refusal *answe
     struct str id = transfer_header_find(answer->header, "x-amz-request-id");
     if (!id.len)
         id = xml_find(error, "RequestId");
-    snprintf(r->text, sizeof r->text, "%.*s%s%.*s%s%.*s%s", r->code.len ? (int)r->code.len : 0,
-             r->code.ptr, message.len ? ": " : "",
+    char status[40];
+    snprintf(status, sizeof status, "the server answered %ld", answer->status);
+    snprintf(r->text, sizeof r->text, "%.*s%s%.*s%s%.*s%s", r->code.len ? (int)r->code.len : 40,
+             r->code.len ? r->code.ptr : status, message.len ? ": " : "",
              message.len < MESSAGE_MAX ? (int)message.len : MESSAGE_MAX, buf_cstr(&message),
-             id.len ? " (request " : "", id.len < 80 ? (int)id.len : 80, id.ptr, id.len ? ")" : "");
+             id.len ? " (request " : "", id.len < 80 ? (int)id.len : 80, id.len ? id.ptr : "",
+             id.len ? ")" : "");
     clean(r->text);
     buf_free(&message);
 }
@@ -451,7 +454,7 @@ static enum outcome learn_region(const struct refusal *r, const struct place *p,
         return OUTCOME_RESTART;
     }
     snprintf(reason, room, "the bucket lies in another region%s%.*s: set s3_region (%s)",
-             region.len ? ", " : "", STR_ARG(region), r->text[0] ? r->text : "no reason given");
+             region.len ? ", " : "", STR_ARG(region), r->text);
     return OUTCOME_FAIL;
 }
 
@@ -523,7 +526,7 @@ static enum outcome judge(const struct fetch_conf *conf, const struct place *p, 
         return learn_time(r, url, reason, room);
     if (is_code(r, expired))
         return learn_keys(conf, r, url, reason, room);
-    snprintf(reason, room, "%s%s", r->text[0] ? r->text : "the server gave no reason",
+    snprintf(reason, room, "%s%s", r->text,
              s == 403 && conf->s3_anonymous ? ": it may want credentials (s3_anonymous is set)"
              : s == 403                     ? ": the credentials do not allow it"
                                             : "");

@@ -395,7 +395,8 @@ TEST(crawl_s3_refusals)
     CHECK_ERR(get(&quick, "bucket", "absent", 10), ERR_IO);
     CHECK(strstr(err_text(), "NoSuchKey: The specified key does not exist. (request 4442587FB"));
     CHECK_INT(logged("/bucket/absent"), 1);
-    CHECK_ERR(get(&quick, "html", "k", 10), ERR_IO);
+    CHECK_ERR(get(&quick, "html", "k", 10), ERR_AGAIN);
+    CHECK(strstr(err_text(), "the server answered 500 (request"));
     CHECK_INT(logged("/html/k"), 5); /* 500: tried again */
     CHECK_ERR(get(&quick, "payer", "k", 10), ERR_IO);
     struct fetch_conf conf = quick;
@@ -490,7 +491,7 @@ TEST(crawl_s3_lists)
     CHECK_INT(count, 0);
     CHECK_ERR(s3_list(&quick, "s3://listloop/", &a, &object, &count), ERR_FORMAT);
     CHECK(strstr(err_text(), "does not say where"));
-    CHECK_ERR(s3_list(&quick, "s3://html/", &a, &object, &count), ERR_IO);
+    CHECK_ERR(s3_list(&quick, "s3://html/", &a, &object, &count), ERR_AGAIN);
     CHECK_ERR(s3_list(&quick, "https://list/", &a, &object, &count), ERR_USAGE);
     arena_close(&a);
 }
