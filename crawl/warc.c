@@ -403,25 +403,27 @@ static bool parse_arc(struct warc_reader *r, struct str header, struct warc_reco
     return line.known;
 }
 
-static void finish_arc(struct warc_record *rec)
+static void finish_arc(struct warc_record *rec, struct str head)
 {
-    if (!str_starts_nocase(rec->body, "HTTP/") || str_is(rec->type, "warcinfo"))
+    if (!str_starts_nocase(head, "HTTP/") || str_is(rec->type, "warcinfo"))
         return;
     rec->type = STR("response");
     rec->content_type = STR("application/http; msgtype=response");
 }
 
 /* ---- body ---- */
-enum { TAIL = 4 };
+enum { HEAD = 5, TAIL = 4 };
 struct body {
     size_t at;           /* from start */
     size_t held;         /* bytes in the window */
     uint64_t total;      /* bytes walked over, held or not */
-    char tail[TAIL];     /* the last of them */
+    char head[HEAD], tail[TAIL]; /* the first and the last of them */
 };
 
-static void add_tail(struct body *b, const char *bytes, size_t len)
+static void add_edges(struct body *b, const char *bytes, size_t len)
 {
+    for (size_t i = 0; i < len && b->total + i < HEAD; i++)
+        b->head[b->total + i] = bytes[i];
     size_t add = len < TAIL ? len : TAIL;
     memmove(b->tail, b->tail + add, TAIL - add);
     memcpy(b->tail + TAIL - add, bytes + len - add, add);
@@ -456,7 +458,7 @@ static int body_walk(struct warc_reader *r, struct body *b, uint64_t n)
         if (step > keep)
             check_stream(&r->check, (struct str){body, b->held},
                          (struct str){r->win + r->pos + keep, step - keep});
-        add_tail(b, r->win + r->pos, step);
+        add_edges(b, r->win + r->pos, step);
         b->total += step;
         r->pos += keep;
         n -= step;
@@ -558,9 +560,10 @@ static bool body_rewind(struct warc_reader *r, struct body *b)
     r->again += b->held - at;
     r->pos = r->start + b->at + at;
     b->held = at;
-    b->total = at;
+    b->total = 0;
     memset(b->tail, 0, TAIL);
-    add_tail(b, body, at);
+    add_edges(b, body, at);
+    b->total = at;
     return true;
 }
 
@@ -745,7 +748,7 @@ static int read_record(struct warc_reader *r, size_t header, struct warc_record 
     rec->cut = b.total > b.held;
     rec->damaged = damaged;
     if (rec->arc)
-        finish_arc(rec);
+        finish_arc(rec, (struct str){b.head, b.total < HEAD ? (size_t)b.total : HEAD});
     check_end(&r->check, rec, b.total);
     r->last_offset = offset;
     count_record(r, rec);
