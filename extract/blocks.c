@@ -72,7 +72,7 @@ static const uint8_t displays[GUMBO_TAG_LAST] = {
 struct frame {
     const GumboNode *node;
     uint32_t next, index;
-    bool link, place, hidden;
+    bool link, place, hidden, skip;
 };
 struct open_format {
     uint32_t at, start;
@@ -92,7 +92,7 @@ struct walk {
     uint32_t pre;   /* open pre elements */
     uint32_t blocks_max, text_max;
     struct block block; /* being filled */
-    uint32_t link_depth, place_depth, hidden_depth;
+    uint32_t link_depth, place_depth, hidden_depth, skip_depth;
     bool space, gap; /* since the last character: white space, an inline element's end */
     bool line;       /* right behind <pre>: a line end there is none */
 };
@@ -243,6 +243,8 @@ static size_t put_high(struct walk *w, const char *at, const char *end)
 /* Text as it stands in the page. */
 static void put_text(struct walk *w, const char *at, const char *end, bool references)
 {
+    if (w->skip_depth)
+        return;
     while (at < end) {
         const char *start = at;
         uint32_t cp[2];
@@ -275,25 +277,6 @@ static void put_text(struct walk *w, const char *at, const char *end, bool refer
         default: at++; break; /* a control character shows as nothing */
         }
     }
-}
-
-/* Behind the text is room for the longest formula. */
-static void put_formula(struct walk *w, struct str at, bool script)
-{
-    char *room = w->page->text + w->text_max;
-    size_t len;
-    struct tag t;
-    if (!script) {
-        len = maths_text(at, room, at.len + MATHS_SPARE);
-    } else {
-        bool read = tag_read(at.ptr, at.ptr + at.len, &t);
-        assert(read);
-        len = maths_script(t.type, str_slice(at, (size_t)(t.end - at.ptr), at.len), room,
-                           at.len + MATHS_SPARE);
-        UNUSED(read);
-    }
-    w->gap = false;
-    put_text(w, room, room + len, false);
 }
 
 /* ---- formatting, only where it is asked for ---- */
@@ -336,6 +319,28 @@ static void format_tag(struct walk *w, uint32_t at)
         format_start(w, (uint8_t)t.element.tag, at);
 }
 
+/* Behind the text is room for the longest formula. */
+static void put_formula(struct walk *w, struct str at, bool script)
+{
+    char *room = w->page->text + w->text_max;
+    size_t len;
+    struct tag t;
+    if (!script) {
+        len = maths_text(at, room, at.len + MATHS_SPARE);
+    } else {
+        bool read = tag_read(at.ptr, at.ptr + at.len, &t);
+        assert(read);
+        len = maths_script(t.type, str_slice(at, (size_t)(t.end - at.ptr), at.len), room,
+                           at.len + MATHS_SPARE);
+        UNUSED(read);
+    }
+    w->gap = false;
+    struct open_format whole = {(uint32_t)(at.ptr - w->from->page.ptr), w->page->text_len,
+                                GUMBO_TAG_MATH};
+    put_text(w, room, room + len, false);
+    format_put(w, whole);
+}
+
 /* ---- what stands between two tags ---- */
 static enum display display_of(GumboTag tag) { return (enum display)displays[tag]; }
 
@@ -348,6 +353,7 @@ static void inner_open(struct walk *w, uint32_t mark)
     w->block.links += (m->flags & MARK_LINK) != 0;
     w->place_depth += (m->flags & MARK_PLACE) != 0;
     w->hidden_depth += (m->flags & MARK_HIDDEN) != 0;
+    w->skip_depth += (m->flags & MARK_SKIP) != 0;
     if ((display_of(m->tag) == DISPLAY_SPACED || w->gap) && !w->pre)
         w->space = true; /* </span><span>, </a><a>: style sheets show them apart */
     if (m->tag == GUMBO_TAG_A)
@@ -366,6 +372,7 @@ static void inner_close(struct walk *w)
     w->link_depth -= (m->flags & MARK_LINK) != 0;
     w->place_depth -= (m->flags & MARK_PLACE) != 0;
     w->hidden_depth -= (m->flags & MARK_HIDDEN) != 0;
+    w->skip_depth -= (m->flags & MARK_SKIP) != 0;
 }
 
 static void put_segment(struct walk *w, struct segment segment)
@@ -580,6 +587,8 @@ static void open_element(struct walk *w, const GumboNode *from)
     w->block.links += frame.link;
     w->place_depth += frame.place;
     w->hidden_depth += frame.hidden;
+    frame.skip = m && (m->flags & MARK_SKIP);
+    w->skip_depth += frame.skip;
     w->pre += display == DISPLAY_PRE;
     w->line = display == DISPLAY_PRE;
     if (display >= DISPLAY_BLOCK) {
@@ -613,6 +622,7 @@ static void close_element(struct walk *w)
     n->end = w->page->node_count;
     w->link_depth -= top->link;
     w->place_depth -= top->place;
+    w->skip_depth -= top->skip;
     w->hidden_depth -= top->hidden;
     w->pre -= display == DISPLAY_PRE;
     if (display >= DISPLAY_BLOCK)

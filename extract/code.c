@@ -44,40 +44,48 @@ struct str code_language(struct str classes)
     return (struct str){0};
 }
 
-bool code_is_gutter(struct str classes)
+uint8_t class_flags(struct str classes)
 {
-    static const char *const words[] = {
-        "linenos",
-        "lineno",
-        "linenumber",
-        "linenumbers",
-        "line-number",
-        "line-numbers",
-        "gutter",
-        "blob-num",
-        "hljs-ln-numbers",
-        "hljs-ln-n",
-        "rouge-gutter",
-        "lntd-num",
-        "lnt",
-        "ln",
-        "line-numbers-rows",
-        "react-code-line-number",
-        "code-line-number",
-        "line_numbers",
-        "crayon-num",
-        "crayon-nums",
-        "lineno-col",
-        "linenodiv",
-        "LineNumbers",
-        "syntaxhighlighter-gutter",
+    static const struct {
+        const char *word;
+        uint8_t flag;
+    } words[] = {
+        {"linenos", CLASS_GUTTER},
+        {"lineno", CLASS_GUTTER},
+        {"linenumber", CLASS_GUTTER},
+        {"linenumbers", CLASS_GUTTER},
+        {"line-number", CLASS_GUTTER},
+        {"line-numbers-rows", CLASS_GUTTER},
+        {"gutter", CLASS_GUTTER},
+        {"blob-num", CLASS_GUTTER},
+        {"hljs-ln-numbers", CLASS_GUTTER},
+        {"hljs-ln-n", CLASS_GUTTER},
+        {"rouge-gutter", CLASS_GUTTER},
+        {"lnt", CLASS_GUTTER},
+        {"ln", CLASS_GUTTER},
+        {"code-line-number", CLASS_GUTTER},
+        {"line_numbers", CLASS_GUTTER},
+        {"crayon-num", CLASS_GUTTER},
+        {"linenodiv", CLASS_GUTTER},
+        {"katex-html", CLASS_RENDERED},
+        {"MathJax_Preview", CLASS_RENDERED},
+        {"MathJax", CLASS_RENDERED},
+        {"MathJax_Display", CLASS_RENDERED},
+        {"MathJax_SVG", CLASS_RENDERED},
+        {"MathJax_SVG_Display", CLASS_RENDERED},
+        {"MathJax_CHTML", CLASS_RENDERED},
+        {"mjx-chtml", CLASS_RENDERED},
+        {"MJX-TEX", CLASS_RENDERED},
+        {"mwe-math-mathml-inline", CLASS_SHOWN},
+        {"mwe-math-mathml-display", CLASS_SHOWN},
     };
+    uint8_t flags = 0;
     struct str rest = classes, word;
     while ((word = next_word(&rest)).len)
         for (size_t i = 0; i < COUNT_OF(words); i++)
-            if (str_eq_nocase(word, str_of(words[i])))
-                return true;
-    return false;
+            if (str_is(word, words[i].word))
+                flags |= words[i].flag;
+    return flags;
 }
 
 bool code_is_numbers(struct str text)

@@ -256,7 +256,8 @@ static struct str clean_title(struct arena *a, struct str title)
 static enum extract_verdict read_blocks(struct extract_scratch *s, struct str html,
                                         struct skeleton *sk, struct page *page)
 {
-    struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX, false};
+    struct skeleton_limits limits = {(uint32_t)s->conf.depth_max, SKELETON_TAGS_MAX,
+                                     s->conf.format && !strcmp(s->conf.format, "markdown")};
     if (skeleton_make(&s->work, html, &limits, sk) < 0)
         return EXTRACT_MEMORY;
     if (s->conf.drop_deep && sk->facts.depth > limits.depth_max)

@@ -3,6 +3,14 @@
  * is CommonMark 0.31: a sign is escaped only where it would mean something. */
 #include "extract/printing.h"
 
+#include <stdio.h>
+
+enum {
+    SPANS_MAX = 256, /* formats followed in one block; further ones stay plain */
+    SPANS_OPEN = 8,
+    ADDRESS_MAX = 2048, /* bytes; a longer address is left out */
+};
+
 static bool is_alnum(unsigned char c)
 {
     return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c >= 0x80;
@@ -100,25 +108,281 @@ static void put_line_end(struct printer *to, const struct inline_conf *conf)
     out_put(&to->out, conf->prefix.ptr, conf->prefix.len);
 }
 
-void print_inline(struct printer *to, const struct block *b, const struct inline_conf *conf)
+/* ---- emphasis, code, links ---- */
+/* What a format is in Markdown; NULL for those that have no sign. */
+static const char *sign_of(uint8_t tag)
 {
-    struct str text = block_text(to->p, b);
-    struct copy c = {text.ptr, text.len, 0, 0};
-    size_t copied = 0;
-    for (; c.at < c.len; c.at++) {
-        char sign = c.text[c.at];
-        if (sign == '\n') { /* empty lines mean nothing outside code */
-            out_put(&to->out, c.text + copied, c.at - copied);
-            while (char_at(&c, c.at + 1) == '\n')
-                c.at++;
-            put_line_end(to, conf);
-            copied = c.line = c.at + 1;
-        } else if (sign == '\t' || (to->markdown && is_punct((unsigned char)sign) &&
-                                    needs_escape(&c, conf->in_table))) {
-            out_put(&to->out, c.text + copied, c.at - copied);
-            out_text(&to->out, sign == '\t' ? " " : "\\");
-            copied = c.at + (sign == '\t');
+    switch ((GumboTag)tag) {
+    case GUMBO_TAG_B:
+    case GUMBO_TAG_STRONG: return "**";
+    case GUMBO_TAG_I:
+    case GUMBO_TAG_EM: return "*";
+    case GUMBO_TAG_DEL:
+    case GUMBO_TAG_S:
+    case GUMBO_TAG_STRIKE: return "~~";
+    case GUMBO_TAG_CODE:
+    case GUMBO_TAG_TT:
+    case GUMBO_TAG_KBD:
+    case GUMBO_TAG_SAMP: return "`";
+    case GUMBO_TAG_SUB: return "<sub>";
+    case GUMBO_TAG_SUP: return "<sup>";
+    case GUMBO_TAG_A: return "[";
+    case GUMBO_TAG_IMG: return "!";
+    case GUMBO_TAG_MATH: return "$";
+    default: return NULL;
+    }
+}
+
+static bool is_emphasis(const char *sign) { return *sign == '*' || *sign == '~'; }
+
+/* An attribute of the tag at `at`, decoded, with what would end a link's address or text escaped by
+ * percent signs or blanks. */
+static void put_attribute(struct printer *to, uint32_t at, const char *name, bool address)
+{
+    struct str value = tag_attribute(to->p, at, name);
+    value = str_trim(value);
+    if (value.len > ADDRESS_MAX)
+        value.len = 0;
+    for (const char *p = value.ptr, *stop = p + value.len; p < stop;) {
+        uint32_t cp[2] = {0, 0};
+        char bytes[4];
+        size_t len = *p == '&' ? entity_read(p, stop, true, cp) : 0;
+        len = len ? len : (size_t)utf8_decode(p, stop, cp);
+        p += len;
+        bool odd = cp[0] <= ' ' || cp[0] == 0x7F ||
+                   (address && cp[0] < 0x80 && strchr("()<>\\\"", (int)cp[0]) != NULL);
+        bool hidden = (cp[0] >= 0x80 && cp[0] < 0xA0) || (cp[0] >= 0x200B && cp[0] <= 0x200F) ||
+                      (cp[0] >= 0x202A && cp[0] <= 0x202E);
+        if (odd && address) {
+            snprintf(bytes, sizeof bytes, "%%%02X", (unsigned)(cp[0] & 0xFF));
+            out_put(&to->out, bytes, 3);
+        } else if (odd || (!address && (cp[0] == '[' || cp[0] == ']'))) {
+            out_text(&to->out, " ");
+        } else if (!hidden) {
+            out_put(&to->out, bytes, (size_t)utf8_encode(cp[0], bytes));
         }
     }
-    out_put(&to->out, c.text + copied, c.len - copied);
+}
+
+/* CommonMark's flanking rules: a sign between a letter and punctuation does not open (or close). */
+static bool flanks(unsigned char outside, unsigned char inside)
+{
+    return !is_blank(inside) && (!is_punct(inside) || is_blank(outside) || is_punct(outside));
+}
+
+/* Formats that cover part of the block, the outer ones first where several begin. */
+struct spans {
+    const struct format *span[SPANS_MAX];
+    uint32_t count, next;
+};
+
+static bool wanted(const struct printer *to, const struct format *f)
+{
+    bool link = f->tag == GUMBO_TAG_A, image = f->tag == GUMBO_TAG_IMG;
+    return sign_of(f->tag) && (to->links || !link) && (to->images || !image);
+}
+
+/* They stand in the page by their ends: the block's are those that end inside it. */
+static void find_spans(struct printer *to, const struct block *b, struct spans *s)
+{
+    const struct page *p = to->p;
+    *s = (struct spans){.count = 0};
+    for (uint32_t i = formats_from(p, b->start);
+         i < p->format_count && p->format[i].end <= b->start + b->len; i++) {
+        const struct format *f = &p->format[i];
+        if (f->start < b->start || !wanted(to, f) || s->count == SPANS_MAX)
+            continue;
+        uint32_t at = s->count++;
+        for (; at > 0 && s->span[at - 1]->start >= f->start; at--)
+            s->span[at] = s->span[at - 1];
+        s->span[at] = f;
+    }
+}
+
+/* ---- one block ---- */
+struct open_span {
+    const struct format *format;
+    size_t end;
+    bool silent;
+};
+struct inliner {
+    struct printer *to;
+    const struct inline_conf *conf;
+    const struct block *block;
+    struct copy c;
+    size_t copied;
+    struct spans spans;
+    struct open_span open[SPANS_OPEN];
+    uint32_t open_count;
+    uint32_t verbatim; /* open spans in which nothing is escaped */
+};
+
+static void copy_up_to(struct inliner *in, size_t at)
+{
+    if (at > in->copied)
+        out_put(&in->to->out, in->c.text + in->copied, at - in->copied);
+    in->copied = at;
+}
+
+static void put_code_sign(struct inliner *in, const struct format *f, bool opens)
+{
+    struct str code = {in->to->p->text + f->start, f->end - f->start};
+    size_t run = 0, longest = 0;
+    for (size_t i = 0; i < code.len; i++) {
+        run = code.ptr[i] == '`' ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    if (longest && !opens)
+        out_text(&in->to->out, " ");
+    for (size_t i = 0; i <= longest; i++)
+        out_text(&in->to->out, "`");
+    if (longest && opens)
+        out_text(&in->to->out, " ");
+}
+
+static void close_span(struct inliner *in)
+{
+    struct open_span *top = &in->open[--in->open_count];
+    const char *sign = sign_of(top->format->tag);
+    bool code = *sign == '`', math = *sign == '$';
+    in->verbatim -= code || math;
+    if (top->silent || math)
+        return;
+    if (code) {
+        put_code_sign(in, top->format, false);
+    } else if (*sign == '[') {
+        out_text(&in->to->out, "](");
+        put_attribute(in->to, top->format->at, "href", true);
+        out_text(&in->to->out, ")");
+    } else if (*sign == '<') {
+        out_text(&in->to->out, sign[3] == 'b' ? "</sub>" : "</sup>");
+    } else {
+        out_text(&in->to->out, sign);
+    }
+}
+
+/* Closes what ends at or before the place, inner ones first. */
+static void close_spans(struct inliner *in, size_t at)
+{
+    while (in->open_count > 0 && in->open[in->open_count - 1].end <= at) {
+        copy_up_to(in, in->open[in->open_count - 1].end);
+        close_span(in);
+    }
+}
+
+static void put_image(struct inliner *in, const struct format *f, size_t at)
+{
+    bool first = at == in->c.line, blank = at > 0 && is_blank(char_at(&in->c, at - 1));
+    out_text(&in->to->out, first || blank ? "![" : " ![");
+    put_attribute(in->to, f->at, "alt", false);
+    out_text(&in->to->out, "](");
+    put_attribute(in->to, f->at, "src", true);
+    out_text(&in->to->out, is_blank(char_at(&in->c, at)) ? ")" : ") ");
+}
+
+static void open_span(struct inliner *in, const struct format *f, size_t start, size_t end)
+{
+    const char *sign = sign_of(f->tag);
+    bool inside = in->open_count > 0 && in->open[in->open_count - 1].end < end;
+    if (in->open_count == SPANS_OPEN || inside || in->verbatim)
+        return; /* crossing ones cannot be told in Markdown */
+    struct open_span *o = &in->open[in->open_count++];
+    *o = (struct open_span){f, end, false};
+    bool code = *sign == '`', math = *sign == '$';
+    in->verbatim += code || math;
+    unsigned char before = start ? char_at(&in->c, start - 1) : 0;
+    if (is_emphasis(sign))
+        o->silent = in->block->level > 0 || !flanks(before, char_at(&in->c, start)) ||
+                    !flanks(char_at(&in->c, end), char_at(&in->c, end - 1));
+    for (uint32_t i = 0; i + 1 < in->open_count && !o->silent; i++)
+        o->silent = !in->open[i].silent && strcmp(sign_of(in->open[i].format->tag), sign) == 0;
+    if (memchr(in->c.text + start, '\n', end - start))
+        o->silent |= code; /* a code span does not keep line ends */
+    in->verbatim -= o->silent && code;
+    if (o->silent && code)
+        in->open_count--;
+    else if (code)
+        put_code_sign(in, f, true);
+    else if (!o->silent && !math)
+        out_text(&in->to->out, sign);
+}
+
+/* Opens what begins at the place. Blanks at the ends of a format stand outside its signs. */
+static void open_spans(struct inliner *in, size_t at)
+{
+    struct spans *s = &in->spans;
+    for (; s->next < s->count; s->next++) {
+        const struct format *f = s->span[s->next];
+        size_t start = f->start - in->block->start, end = f->end - in->block->start;
+        end = end > in->c.len ? in->c.len : end;
+        while (start < end && is_blank(char_at(&in->c, start)))
+            start++;
+        while (end > start && is_blank(char_at(&in->c, end - 1)))
+            end--;
+        if (start > at)
+            return;
+        if (f->tag == GUMBO_TAG_IMG) {
+            copy_up_to(in, at);
+            if (!in->verbatim)
+                put_image(in, f, at);
+        } else if (start == at && start < end) {
+            copy_up_to(in, at);
+            open_span(in, f, start, end);
+        }
+    }
+}
+
+static void print_marked(struct printer *to, const struct block *b, const struct inline_conf *conf)
+{
+    struct str text = block_text(to->p, b);
+    struct inliner in = {.to = to, .conf = conf, .block = b, .c = {text.ptr, text.len, 0, 0}};
+    struct copy *c = &in.c;
+    find_spans(to, b, &in.spans);
+    for (; c->at < c->len; c->at++) {
+        char sign = c->text[c->at];
+        close_spans(&in, c->at);
+        open_spans(&in, c->at);
+        if (sign == '\n') { /* empty lines mean nothing outside code */
+            copy_up_to(&in, c->at);
+            while (char_at(c, c->at + 1) == '\n')
+                c->at++;
+            put_line_end(to, conf);
+            in.copied = c->line = c->at + 1;
+        } else if (is_punct((unsigned char)sign) &&
+                   (in.verbatim ? sign == '|' && conf->in_table
+                                : needs_escape(c, conf->in_table))) {
+            copy_up_to(&in, c->at);
+            out_text(&to->out, "\\");
+        }
+    }
+    close_spans(&in, c->len);
+    open_spans(&in, c->len); /* pictures at the end */
+    copy_up_to(&in, c->len);
+}
+
+static void print_plain(struct printer *to, const struct block *b, const struct inline_conf *conf)
+{
+    struct str text = block_text(to->p, b);
+    size_t copied = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] != '\n' && text.ptr[i] != '\t')
+            continue;
+        out_put(&to->out, text.ptr + copied, i - copied);
+        while (text.ptr[i] == '\n' && i + 1 < text.len && text.ptr[i + 1] == '\n')
+            i++;
+        if (text.ptr[i] == '\n')
+            put_line_end(to, conf);
+        else
+            out_text(&to->out, " ");
+        copied = i + 1;
+    }
+    out_put(&to->out, text.ptr + copied, text.len - copied);
+}
+
+void print_inline(struct printer *to, const struct block *b, const struct inline_conf *conf)
+{
+    if (to->markdown)
+        print_marked(to, b, conf);
+    else
+        print_plain(to, b, conf);
 }

@@ -6,7 +6,11 @@
 #include "core/err.h"
 #include "extract/printing.h"
 
-enum { ROOM_STEP = 32 << 10, PREFIX_MAX = OUTLINE_QUOTES_MAX * 2 + OUTLINE_INDENT_MAX + 1 };
+enum {
+    LANGUAGE_MAX = 20,
+    ROOM_STEP = 32 << 10,
+    PREFIX_MAX = OUTLINE_QUOTES_MAX * 2 + OUTLINE_INDENT_MAX + 1
+};
 
 void out_put(struct out *o, const char *bytes, size_t len)
 {
@@ -83,21 +87,30 @@ static void part(struct printer *to, const struct before *last, const struct bef
 }
 
 /* ---- code ---- */
-static struct str language_of(const struct printer *to, uint32_t pre)
+/* The attribute names that say the language of code, the class first. */
+static struct str language_at(const struct page *p, uint32_t at)
 {
-    static const char *const names[] = {"class", "data-lang", "data-language", "lang"};
+    static const char *const names[] = {"data-lang", "data-language", "lang"};
+    struct str found = code_language(tag_attribute(p, at, "class"));
+    for (size_t i = 0; i < COUNT_OF(names) && !found.len; i++)
+        found = str_trim(tag_attribute(p, at, names[i]));
+    return found.len <= LANGUAGE_MAX ? found : (struct str){0};
+}
+
+/* Of the code element inside a pre, of the pre, or of a highlighter's box around it. */
+static struct str language_of(const struct printer *to, const struct block *b, uint32_t pre)
+{
     const struct page *p = to->p;
-    for (uint32_t node = pre; node < pre + 2 && node < p->node[pre].end; node++) {
-        struct str found = code_language(outline_attribute(p, node, names[0]));
-        for (size_t i = 1; i < COUNT_OF(names) && !found.len; i++)
-            found = str_trim(outline_attribute(p, node, names[i]));
-        if (found.len && found.len <= 20)
+    for (uint32_t i = formats_from(p, b->start);
+         i < p->format_count && p->format[i].start <= b->start + b->len; i++) {
+        struct str found =
+            p->format[i].tag == GUMBO_TAG_CODE ? language_at(p, p->format[i].at) : (struct str){0};
+        if (found.len)
             return found;
     }
-    uint32_t up = p->node[pre].parent; /* highlighters wrap the pre in named boxes */
-    for (int i = 0; i < 2 && up != NO_NODE; i++, up = p->node[up].parent) {
-        struct str found = code_language(outline_attribute(p, up, "class"));
-        if (found.len)
+    for (int i = 0; i < 3 && pre != NO_NODE; i++, pre = p->node[pre].parent) {
+        struct str found = language_at(p, p->node[pre].at);
+        if (found.len && (i == 0 || code_language(tag_attribute(p, p->node[pre].at, "class")).len))
             return found;
     }
     return (struct str){0};
@@ -147,7 +160,7 @@ static void print_code(struct printer *to, uint32_t from, uint32_t end, struct s
         if (to->chosen[i] && fence_length(block_text(to->p, &to->p->block[i])) > fence)
             fence = fence_length(block_text(to->p, &to->p->block[i]));
     if (to->markdown) {
-        put_fence(to, fence, pre == NO_NODE ? none : language_of(to, pre)); /* <plaintext> */
+        put_fence(to, fence, language_of(to, &to->p->block[from], pre));
         out_text(&to->out, "\n");
         out_put(&to->out, prefix.ptr, prefix.len);
     }
@@ -177,12 +190,16 @@ static uint32_t code_end(const struct printer *to, uint32_t from)
     return end;
 }
 
-/* Code is what keeps its line ends; numbers beside it are none of it. */
+static bool is_code(const struct printer *to, uint32_t index)
+{
+    return index < to->p->block_count && (to->p->block[index].flags & BLOCK_PRE);
+}
+
+/* Numbers of lines beside code are none of it. */
 static bool is_gutter(const struct printer *to, uint32_t index)
 {
-    const struct block *b = &to->p->block[index];
-    return (b->flags & BLOCK_PRE) && code_is_numbers(block_text(to->p, b)) &&
-           (to->place[b->node].cell != NO_NODE || to->p->node[b->node].near[CUE_CODE] < NEAR_NONE);
+    bool beside = is_code(to, index + 1) || (index > 0 && is_code(to, index - 1));
+    return is_code(to, index) && beside && code_is_numbers(block_text(to->p, &to->p->block[index]));
 }
 
 /* ---- tables ---- */

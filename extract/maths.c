@@ -377,10 +377,28 @@ static struct str tex_of(struct str mathml)
 }
 
 /* ---- the whole ---- */
+/* An attribute of the <math> tag that the range may begin with. */
+static struct str math_attribute(struct str mathml, const char *name)
+{
+    struct tag t;
+    struct str key, value;
+    if (!str_starts_nocase(mathml, "<math") || !tag_read(mathml.ptr, mathml.ptr + mathml.len, &t))
+        return (struct str){0};
+    for (const char *at = t.name + t.name_len; (at = attribute_next(at, t.end, &key, &value));)
+        if (str_eq_nocase(key, str_of(name)))
+            return value;
+    return (struct str){0};
+}
+
 size_t maths_text(struct str mathml, char *out, size_t room)
 {
     struct str tex = tex_of(mathml);
-    size_t len = tex.len ? put_tex(tex, false, out, room) : 0;
+    bool display = str_eq_nocase(math_attribute(mathml, "display"), STR("block"));
+    if (!tex.len) { /* others write words there */
+        struct str alt = math_attribute(mathml, "alttext");
+        tex = str_find_char(alt, '\\') == SIZE_MAX ? tex : alt;
+    }
+    size_t len = tex.len ? put_tex(tex, display, out, room) : 0;
     if (len)
         return len;
     struct writer w = {.out = out, .room = room, .depth = 1};

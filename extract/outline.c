@@ -27,10 +27,22 @@ static void mark_layout(const struct page *p, struct place *place)
     }
 }
 
+struct str tag_attribute(const struct page *p, uint32_t at, const char *name)
+{
+    struct tag t;
+    struct str key, value;
+    if (at == NO_NODE || !tag_read(p->html.ptr + at, p->html.ptr + p->html.len, &t))
+        return (struct str){0};
+    const char *next = t.name + t.name_len;
+    while ((next = attribute_next(next, t.end, &key, &value)))
+        if (str_eq_nocase(key, str_of(name)))
+            return value.ptr ? value : (struct str){"", 0};
+    return (struct str){0};
+}
+
 struct str outline_attribute(const struct page *p, uint32_t node, const char *name)
 {
-    (void)p, (void)node, (void)name;
-    return (struct str){0};
+    return tag_attribute(p, p->node[node].at, name);
 }
 
 static bool number_of(const struct page *p, uint32_t node, const char *name, int32_t *out)
@@ -109,6 +121,19 @@ struct place *outline_read(struct arena *a, const struct page *p, bool numbers_o
         }
     }
     return place;
+}
+
+uint32_t formats_from(const struct page *p, uint32_t at)
+{
+    uint32_t from = 0, to = p->format_count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        if (p->format[middle].end < at)
+            from = middle + 1;
+        else
+            to = middle;
+    }
+    return from;
 }
 
 /* ---- markers ---- */

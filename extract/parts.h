@@ -127,7 +127,8 @@ static inline uint32_t segment_index(uint32_t cp)
     return cp < 0xF0000 ? cp - 0xE000 : cp < 0x100000 ? cp - 0xF0000 + 6400
                                                       : cp - 0x100000 + 6400 + 65534;
 }
-enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4 }; /* PLACE: a link inside the page */
+/* PLACE: a link inside the page; SKIP: its text is not the page's (code.c) */
+enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4, MARK_SKIP = 8 };
 /* An element's attributes, looked at. */
 struct mark {
     uint32_t at, out;             /* its '<' in the page and in html; out NO_NODE: only in a piece */
@@ -252,6 +253,12 @@ void features_second(const struct features *f, uint32_t index, float *row);
 /* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
 /* keep has room for every block. False when a is full. */
 bool model_judge(struct arena *a, const struct page *p, float *keep);
+
+/* ---- code.c: what classes say of code and formulas ---- */
+/* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it; SHOWN: a formula's
+ * source that is hidden in favour of a picture; GUTTER: numbers of lines, where code is. */
+enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4 };
+uint8_t class_flags(struct str classes);
 
 /* ---- markup.c: the chosen blocks as text ---- */
 struct print_conf { bool markdown, links, images; };

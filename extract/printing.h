@@ -30,6 +30,10 @@ struct place *outline_read(struct arena *a, const struct page *p, bool numbers_o
 /* An attribute of the element's start tag as it stands in the page, not decoded; ptr NULL when it
  * has none or the tag was implied. */
 struct str outline_attribute(const struct page *p, uint32_t node, const char *name);
+/* The same of the tag at an offset of page.html. */
+struct str tag_attribute(const struct page *p, uint32_t at, const char *name);
+/* The first format that ends at or behind an offset of page.text. */
+uint32_t formats_from(const struct page *p, uint32_t at);
 /* "3. ", "- ", "iv. ": into to, its length. */
 enum { OUTLINE_MARKER_MAX = 24 };
 size_t outline_marker(char style, int32_t number, char to[OUTLINE_MARKER_MAX]);
@@ -50,7 +54,6 @@ struct printer {
     struct place *place;
     struct out out;
     bool markdown, links, images;
-    uint32_t format;     /* the next inline format that is not printed yet */
 };
 /* Block's text as one line or several: marked up and escaped in Markdown, where lines continue
  * behind prefix (quote signs and blanks). one_line: line ends become blanks, or <br> in tables. */
@@ -70,8 +73,7 @@ bool table_print(struct printer *to, uint32_t from, uint32_t end, struct str pre
 /* The language that a class or data attribute names ("language-c", "brush: js", "highlight-source-
  * rust"), as it stands; empty when none. */
 struct str code_language(struct str classes);
-/* A column of line numbers beside code, by its class ("linenos", "gutter", "blob-num") ... */
-bool code_is_gutter(struct str classes);
-/* ... or by its text: at least three lines, each the number behind the one before. */
+/* A column of line numbers beside code: at least three lines, each the number behind the one
+ * before. */
 bool code_is_numbers(struct str text);
 #endif

@@ -129,6 +129,7 @@ struct pending {
 struct known {
     uint64_t hash;
     uint32_t cues;
+    uint8_t flags; /* enum class_flag */
 };
 
 struct pass {
@@ -198,12 +199,27 @@ static void put_format(struct pass *s, const struct tag *t)
 }
 
 /* ---- marks: what the attributes of an element say ---- */
-static uint32_t cues_known(struct pass *s, struct str value, uint64_t hash)
+static const struct known *known_of(struct pass *s, struct str value, uint64_t hash)
 {
     struct known *k = &s->known[hash % KNOWN];
     if (k->hash != hash)
-        *k = (struct known){hash, cues_of(value)};
-    return k->cues;
+        *k = (struct known){hash, cues_of(value), class_flags(value)};
+    return k;
+}
+
+static bool in_pre(const struct pass *s)
+{
+    return nesting_has(&s->nesting, GUMBO_TAG_PRE) || nesting_has(&s->nesting, GUMBO_TAG_LISTING);
+}
+
+/* What a class changes about an element's being shown. */
+static void mark_class(const struct pass *s, struct mark *m, const struct tag *t, uint8_t flags)
+{
+    bool container = str_eq_nocase((struct str){t->name, t->name_len}, STR("mjx-container"));
+    if ((flags & CLASS_RENDERED && !container) || (flags & CLASS_GUTTER && in_pre(s)))
+        m->flags |= MARK_SKIP;
+    if (flags & CLASS_SHOWN)
+        m->flags &= (uint8_t)~MARK_HIDDEN;
 }
 
 static uint32_t mark_new(struct pass *s, const struct tag *t)
@@ -211,16 +227,20 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
     struct skeleton *to = s->to;
     struct mark *m = &to->mark[to->mark_count];
     *m = (struct mark){.at = place(s, t->name) - 1, .out = NO_NODE, .tag = (uint8_t)t->element.tag};
+    m->flags = t->hidden ? MARK_HIDDEN : 0;
     m->signature = t->element.tag;
     for (int i = 0; i < SLOT_CUES; i++) {
         if (!t->slot[i].ptr)
             continue;
         uint64_t hash = hash_str(t->slot[i], 1) | 1;
-        m->cues |= cues_known(s, t->slot[i], hash);
-        if (i == SLOT_CLASS)
-            m->signature = (uint32_t)hash_mix(hash + t->element.tag);
+        const struct known *known = known_of(s, t->slot[i], hash);
+        m->cues |= known->cues;
+        if (i != SLOT_CLASS)
+            continue;
+        m->signature = (uint32_t)hash_mix(hash + t->element.tag);
+        if (known->flags)
+            mark_class(s, m, t, known->flags);
     }
-    m->flags = t->hidden ? MARK_HIDDEN : 0;
     if (t->element.tag == GUMBO_TAG_A && t->href.ptr)
         m->flags |= t->href.len && *t->href.ptr == '#' ? MARK_LINK | MARK_PLACE : MARK_LINK;
     to->formats += s->limits.formats && t->element.tag == GUMBO_TAG_A;
@@ -228,11 +248,6 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
 }
 
 /* ---- what Gumbo sees ---- */
-static bool in_pre(const struct pass *s)
-{
-    return nesting_has(&s->nesting, GUMBO_TAG_PRE) || nesting_has(&s->nesting, GUMBO_TAG_LISTING);
-}
-
 enum content { CONTENT_SPACES, CONTENT_BLANKS, CONTENT_INK }; /* SPACES: no text at all */
 
 static enum content content_of(const struct pass *s, uint32_t from, uint32_t to)
@@ -536,6 +551,7 @@ static void put_formula(struct pass *s, enum piece_kind kind, const struct tag *
     if (content.len == 0)
         return;
     put_piece(s, kind, place(s, start), len);
+    s->to->formats += s->limits.formats;
     if (len > s->to->maths_max)
         s->to->maths_max = (uint32_t)len;
 }

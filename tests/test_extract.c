@@ -426,7 +426,7 @@ TEST(extract_stage_batch)
     batch_sweep(b);
     CHECK_INT(b->live_count, 3);
     CHECK(str_find(b->doc[0].text, STR("The council met")) != SIZE_MAX);
-    CHECK_STR(b->doc[0].title, "A title | Site");
+    CHECK_STR(b->doc[0].title, "A title");
     CHECK_NUM(signal_of(&b->doc[0], "extract.html_bytes"), sizeof article - 1, 0);
     CHECK_NUM(signal_of(&b->doc[0], "extract.text_bytes"), (double)b->doc[0].text.len, 0);
     CHECK(signal_of(&b->doc[0], "extract.blocks") >= 3);
