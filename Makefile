@@ -108,6 +108,10 @@ $(BUILD)/%.cu.o: %.cu $(BUILD)/flags
 $(BUILD)/unit: $(OBJ) $(TEST_OBJ)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SAN) -pthread $^ -o $@ $(LDFLAGS) $(LIBS)
+$(BUILD)/unit: | $(BUILD)/hostile_server
+$(BUILD)/hostile_server: tests/tools/hostile_server.c tests/tools/hostile_server.h $(BUILD)/flags
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=c11 -I. -D_GNU_SOURCE -g -O1 $(WARN) $< -o $@
 unit: $(BUILD)/unit
 	$(Q)$(BUILD)/unit $(TESTS)
 

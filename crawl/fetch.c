@@ -278,11 +278,18 @@ static bool slot_fill(struct fetcher *f, struct slot *s)
     return s->transfer;
 }
 
+/* When a slot that waits may run at the earliest. */
+static uint64_t slot_due_at(const struct slot *s)
+{
+    uint64_t at = s->not_before;
+    at = s->host->quiet_until > at ? s->host->quiet_until : at;
+    return s->failures && s->host->next_retry > at ? s->host->next_retry : at;
+}
+
 /* Whether a slot that carries an item may run now. */
 static bool slot_due(struct fetcher *f, struct slot *s, uint64_t now)
 {
-    bool due = !s->running && now >= s->not_before && now >= s->host->quiet_until &&
-               (!s->failures || now >= s->host->next_retry) && f->running < f->allowed &&
+    bool due = !s->running && now >= slot_due_at(s) && f->running < f->allowed &&
                pace_request_wait(&f->pace, now) == 0;
     if (!due || !s->wants_room)
         return due;
@@ -342,17 +349,22 @@ static void slots_ended(struct fetcher *f)
     }
 }
 
-/* The loop sleeps no longer than the bounds on the rate want it to. */
+/* Sleeps until something can happen: bytes, a slot's time, what the bounds on the rate allow. */
 static void wait_a_while(struct fetcher *f)
 {
-    uint64_t now = clock_ns(), request = pace_request_wait(&f->pace, now) / MS,
-             bytes = pace_bytes_wait(&f->pace, now) / MS, wait = POLL_MS;
-    wait = request && request < wait ? request : wait;
+    uint64_t now = clock_ns(), request = pace_request_wait(&f->pace, now),
+             bytes = pace_bytes_wait(&f->pace, now), wait = POLL_MS * MS;
     wait = bytes && bytes < wait ? bytes : wait;
+    for (int64_t i = 0; i < f->shared.conf.connections && f->running < f->allowed; i++) {
+        const struct slot *s = &f->slot[i];
+        uint64_t at = s->transfer && !s->running ? slot_due_at(s) : UINT64_MAX;
+        at = at < now + request ? now + request : at;
+        wait = at < now + wait ? at > now ? at - now : 0 : wait;
+    }
     if (f->running)
-        curl_multi_poll(f->multi, NULL, 0, (int)wait + 1, NULL);
+        curl_multi_poll(f->multi, NULL, 0, (int)((wait + MS - 1) / MS), NULL);
     else
-        nanosleep(&(struct timespec){0, 5000000}, NULL);
+        nanosleep(&(struct timespec){0, (long)(wait < 5 * MS ? wait : 5 * MS)}, NULL);
 }
 
 static int fetch_loop(struct fetcher *f)

@@ -123,7 +123,7 @@ struct fetch_item {
     int tries;                    /* requests made, redirects not counted */
     int rc;                       /* 0, its error, or ERR_AGAIN when it was not tried */
 };
-enum { FETCH_MEMBER_MAX = 32 << 20 };
+enum { FETCH_MEMBER_MAX = 16 << 20 };
 
 /* Downloads every item, several at a time. A partial download stays beside its path as PATH.part
  * (with PATH.part.meta) and is resumed by range (If-Range) next time. A file appears at its path
