@@ -4,6 +4,7 @@
 #include "core/json.h"
 #include "core/log.h"
 #include "core/pipe.h"
+#include "crawl/cdx.h"
 #include "crawl/crawl.h"
 #include "crawl/seeds.h"
 
@@ -13,6 +14,7 @@
 struct crawl_flags {
     struct crawl_conf crawl;
     struct seeds_conf seeds;
+    struct cdx_conf index;
     bool to_stdout, json, dry_run;
 };
 #define FLAG_ROW(kind, name, field, help)                                                          \
@@ -23,6 +25,7 @@ static const struct opt crawl_flag_opts[] = {
     CRAWL_WHAT_ROWS(struct crawl_flags, crawl.),
     CRAWL_HOW_ROWS(struct crawl_flags, crawl.),
     SEEDS_ROWS(struct crawl_flags, seeds.),
+    CDX_ROWS(struct crawl_flags, index.),
     FLAG_ROW(OPT_BOOL, "stdout", to_stdout,
              "write the files' bytes to standard output, in order, and land none"),
     FLAG_ROW(OPT_BOOL, "json", json, "print a summary as JSON instead of the paths"),
@@ -176,11 +179,51 @@ static int crawl_seeds_main(const struct crawl_flags *flags)
     return rc;
 }
 
+/* ---- captures by URL ---- */
+/* The index's lines, nothing fetched. */
+static int print_captures(const struct crawl_flags *flags)
+{
+    struct cdx_set set;
+    struct buf text = {0};
+    TRY(cdx_set_open(&set));
+    int rc = cdx_look(&set, &flags->crawl, &flags->index);
+    for (size_t i = 0; rc == 0 && i < set.count; i++)
+        cdx_put_line(&text, &set.row[i]);
+    if (rc == 0 && text.failed)
+        rc = err_set(ERR_LIMIT, "crawl: no memory for %zu lines", set.count);
+    if (rc == 0 && text.len)
+        fwrite(text.ptr, 1, text.len, stdout);
+    buf_free(&text);
+    cdx_set_close(&set);
+    return rc;
+}
+
+static int crawl_index_main(const struct crawl_flags *flags)
+{
+    struct cdx_done done;
+    if (flags->dry_run)
+        return print_captures(flags);
+    TRY(cdx_crawl(&flags->crawl, &flags->index, &done));
+    if (flags->json)
+        printf("{\"captures\":%llu,\"written\":%llu,\"refused\":%llu,\"bytes\":%llu,"
+               "\"requests\":%llu,\"more\":%s}\n",
+               (unsigned long long)done.captures, (unsigned long long)done.written,
+               (unsigned long long)done.refused, (unsigned long long)done.bytes,
+               (unsigned long long)done.requests, done.full ? "true" : "false");
+    else if (done.path[0])
+        printf("%s\n", done.path);
+    log_info("%llu captures, %llu of them are here (%llu bytes, %llu requests)",
+             (unsigned long long)done.captures, (unsigned long long)done.written,
+             (unsigned long long)done.bytes, (unsigned long long)done.requests);
+    return 0;
+}
+
 static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct crawl_flags *flags = conf;
     const struct crawl_conf *crawl = &flags->crawl;
     bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
+    bool index = flags->index.index && flags->index.index[0];
     if (argc != 0)
         return err_set(ERR_USAGE, "crawl: \"%s\" is no flag: see sluice crawl --help", argv[0]);
     bool seeds = flags->seeds.seeds && flags->seeds.seeds[0];
@@ -189,6 +232,11 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
                                   "--crawl, --paths, --stdout and --dry-run");
     if (seeds)
         return crawl_seeds_main(flags);
+    if (index && (flags->to_stdout || (crawl->paths && crawl->paths[0])))
+        return err_set(ERR_USAGE, "crawl: --index fetches single captures: it goes with neither "
+                                  "--paths nor --stdout");
+    if (index)
+        return crawl_index_main(flags);
     if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
@@ -202,7 +250,9 @@ const struct command command_crawl = {
         "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet|wat] [--files=N --seed=S | "
         "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]\n"
         "       sluice crawl --seeds=FILE --out=DIR [--scope=host|domain|prefix|any] [--depth=N] "
-        "[--max_pages=N] [--delay=S] [--json]",
+        "[--max_pages=N] [--delay=S] [--json]\n"
+        "       sluice crawl --index=URL-PATTERN --crawl=CC-MAIN-YYYY-WW "
+        "[--index_max=N] [--index_filter=...] [--dry-run] [--json]",
     .help = "fetch a crawl's archives, or crawl sites into WARC files; resumable; prints their "
             "paths",
     .text =
@@ -219,7 +269,13 @@ const struct command command_crawl = {
         "where a stop or a kill left it; DIR/crawl.json sums up:\n"
         "  echo https://docs.example.org/guide/ | sluice crawl --seeds=- --out=guide "
         "--scope=prefix --max_pages=2000 \\\n"
-        "    --user_agent='mybot/1.0 (you@example.org)'",
+        "    --user_agent='mybot/1.0 (you@example.org)'\n\n"
+        "With --index single captures are looked up by URL and fetched by range into one archive "
+        "with a CDXJ index beside it;\n"
+        "each is compared with what the index says of it. For more than a few thousand take whole "
+        "files. --dry-run lists them:\n"
+        "  sluice crawl --crawl=CC-MAIN-2024-22 --index='*.example.org' --index_max=200 "
+        "--user_agent='me (+me@example.org)'",
     .opts = crawl_flag_opts,
     .conf_size = sizeof(struct crawl_flags),
     .run = command_crawl_main,

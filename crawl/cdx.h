@@ -97,6 +97,8 @@ int cdx_ask_file(struct cdx_set *s, const struct crawl_conf *crawl, const struct
                  const struct cdx_pattern *p, const struct cdx_filters *f);
 
 /* ---- fetching (crawl/cdx_fetch.c) ---- */
+/* The captures that fit index and filters, settled, from the file or the server. */
+int cdx_look(struct cdx_set *s, const struct crawl_conf *crawl, const struct cdx_conf *conf);
 struct cdx_done {
     char path[IO_PATH_MAX]; /* the archive */
     uint64_t captures;      /* found */

@@ -101,7 +101,7 @@ static int plan_read(struct haul *h)
     return 1;
 }
 
-static int look_up(struct haul *h, const struct cdx_conf *conf)
+int cdx_look(struct cdx_set *s, const struct crawl_conf *crawl, const struct cdx_conf *conf)
 {
     struct cdx_pattern *p = malloc(sizeof *p);
     struct cdx_filters *f = NULL;
@@ -110,18 +110,24 @@ static int look_up(struct haul *h, const struct cdx_conf *conf)
     if (rc == 0)
         rc = cdx_filters_parse(&f, &conf->filter);
     if (rc == 0)
-        rc = conf->file && conf->file[0] ? cdx_ask_file(&h->set, h->crawl, conf, p, f)
-                                         : cdx_ask_server(&h->set, h->crawl, conf, p, f);
-    if (rc == 0) {
-        if (h->set.bad)
-            log_warn("crawl: %llu of %llu lines of the index are no captures and left out",
-                     (unsigned long long)h->set.bad, (unsigned long long)h->set.seen);
-        cdx_settle(&h->set, (size_t)conf->max);
-        rc = plan_write(h);
-    }
+        rc = conf->file && conf->file[0] ? cdx_ask_file(s, crawl, conf, p, f)
+                                         : cdx_ask_server(s, crawl, conf, p, f);
     cdx_filters_free(f);
     free(p);
-    return rc;
+    TRY(rc);
+    if (s->bad)
+        log_warn("crawl: %llu of %llu lines of the index are no captures and left out",
+                 (unsigned long long)s->bad, (unsigned long long)s->seen);
+    cdx_settle(s, (size_t)conf->max);
+    if (s->count == 0)
+        log_warn("crawl: the index has no capture for %s (%llu of %llu lines are of other pages or "
+                 "left out by filters)",
+                 conf->index, (unsigned long long)s->filtered, (unsigned long long)s->seen);
+    if (s->full)
+        log_warn("crawl: there are more captures than the %zu taken: raise index_max or "
+                 "index_pages for more",
+                 s->count);
+    return 0;
 }
 
 static int by_file(const void *a, const void *b)
@@ -589,19 +595,14 @@ static int haul_all(struct haul *h, const struct cdx_conf *conf)
                        h->done->path, h->plan);
     }
     if (!planned)
-        TRY(look_up(h, conf));
+        TRY(cdx_look(&h->set, h->crawl, conf));
+    if (!planned && h->set.count)
+        TRY(plan_write(h));
     h->done->full = h->set.full;
     if (h->set.count == 0) {
-        unlink(h->plan);
-        log_warn("crawl: the index has no capture for %s (filters left out %llu)", conf->index,
-                 (unsigned long long)h->set.filtered);
         h->done->path[0] = 0;
         return 0;
     }
-    if (h->set.full)
-        log_warn("crawl: there are more captures than the %zu taken: raise index_max or "
-                 "index_pages for more",
-                 h->set.count);
     TRY(set_order(h));
     TRY(cdx_check_open(&h->check));
     return haul_run(h);
