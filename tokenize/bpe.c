@@ -1,9 +1,8 @@
-/* bpe - encoding and decoding with a table of merges.
+/* bpe - tables of tokens and merges, and merging itself.
  *
- * A piece of the splitter is looked up in a small per-thread cache (most pieces recur: 99 % of them
- * on web text); a miss is merged. Short pieces are merged by scanning for the lowest rank each
- * time, which beats everything below about a hundred symbols; long ones by a linked list and a heap
- * with lazy deletion, so that a million equal letters cost n log n, never n squared. */
+ * Short pieces are merged by scanning for the lowest rank each time, which beats everything below
+ * about a hundred symbols; long ones by a linked list and a heap with lazy deletion, so that a
+ * million equal letters cost n log n, never n squared. */
 #include "tokenize/bpe.h"
 
 #include "core/err.h"
@@ -11,26 +10,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-
-enum {
-    SCAN_MAX = 64, /* symbols up to which scanning is the faster way */
-    CACHE_BYTES = 46,
-    CACHE_IDS = 12,
-    CACHE_SLOTS = 1 << 15, /* entries of 104 bytes: 3.4 MB a thread */
-};
-
-struct cache_entry {
-    uint64_t hash;
-    uint32_t id[CACHE_IDS];
-    uint8_t len, count;
-    char key[CACHE_BYTES];
-};
-struct encoder {
-    const struct tokenizer *t;
-    struct cache_entry *cache;
-    struct merge_work work;
-    uint32_t *symbol, symbol_max;
-};
 
 /* ---- tables ---- */
 int pair_table_open(struct pair_table *t, uint64_t expected)
@@ -87,23 +66,27 @@ int token_map_open(struct token_map *m, const struct str *token, uint32_t count)
         return err_set(ERR_LIMIT, "tokenizer: no memory for %u tokens", count);
     memset(m->slot, 0xFF, size * sizeof *m->slot);
     m->mask = size - 1;
+    m->longest = 0;
     for (uint32_t id = 0; id < count; id++) {
         if (!token[id].ptr)
             continue;
-        uint64_t at = hash_str(token[id], 0) & m->mask;
-        while (m->slot[at] != NO_ID)
+        uint64_t hash = hash_str(token[id], 0), at = hash & m->mask;
+        while (m->slot[at].id != NO_ID)
             at = (at + 1) & m->mask;
-        m->slot[at] = id;
+        m->slot[at] = (struct token_slot){(uint32_t)(hash >> 32), id};
+        m->longest = token[id].len > m->longest ? token[id].len : m->longest;
     }
     return 0;
 }
 
 uint32_t token_map_find(const struct token_map *m, const struct str *token, struct str bytes)
 {
-    uint64_t at = hash_str(bytes, 0) & m->mask;
-    for (; m->slot[at] != NO_ID; at = (at + 1) & m->mask)
-        if (str_eq(token[m->slot[at]], bytes))
-            return m->slot[at];
+    if (bytes.len > m->longest)
+        return NO_ID;
+    uint64_t hash = hash_str(bytes, 0), at = hash & m->mask;
+    for (; m->slot[at].id != NO_ID; at = (at + 1) & m->mask)
+        if (m->slot[at].hash == (uint32_t)(hash >> 32) && str_eq(token[m->slot[at].id], bytes))
+            return m->slot[at].id;
     return NO_ID;
 }
 
@@ -136,37 +119,6 @@ void merge_work_free(struct merge_work *w)
     free(w->next);
     free(w->heap);
     *w = (struct merge_work){0};
-}
-
-static uint32_t merge_scan(const struct pair_table *merges, uint32_t *symbol, uint32_t count)
-{
-    uint32_t rank[SCAN_MAX], id[SCAN_MAX];
-    for (uint32_t i = 0; i + 1 < count; i++) {
-        const struct pair_slot *s = pair_find(merges, symbol[i], symbol[i + 1]);
-        rank[i] = s ? s->rank : NO_ID;
-        id[i] = s ? s->id : NO_ID;
-    }
-    while (count > 1) {
-        uint32_t best = 0;
-        for (uint32_t i = 1; i + 1 < count; i++)
-            if (rank[i] < rank[best])
-                best = i;
-        if (rank[best] == NO_ID)
-            break;
-        symbol[best] = id[best];
-        count--;
-        for (uint32_t i = best + 1; i < count; i++) {
-            symbol[i] = symbol[i + 1];
-            rank[i - 1] = rank[i];
-            id[i - 1] = id[i];
-        }
-        for (uint32_t i = best ? best - 1 : 0; i <= best && i + 1 < count; i++) {
-            const struct pair_slot *s = pair_find(merges, symbol[i], symbol[i + 1]);
-            rank[i] = s ? s->rank : NO_ID;
-            id[i] = s ? s->id : NO_ID;
-        }
-    }
-    return count;
 }
 
 static bool item_before(const struct merge_item *a, const struct merge_item *b)
@@ -245,17 +197,242 @@ static uint32_t merge_heap(const struct pair_table *merges, uint32_t *symbol, ui
     return kept;
 }
 
+/* Straight from the definition: the lowest rank first, the leftmost of its kind. */
+static uint32_t merge_scan(const struct pair_table *merges, uint32_t *symbol, uint32_t count)
+{
+    uint32_t rank[BPE_SCAN_MAX], id[BPE_SCAN_MAX];
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        const struct pair_slot *s = pair_find(merges, symbol[i], symbol[i + 1]);
+        rank[i] = s ? s->rank : NO_ID;
+        id[i] = s ? s->id : NO_ID;
+    }
+    while (count > 1) {
+        uint32_t best = 0;
+        for (uint32_t i = 1; i + 1 < count; i++)
+            if (rank[i] < rank[best])
+                best = i;
+        if (rank[best] == NO_ID)
+            break;
+        symbol[best] = id[best];
+        count--;
+        for (uint32_t i = best + 1; i < count; i++) {
+            symbol[i] = symbol[i + 1];
+            rank[i - 1] = rank[i];
+            id[i - 1] = id[i];
+        }
+        for (uint32_t i = best ? best - 1 : 0; i <= best && i + 1 < count; i++) {
+            const struct pair_slot *s = pair_find(merges, symbol[i], symbol[i + 1]);
+            rank[i] = s ? s->rank : NO_ID;
+            id[i] = s ? s->id : NO_ID;
+        }
+    }
+    return count;
+}
+
 uint32_t bpe_merge(const struct pair_table *merges, uint32_t *symbol, uint32_t count,
                    struct merge_work *w)
 {
-    return count <= SCAN_MAX ? merge_scan(merges, symbol, count)
-                             : merge_heap(merges, symbol, count, w);
+    return count > BPE_SCAN_MAX ? merge_heap(merges, symbol, count, w)
+                                : merge_scan(merges, symbol, count);
+}
+
+/* The same with the fast map; count is 2 to BPE_SCAN_MAX bytes. */
+static uint32_t merge_bytes_scan(const struct tokenizer *t, const unsigned char *byte,
+                                 uint32_t count, uint32_t *symbol)
+{
+    const struct merge_map *m = &t->fast;
+    uint32_t order[BPE_SCAN_MAX];
+    for (uint32_t i = 0; i + 1 < count; i++) {
+        symbol[i] = t->byte_id[byte[i]];
+        order[i] = m->byte_pair[byte[i] << 8 | byte[i + 1]];
+    }
+    symbol[count - 1] = t->byte_id[byte[count - 1]];
+    for (;;) {
+        uint32_t best = 0, lowest = order[0];
+        for (uint32_t i = 1; i + 1 < count; i++) {
+            best = order[i] < lowest ? i : best;
+            lowest = order[i] < lowest ? order[i] : lowest;
+        }
+        if (lowest == NO_ID)
+            return count;
+        symbol[best] = m->id ? m->id[lowest] : lowest;
+        if (--count == 1)
+            return count;
+        for (uint32_t i = best + 1; i < count; i++) {
+            symbol[i] = symbol[i + 1];
+            order[i - 1] = order[i];
+        }
+        if (best)
+            order[best - 1] = merge_find(m, symbol[best - 1], symbol[best]);
+        if (best + 1 < count)
+            order[best] = merge_find(m, symbol[best], symbol[best + 1]);
+    }
+}
+
+uint32_t bpe_merge_bytes(const struct tokenizer *t, struct str piece, uint32_t *symbol,
+                         struct merge_work *w)
+{
+    const unsigned char *byte = (const unsigned char *)piece.ptr;
+    uint32_t count = (uint32_t)piece.len;
+    if (count > 1 && count <= BPE_SCAN_MAX)
+        return merge_bytes_scan(t, byte, count, symbol);
+    for (uint32_t i = 0; i < count; i++)
+        symbol[i] = t->byte_id[byte[i]];
+    return count > 1 ? merge_heap(&t->merges, symbol, count, w) : count;
+}
+
+/* ---- the merges as encoding wants them ---- */
+struct made_by {
+    uint32_t left, right, rank; /* rank NO_ID: by no merge */
+};
+
+/* A token that several merges can make is made by one of them wherever it stands: the one its own
+ * bytes end with. (Inside a longer text nothing outside takes part in what happens between its
+ * bytes until the last two of its parts meet.) rank NO_ID when its bytes never come to it. */
+static void made_alone(const struct tokenizer *t, uint32_t id, struct made_by *out)
+{
+    struct str bytes = t->token[id];
+    uint32_t symbol[256], count = (uint32_t)bytes.len;
+    out->rank = NO_ID;
+    if (bytes.len > COUNT_OF(symbol))
+        return;
+    for (uint32_t i = 0; i < count; i++)
+        symbol[i] = t->byte_id[(unsigned char)bytes.ptr[i]];
+    while (count > 1) {
+        const struct pair_slot *lowest = NULL;
+        uint32_t best = 0;
+        for (uint32_t i = 0; i + 1 < count; i++) {
+            const struct pair_slot *s = pair_find(&t->merges, symbol[i], symbol[i + 1]);
+            if (s && (!lowest || s->rank < lowest->rank)) {
+                lowest = s;
+                best = i;
+            }
+        }
+        if (!lowest)
+            return;
+        if (count == 2 && lowest->id == id)
+            *out = (struct made_by){symbol[0], symbol[1], lowest->rank};
+        symbol[best] = lowest->id;
+        count--;
+        memmove(symbol + best + 1, symbol + best + 2, sizeof *symbol * (count - best - 1));
+    }
+}
+
+static void made_by_all(const struct tokenizer *t, struct made_by *made)
+{
+    bool *many = (bool *)(made + t->vocab);
+    for (uint32_t id = 0; id < t->vocab; id++)
+        made[id].rank = NO_ID;
+    for (uint64_t i = 0; i <= t->merges.mask; i++) {
+        const struct pair_slot *s = &t->merges.slot[i];
+        if (s->key == ~(uint64_t)0)
+            continue;
+        many[s->id] = made[s->id].rank != NO_ID;
+        made[s->id] = (struct made_by){(uint32_t)(s->key >> 32), (uint32_t)s->key, s->rank};
+    }
+    for (uint32_t id = 0; id < t->vocab; id++)
+        if (many[id])
+            made_alone(t, id, &made[id]);
+}
+
+static void merge_map_fill(struct tokenizer *t, const struct made_by *made, const uint32_t *order)
+{
+    struct merge_map *m = &t->fast;
+    uint64_t mask = ~(uint64_t)0 >> m->shift;
+    memset(m->slot, 0xFF, (mask + 1) * sizeof *m->slot);
+    memset(m->byte_pair, 0xFF, sizeof *m->byte_pair << 16);
+    for (uint32_t id = 0; id < t->vocab; id++) {
+        if (made[id].rank == NO_ID)
+            continue;
+        uint64_t key = merge_key(made[id].left, made[id].right), at = merge_place(m, key);
+        while (m->slot[at] != MERGE_FREE)
+            at = (at + 1) & mask;
+        m->slot[at] = key | (order ? order[id] : id);
+    }
+    for (uint32_t pair = 0; pair < 1 << 16; pair++)
+        m->byte_pair[pair] = merge_find(m, t->byte_id[pair >> 8], t->byte_id[pair & 255]);
+}
+
+struct ranked {
+    uint32_t rank, id;
+};
+
+static int ranked_compare(const void *a, const void *b)
+{
+    uint32_t left = ((const struct ranked *)a)->rank, right = ((const struct ranked *)b)->rank;
+    return left < right ? -1 : left > right;
+}
+
+/* order[id] of every token that a merge makes, and its inverse m->id: only when the ids themselves
+ * are not in the order of the ranks. */
+static int merge_orders(struct tokenizer *t, const struct made_by *made, uint32_t **order)
+{
+    uint32_t last = 0, count = 0;
+    bool sorted = true;
+    for (uint32_t id = 0; id < t->vocab; id++) {
+        if (made[id].rank == NO_ID)
+            continue;
+        sorted &= count == 0 || made[id].rank > last;
+        last = made[id].rank;
+        count++;
+    }
+    *order = NULL;
+    if (sorted)
+        return 0;
+    struct ranked *list = malloc(sizeof *list * count);
+    *order = malloc(sizeof **order * t->vocab);
+    t->fast.id = malloc(sizeof *t->fast.id * count);
+    if (list && *order && t->fast.id) {
+        uint32_t at = 0;
+        for (uint32_t id = 0; id < t->vocab; id++)
+            if (made[id].rank != NO_ID)
+                list[at++] = (struct ranked){made[id].rank, id};
+        qsort(list, count, sizeof *list, ranked_compare);
+        for (uint32_t i = 0; i < count; i++) {
+            t->fast.id[i] = list[i].id;
+            (*order)[list[i].id] = i;
+        }
+    }
+    bool enough = list && *order && t->fast.id;
+    free(list);
+    return enough ? 0 : err_set(ERR_LIMIT, "tokenizer: no memory for %u merges", count);
+}
+
+int merge_map_open(struct tokenizer *t)
+{
+    struct merge_map *m = &t->fast;
+    uint32_t bits = 10, *order = NULL;
+    while ((uint64_t)1 << bits < (uint64_t)t->vocab * 2)
+        bits++;
+    m->shift = 64 - bits;
+    m->slot = malloc(sizeof *m->slot << bits);
+    m->byte_pair = malloc(sizeof *m->byte_pair << 16);
+    struct made_by *made = calloc(t->vocab, sizeof *made + sizeof(bool));
+    int rc = m->slot && m->byte_pair && made
+                 ? 0
+                 : err_set(ERR_LIMIT, "tokenizer: no memory for its merges");
+    if (rc >= 0) {
+        made_by_all(t, made);
+        rc = merge_orders(t, made, &order);
+    }
+    if (rc >= 0)
+        merge_map_fill(t, made, order);
+    free(order);
+    free(made);
+    return rc;
+}
+
+void merge_map_close(struct merge_map *m)
+{
+    free(m->slot);
+    free(m->byte_pair);
+    free(m->id);
+    *m = (struct merge_map){0};
 }
 
 /* ---- the tokenizer ---- */
-int tokenizer_seal(struct tokenizer *t)
+int tokenizer_bytes_known(struct tokenizer *t)
 {
-    struct hash_stream *h;
     for (int b = 0; b < 256; b++)
         t->byte_id[b] = NO_ID;
     for (uint32_t id = 0; id < t->vocab; id++)
@@ -264,9 +441,19 @@ int tokenizer_seal(struct tokenizer *t)
     for (int b = 0; b < 256; b++)
         if (t->byte_id[b] == NO_ID)
             return err_set(ERR_FORMAT, "no token for byte %d: not a byte-level BPE", b);
+    return 0;
+}
+
+int tokenizer_seal(struct tokenizer *t)
+{
+    struct hash_stream *h;
+    TRY(tokenizer_bytes_known(t));
     TRY(token_map_open(&t->map, t->token, t->vocab));
+    TRY(cuts_open(&t->cuts, t->token, t->vocab));
+    TRY(merge_map_open(t));
     TRY(hash_begin(&h));
-    uint32_t head[4] = {(uint32_t)t->pretok, t->whole_piece_first, t->vocab, t->eot};
+    uint32_t head[4] = {(uint32_t)t->pretok | (uint32_t)t->nfc << 8, t->whole_piece_first, t->vocab,
+                        t->eot};
     hash_add(h, head, sizeof head);
     for (uint32_t id = 0; id < t->vocab; id++) {
         uint32_t len = (uint32_t)t->token[id].len;
@@ -311,120 +498,10 @@ void tokenizer_close(struct tokenizer *t)
         return;
     pair_table_close(&t->merges);
     token_map_close(&t->map);
+    cuts_close(&t->cuts);
+    merge_map_close(&t->fast);
     free(t->token);
+    free(t->added);
     arena_close(&t->arena);
     free(t);
-}
-
-/* ---- the encoder ---- */
-int encoder_open(struct encoder **out, const struct tokenizer *t)
-{
-    struct encoder *e = calloc(1, sizeof *e);
-    if (e)
-        e->cache = calloc(CACHE_SLOTS, sizeof *e->cache);
-    if (!e || !e->cache) {
-        free(e);
-        return err_set(ERR_LIMIT, "encoder: no memory");
-    }
-    e->t = t;
-    *out = e;
-    return 0;
-}
-
-void encoder_close(struct encoder *e)
-{
-    if (!e)
-        return;
-    merge_work_free(&e->work);
-    free(e->symbol);
-    free(e->cache);
-    free(e);
-}
-
-static int symbols_grow(struct encoder *e, size_t count)
-{
-    if (count <= e->symbol_max)
-        return 0;
-    if (count > UINT32_MAX / 16)
-        return err_set(ERR_LIMIT, "encoder: a piece of %zu bytes", count);
-    uint32_t *grown = realloc(e->symbol, sizeof *grown * count);
-    if (!grown)
-        return err_set(ERR_LIMIT, "encoder: no memory for a piece of %zu bytes", count);
-    e->symbol = grown;
-    e->symbol_max = (uint32_t)count;
-    return count > SCAN_MAX ? merge_work_grow(&e->work, (uint32_t)count) : 0;
-}
-
-/* Ids of one piece into e->symbol. */
-static int encode_piece(struct encoder *e, struct str piece, uint32_t *count)
-{
-    const struct tokenizer *t = e->t;
-    TRY(symbols_grow(e, piece.len < SCAN_MAX ? SCAN_MAX : piece.len));
-    if (t->whole_piece_first) {
-        uint32_t id = token_map_find(&t->map, t->token, piece);
-        if (id != NO_ID) {
-            e->symbol[0] = id;
-            *count = 1;
-            return 0;
-        }
-    }
-    for (size_t i = 0; i < piece.len; i++)
-        e->symbol[i] = t->byte_id[(unsigned char)piece.ptr[i]];
-    *count = bpe_merge(&t->merges, e->symbol, (uint32_t)piece.len, &e->work);
-    return 0;
-}
-
-/* Ids of one piece, from the cache when they are there. The pointer holds until the next call. */
-static int piece_ids(struct encoder *e, struct str piece, const uint32_t **ids, uint32_t *count)
-{
-    if (piece.len > CACHE_BYTES) {
-        *ids = NULL;
-        int rc = encode_piece(e, piece, count);
-        *ids = e->symbol;
-        return rc;
-    }
-    uint64_t hash = hash64(piece.ptr, piece.len, 0);
-    struct cache_entry *c = &e->cache[hash & (CACHE_SLOTS - 1)];
-    if (c->hash == hash && c->len == piece.len && memcmp(c->key, piece.ptr, piece.len) == 0) {
-        *ids = c->id;
-        *count = c->count;
-        return 0;
-    }
-    TRY(encode_piece(e, piece, count));
-    *ids = e->symbol;
-    if (*count <= CACHE_IDS) {
-        c->hash = hash;
-        c->len = (uint8_t)piece.len;
-        c->count = (uint8_t)*count;
-        memcpy(c->key, piece.ptr, piece.len);
-        memcpy(c->id, e->symbol, sizeof *e->symbol * *count);
-    }
-    return 0;
-}
-
-int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids,
-                   uint32_t *count)
-{
-    if (text.len > UINT32_MAX / 16)
-        return err_set(ERR_LIMIT, "encoder: a text of %zu bytes", text.len);
-    size_t pos = 0, mark = arena_mark(a);
-    uint32_t total = 0;
-    uint32_t *out =
-        arena_array(a, uint32_t, text.len ? text.len : 1); /* never more ids than bytes */
-    if (!out)
-        return ERR_LIMIT;
-    while (pos < text.len) {
-        const uint32_t *piece;
-        uint32_t piece_count;
-        size_t end = pretok_next(e->t->pretok, text, pos);
-        assert(end > pos);
-        TRY(piece_ids(e, str_slice(text, pos, end), &piece, &piece_count));
-        memcpy(out + total, piece, sizeof *piece * piece_count);
-        total += piece_count;
-        pos = end;
-    }
-    arena_reset(a, mark); /* keep what was used */
-    *ids = arena_array(a, uint32_t, total ? total : 1);
-    *count = total;
-    return 0;
 }

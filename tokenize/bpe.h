@@ -4,8 +4,9 @@
 #include "tokenize/tokenize.h"
 
 enum {
-    VOCAB_MAX = 1 << 22, /* ids a tokenizer may have */
+    VOCAB_MAX = 1 << 21, /* ids a tokenizer may have */
     TOKEN_BYTES_MAX = 1 << 16,
+    BPE_SCAN_MAX = 64, /* symbols up to which scanning is the faster way */
     NO_ID = 0xFFFFFFFF,
 };
 
@@ -37,20 +38,76 @@ static inline const struct pair_slot *pair_find(const struct pair_table *t, uint
     return &t->slot[at];
 }
 
-/* Tokens by their bytes. */
+/* Tokens by their bytes. A slot holds the upper half of the hash and the id; NO_ID: free. */
 struct token_map {
-    uint32_t *slot;
+    struct token_slot {
+        uint32_t hash, id;
+    } * slot;
     uint64_t mask;
+    size_t longest; /* bytes */
 };
+
+/* ---- cuts (tokenize/cuts.c): where a piece may be cut and its sides merged alone ---- */
+struct cuts {
+    uint64_t *filter; /* a bit for each hashed pair of neighbours inside a token */
+    bool part_left[256], part_right[256]; /* a token begins, ends inside a character with it */
+};
+int cuts_open(struct cuts *c, const struct str *token, uint32_t count);
+/* The first place behind pos (the start of a character) where piece may be cut, else its end. */
+size_t cuts_next(const struct cuts *c, struct str piece, size_t pos);
+void cuts_close(struct cuts *c);
+
+/* A token outside of the merges: <|endoftext|> and what else a tokenizer's file adds. */
+struct added_token {
+    struct str text;
+    uint32_t id;
+    bool special, lstrip, rstrip, single_word;
+};
+/* The merges again, in the form that encoding wants: one slot of 8 bytes a merge (left, right and
+ * order in 21, 21 and 22 bits), so that the table of a common vocabulary is 2 MiB. The order of a
+ * merge is its place among all of them; every token has one merge, see merge_map_open. */
+struct merge_map {
+    uint64_t *slot;
+    uint32_t shift;
+    uint32_t *id;        /* of the token an order makes; NULL: the order is the id */
+    uint32_t *byte_pair; /* [256 * 256] order of two bytes' merge, NO_ID: none */
+};
+enum { MERGE_ORDER_BITS = 22 };
+#define MERGE_FREE (~(uint64_t)0)
+static inline uint64_t merge_key(uint32_t left, uint32_t right)
+{
+    return ((uint64_t)left << 21 | right) << MERGE_ORDER_BITS;
+}
+static inline uint64_t merge_place(const struct merge_map *m, uint64_t key)
+{
+    return (key >> MERGE_ORDER_BITS) * 0x9E3779B97F4A7C15u >> m->shift;
+}
+/* Order of the merge of two tokens, NO_ID: they do not merge. */
+static inline uint32_t merge_find(const struct merge_map *m, uint32_t left, uint32_t right)
+{
+    uint64_t key = merge_key(left, right), mask = ~(uint64_t)0 >> m->shift;
+    for (uint64_t at = merge_place(m, key);; at = (at + 1) & mask) {
+        uint64_t slot = m->slot[at];
+        if ((slot ^ key) >> MERGE_ORDER_BITS == 0)
+            return (uint32_t)slot & ((1 << MERGE_ORDER_BITS) - 1);
+        if (slot == MERGE_FREE)
+            return NO_ID;
+    }
+}
 
 struct tokenizer {
     enum pretok pretok;
+    bool nfc;               /* text is normalised before it is split */
     bool whole_piece_first; /* a piece that is a token is that token, merges or not */
     uint32_t vocab, eot;
-    struct str *token; /* [vocab]; ptr NULL: special or unused */
+    struct str *token;         /* [vocab]; ptr NULL: added or unused */
+    struct added_token *added; /* in the order of the file */
+    uint32_t added_count;
     uint32_t byte_id[256];
-    struct pair_table merges;
+    struct pair_table merges; /* as the file has them */
+    struct merge_map fast;
     struct token_map map;
+    struct cuts cuts;
     struct arena arena; /* owns the bytes */
     struct hash128 hash;
 };
@@ -58,6 +115,8 @@ int token_map_open(struct token_map *m, const struct str *token, uint32_t count)
 uint32_t token_map_find(const struct token_map *m, const struct str *token,
                         struct str bytes); /* NO_ID */
 void token_map_close(struct token_map *m);
+/* Fills byte_id; ERR_FORMAT when a byte has no token. */
+int tokenizer_bytes_known(struct tokenizer *t);
 /* Checks byte coverage, builds the map and the hash; called by every reader at its end. */
 int tokenizer_seal(struct tokenizer *t);
 
@@ -73,14 +132,23 @@ struct merge_item {
 };
 uint32_t bpe_merge(const struct pair_table *merges, uint32_t *symbol, uint32_t count,
                    struct merge_work *w);
+/* The same for bytes under a sealed tokenizer: ids to symbol (room for one a byte), their count.
+ * work must have grown to piece.len when that is above BPE_SCAN_MAX. */
+uint32_t bpe_merge_bytes(const struct tokenizer *t, struct str piece, uint32_t *symbol,
+                         struct merge_work *w);
+int merge_map_open(struct tokenizer *t); /* from t->merges, tokens and byte_id */
+void merge_map_close(struct merge_map *m);
 int merge_work_grow(struct merge_work *w, uint32_t count);
 void merge_work_free(struct merge_work *w);
 
 /* ---- files (tokenize/formats.c reads, tokenize/formats_write.c writes) ---- */
 int tokenizer_read_json(struct tokenizer *t, struct str text);
-int tokenizer_read_ranks(struct tokenizer *t, struct str text);
-/* The split pattern as tokenizer.json states it. */
-const char *pretok_pattern(enum pretok p);
+/* pretok: -1 by the number of ranks. */
+int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok);
+int tokenizer_add(struct tokenizer *t, const struct added_token *token); /* copies the text */
+/* The split pattern as tokenizer.json states it; of deepseek-v3's three, number 0, 1 or 2. */
+const char *pretok_pattern(enum pretok p, int number);
+int pretok_splits(enum pretok p); /* how many splits, one inside the other: 1 or 3 */
 /* GPT-2's printable form of a byte: a code point. */
 uint32_t byte_char(unsigned char byte);
 /* tokens[0..255] single bytes; then one per merge; pair[i] made token 256 + i. */

@@ -73,8 +73,8 @@ int bpe_trainer_open(struct bpe_trainer **out, const struct bpe_train_conf *conf
     t->mask = (1 << 16) - 1;
     t->slot = calloc(t->mask + 1, sizeof *t->slot);
     size_t bytes_max = conf->memory ? (size_t)conf->memory : (size_t)64 << 30;
-    int rc = t->slot ? arena_open(&t->bytes, bytes_max)
-                     : err_set(ERR_LIMIT, "tokenizer: no memory");
+    int rc =
+        t->slot ? arena_open(&t->bytes, bytes_max) : err_set(ERR_LIMIT, "tokenizer: no memory");
     if (rc < 0) {
         bpe_trainer_close(t);
         return rc;

@@ -49,60 +49,182 @@ static int to_bytes(struct tokenizer *t, struct str text, struct str *out)
     return 0;
 }
 
-/* The splitters this program has, as others write them. */
-static int pretok_of_json(const struct json *root)
+int tokenizer_add(struct tokenizer *t, const struct added_token *token)
 {
-    const struct json *pre = json_get(root, "pre_tokenizer");
-    const struct json *list = pre ? json_get(pre, "pretokenizers") : NULL;
-    if (pre && str_is(json_str(pre, "type", STR("")), "ByteLevel")) {
-        const struct json *regex = json_get(pre, "use_regex"),
-                          *space = json_get(pre, "add_prefix_space");
-        if ((!regex || regex->boolean) && (!space || !space->boolean))
-            return PRETOK_GPT2;
+    char *text = arena_push(&t->arena, token->text.len + 1, 1);
+    struct added_token *grown = realloc(t->added, sizeof *grown * ((size_t)t->added_count + 1));
+    if (grown)
+        t->added = grown;
+    if (!text || !grown)
+        return err_set(ERR_LIMIT, "no memory for added token %u", token->id);
+    memcpy(text, token->text.ptr, token->text.len);
+    t->added[t->added_count] = *token;
+    t->added[t->added_count++].text.ptr = text;
+    return 0;
+}
+
+/* ---- pre_tokenizer and normalizer: the splitters this program has, as others write them ---- */
+static bool json_is_true(const struct json *parent, const char *key, bool preset)
+{
+    const struct json *v = json_get(parent, key);
+    return v && v->type == JSON_BOOL ? v->boolean : preset;
+}
+
+static struct str split_regex(const struct json *v)
+{
+    const struct json *pattern = json_get(v, "pattern");
+    bool isolated = str_is(json_str(v, "behavior", STR("")), "Isolated");
+    return pattern && isolated && !json_is_true(v, "invert", false)
+               ? json_str(pattern, "Regex", STR(""))
+               : STR("");
+}
+
+/* One character of a pattern; \r and \n are written as such or as an escape. */
+static char pattern_char(struct str regex, size_t *at)
+{
+    char c = regex.ptr[(*at)++];
+    if (c == '\\' && *at < regex.len && (regex.ptr[*at] == 'r' || regex.ptr[*at] == 'n'))
+        c = regex.ptr[(*at)++] == 'r' ? '\r' : '\n';
+    return c;
+}
+
+static bool pattern_is(struct str regex, struct str known)
+{
+    size_t i = 0, k = 0;
+    while (i < regex.len && k < known.len)
+        if (pattern_char(regex, &i) != pattern_char(known, &k))
+            return false;
+    return i == regex.len && k == known.len;
+}
+
+static bool is_plain_byte_level(const struct json *v)
+{
+    return str_is(json_str(v, "type", STR("")), "ByteLevel") &&
+           !json_is_true(v, "add_prefix_space", true);
+}
+
+/* A list of splits and a ByteLevel at its end. */
+static int pretok_of_list(const struct json *list)
+{
+    struct str regex[3] = {{0}};
+    int splits = 0;
+    const struct json *v = list->child;
+    for (; v && v->next; v = v->next, splits++) {
+        if (splits == 3)
+            return -1;
+        regex[splits] = split_regex(v);
     }
-    for (const struct json *v = list ? list->child : NULL; v; v = v->next) {
-        const struct json *pattern = json_get(v, "pattern");
-        struct str regex = pattern ? json_str(pattern, "Regex", STR("")) : (struct str){0};
-        for (int p = 0; regex.len && p < PRETOK_COUNT; p++)
-            if (str_is(regex, pretok_pattern((enum pretok)p)))
-                return p;
+    if (!v || !is_plain_byte_level(v))
+        return -1;
+    if (json_is_true(v, "use_regex", true))
+        return splits == 0 ? PRETOK_GPT2 : -1;
+    for (int p = 0; p < PRETOK_COUNT; p++) {
+        bool same = splits == pretok_splits((enum pretok)p);
+        for (int i = 0; same && i < splits; i++)
+            same = pattern_is(regex[i], str_of(pretok_pattern((enum pretok)p, i)));
+        if (same)
+            return p;
     }
     return -1;
 }
 
-static int read_vocab(struct tokenizer *t, const struct json *vocab, const struct json *added)
+static int pretok_of_json(const struct json *root)
 {
-    uint64_t highest = 0, id;
+    const struct json *pre = json_get(root, "pre_tokenizer");
+    const struct json *list = pre ? json_get(pre, "pretokenizers") : NULL;
+    if (list && list->type == JSON_ARRAY)
+        return pretok_of_list(list);
+    return pre && is_plain_byte_level(pre) && json_is_true(pre, "use_regex", true) ? PRETOK_GPT2
+                                                                                   : -1;
+}
+
+static int read_normalizer(struct tokenizer *t, const struct json *v)
+{
+    struct str type = v ? json_str(v, "type", STR("")) : STR("");
+    const struct json *list = v ? json_get(v, "normalizers") : NULL;
+    if (!v || v->type == JSON_NULL)
+        return 0;
+    if (str_is(type, "Sequence") && list && list->count <= 1)
+        return list->count ? read_normalizer(t, list->child) : 0;
+    if (!str_is(type, "NFC"))
+        return err_set(ERR_FORMAT, "its normalizer \"%.*s\" is not one sluice has (NFC or none)",
+                       STR_ARG(type));
+    t->nfc = true;
+    return 0;
+}
+
+/* ---- vocabulary ---- */
+static int highest_id(const struct json *vocab, const struct json *added, uint64_t *highest)
+{
+    uint64_t id;
+    *highest = 0;
     for (const struct json *v = vocab->child; v; v = v->next) {
         if (!json_u64(v, &id) || id >= VOCAB_MAX)
             return err_set(ERR_FORMAT, "token \"%.*s\" has no id below %d", STR_ARG(v->key),
                            VOCAB_MAX);
-        highest = id > highest ? id : highest;
+        *highest = id > *highest ? id : *highest;
     }
     for (const struct json *v = added ? added->child : NULL; v; v = v->next) {
         if (!json_get(v, "id") || !json_u64(json_get(v, "id"), &id) || id >= VOCAB_MAX)
             return err_set(ERR_FORMAT, "an added token has no id below %d", VOCAB_MAX);
-        highest = id > highest ? id : highest;
-    }
-    TRY(tokens_alloc(t, (uint32_t)highest + 1));
-    for (const struct json *v = vocab->child; v; v = v->next) {
-        json_u64(v, &id);
-        bool special = false;
-        for (const struct json *s = added ? added->child : NULL; s && !special; s = s->next)
-            special = json_num(s, "id", -1) == (double)id;
-        if (!special)
-            TRY(to_bytes(t, v->key, &t->token[id]));
+        *highest = id > *highest ? id : *highest;
     }
     return 0;
 }
 
-static int read_eot(struct tokenizer *t, const struct json *added)
+static int read_vocab(struct tokenizer *t, const struct json *vocab, const struct json *added)
 {
-    static const char *const names[] = {"<|endoftext|>", "<|end_of_text|>", "</s>", "<|im_end|>"};
+    uint64_t highest, id = 0;
+    TRY(highest_id(vocab, added, &highest));
+    TRY(tokens_alloc(t, (uint32_t)highest + 1));
+    static char is_added[1]; /* marks a token as not of the vocabulary while this is read */
+    for (const struct json *v = added ? added->child : NULL; v; v = v->next) {
+        json_u64(json_get(v, "id"), &id);
+        struct added_token token = {
+            .text = json_str(v, "content", STR("")),
+            .id = (uint32_t)id,
+            .special = json_is_true(v, "special", false),
+            .lstrip = json_is_true(v, "lstrip", false),
+            .rstrip = json_is_true(v, "rstrip", false),
+            .single_word = json_is_true(v, "single_word", false),
+        };
+        if (token.text.len == 0)
+            return err_set(ERR_FORMAT, "added token %u has no content", token.id);
+        TRY(tokenizer_add(t, &token));
+        t->token[id].ptr = is_added;
+    }
+    for (const struct json *v = vocab->child; v; v = v->next) {
+        json_u64(v, &id);
+        if (t->token[id].ptr == is_added)
+            continue;
+        if (t->token[id].ptr)
+            return err_set(ERR_FORMAT, "token \"%.*s\" has the id %u of another one",
+                           STR_ARG(v->key), (unsigned)id);
+        TRY(to_bytes(t, v->key, &t->token[id]));
+    }
+    for (uint32_t i = 0; i < t->vocab; i++)
+        if (t->token[i].ptr == is_added)
+            t->token[i].ptr = NULL;
+    return 0;
+}
+
+/* The token that ends a document: by name, the commonest names first. */
+static int find_eot(struct tokenizer *t)
+{
+    static const char *const names[] = {
+        "<|endoftext|>",
+        "<|end_of_text|>",
+        "<\xEF\xBD\x9C"
+        "end\xE2\x96\x81of\xE2\x96\x81sentence\xEF\xBD\x9C>",
+        "</s>",
+        "<|im_end|>",
+        "<|return|>",
+        "<eos>",
+    };
     for (size_t i = 0; i < COUNT_OF(names); i++)
-        for (const struct json *v = added ? added->child : NULL; v; v = v->next)
-            if (str_is(json_str(v, "content", STR("")), names[i])) {
-                t->eot = (uint32_t)json_num(v, "id", 0);
+        for (uint32_t k = 0; k < t->added_count; k++)
+            if (str_is(t->added[k].text, names[i])) {
+                t->eot = t->added[k].id;
                 return 0;
             }
     return err_set(ERR_FORMAT,
@@ -146,21 +268,23 @@ static int read_json_tree(struct tokenizer *t, const struct json *root)
     const struct json *model = json_get(root, "model"), *added = json_get(root, "added_tokens");
     const struct json *vocab = model ? json_get(model, "vocab") : NULL,
                       *merges = model ? json_get(model, "merges") : NULL;
-    const struct json *normalizer = json_get(root, "normalizer");
     if (!vocab || !merges || vocab->type != JSON_OBJECT || merges->type != JSON_ARRAY)
         return err_set(ERR_FORMAT, "no BPE model with vocab and merges in it");
-    if (normalizer && normalizer->type != JSON_NULL)
-        return err_set(ERR_FORMAT, "its normalizer \"%.*s\" is not one sluice has",
-                       STR_ARG(json_str(normalizer, "type", STR("?"))));
+    if (json_str(model, "continuing_subword_prefix", STR("")).len ||
+        json_str(model, "end_of_word_suffix", STR("")).len ||
+        json_is_true(model, "byte_fallback", false))
+        return err_set(ERR_FORMAT, "it marks the parts of words (WordPiece, sentencepiece): sluice "
+                                   "reads byte-level BPE");
+    TRY(read_normalizer(t, json_get(root, "normalizer")));
     int pretok = pretok_of_json(root);
     if (pretok < 0)
-        return err_set(ERR_FORMAT, "its pre_tokenizer is not one sluice has (gpt2, cl100k/llama3)");
+        return err_set(ERR_FORMAT, "its pre_tokenizer is not one sluice has (gpt2, cl100k or "
+                                   "llama3, o200k, qwen2, deepseek-v3)");
     t->pretok = (enum pretok)pretok;
-    t->whole_piece_first =
-        json_get(model, "ignore_merges") && json_get(model, "ignore_merges")->boolean;
+    t->whole_piece_first = json_is_true(model, "ignore_merges", false);
     pthread_once(&char_byte_once, char_byte_fill);
     TRY(read_vocab(t, vocab, added));
-    TRY(read_eot(t, added));
+    TRY(find_eot(t));
     return read_merges(t, merges);
 }
 
@@ -209,18 +333,56 @@ static bool base64_bytes(struct tokenizer *t, struct str text, struct str *out)
     return len > 0 && len <= TOKEN_BYTES_MAX;
 }
 
-/* Special ids are not in the file; these files are told by how many ranks they have. */
-static void ranks_kind(struct tokenizer *t, uint32_t ranks)
+/* Special tokens are not in the file; the published ones are told by how many ranks they have.
+ * Source: tiktoken's openai_public. */
+static const struct known_ranks {
+    uint32_t ranks;
+    enum pretok pretok;
+    struct {
+        const char *text;
+        uint32_t id;
+    } special[5]; /* the first ends a document */
+} known_ranks[] = {
+    {50256, PRETOK_GPT2, {{"<|endoftext|>", 50256}}},
+    {50280, PRETOK_GPT2, {{"<|endoftext|>", 50256}}},
+    {100256,
+     PRETOK_CL100K_TT,
+     {{"<|endoftext|>", 100257},
+      {"<|fim_prefix|>", 100258},
+      {"<|fim_middle|>", 100259},
+      {"<|fim_suffix|>", 100260},
+      {"<|endofprompt|>", 100276}}},
+    {199998, PRETOK_O200K, {{"<|endoftext|>", 199999}, {"<|endofprompt|>", 200018}}},
+};
+
+/* Ids go up to the highest special; of a vocabulary nobody knows, the one behind its ranks ends a
+ * document. */
+static int ranks_special(struct tokenizer *t, uint32_t ranks, int pretok, uint32_t *vocab)
 {
-    t->pretok = ranks == 50256 ? PRETOK_GPT2 : PRETOK_CL100K;
-    t->eot = ranks == 100256 ? 100257 : ranks;
+    static const struct known_ranks unknown = {0, PRETOK_CL100K_TT, {{"<|endoftext|>", 0}}};
+    const struct known_ranks *known = &unknown;
+    for (size_t i = 0; i < COUNT_OF(known_ranks); i++)
+        if (known_ranks[i].ranks == ranks)
+            known = &known_ranks[i];
+    t->pretok = pretok < 0 ? known->pretok : (enum pretok)pretok;
+    if (t->pretok == PRETOK_CL100K)
+        t->pretok = PRETOK_CL100K_TT; /* as tiktoken runs it */
+    *vocab = ranks + 1;
+    for (size_t i = 0; i < COUNT_OF(known->special) && known->special[i].text; i++) {
+        struct added_token token = {.text = str_of(known->special[i].text),
+                                    .id = known == &unknown ? ranks : known->special[i].id,
+                                    .special = true};
+        TRY(tokenizer_add(t, &token));
+        *vocab = token.id >= *vocab ? token.id + 1 : *vocab;
+    }
+    t->eot = t->added[0].id;
+    return 0;
 }
 
 /* tiktoken merges any two neighbours whose joined bytes are a token, by that token's rank: so every
  * way to cut a token into two tokens becomes a merge of that rank. */
-static int ranks_merges(struct tokenizer *t)
+static int ranks_all_cuts(struct tokenizer *t)
 {
-    TRY(pair_table_open(&t->merges, (uint64_t)t->vocab * 4));
     TRY(token_map_open(&t->map, t->token, t->vocab));
     for (uint32_t id = 0; id < t->vocab; id++)
         for (size_t cut = 1; cut < t->token[id].len; cut++) {
@@ -236,9 +398,50 @@ static int ranks_merges(struct tokenizer *t)
     return 0;
 }
 
-int tokenizer_read_ranks(struct tokenizer *t, struct str text)
+/* In an orderly vocabulary each token is made of two tokens of lower rank in one way only: the way
+ * its own bytes go when they are merged by the ranks below it. Whatever text these bytes stand in,
+ * they meet as those two, so one merge a token is enough. 1: it is so, 0: it is not. */
+static int ranks_one_cut(struct tokenizer *t)
 {
-    uint32_t ranks = 0, line_number = 0;
+    uint32_t symbol[TOKEN_BYTES_MAX / 64];
+    struct merge_work work = {0};
+    for (uint32_t id = 0; id < t->vocab; id++) {
+        struct str token = t->token[id];
+        if (!token.ptr || token.len == 1)
+            continue;
+        if (token.len > BPE_SCAN_MAX * 4)
+            return 0;
+        int rc = merge_work_grow(&work, (uint32_t)token.len);
+        for (size_t i = 0; i < token.len; i++)
+            symbol[i] = t->byte_id[(unsigned char)token.ptr[i]];
+        uint32_t parts = rc < 0 ? 0 : bpe_merge(&t->merges, symbol, (uint32_t)token.len, &work);
+        if (rc >= 0 && parts == 2)
+            rc = pair_table_put(&t->merges, symbol[0], symbol[1], id, id);
+        if (rc < 0 || parts != 2) {
+            merge_work_free(&work);
+            return rc < 0 ? rc : 0;
+        }
+    }
+    merge_work_free(&work);
+    return 1;
+}
+
+static int ranks_merges(struct tokenizer *t)
+{
+    TRY(tokenizer_bytes_known(t));
+    TRY(pair_table_open(&t->merges, t->vocab));
+    int one = ranks_one_cut(t);
+    TRY(one);
+    if (one)
+        return 0;
+    pair_table_close(&t->merges);
+    TRY(pair_table_open(&t->merges, (uint64_t)t->vocab * 4));
+    return ranks_all_cuts(t);
+}
+
+int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok)
+{
+    uint32_t ranks = 0, vocab = 0, line_number = 0;
     struct str rest = text;
     while (rest.len) {
         struct str line = str_trim(str_cut(rest, '\n', &rest));
@@ -247,10 +450,8 @@ int tokenizer_read_ranks(struct tokenizer *t, struct str text)
     if (ranks < 256 || ranks > VOCAB_MAX)
         return err_set(ERR_FORMAT, "%u ranks: a byte-level vocabulary has 256 to %d", ranks,
                        VOCAB_MAX);
-    if (ranks == 199998)
-        return err_set(ERR_FORMAT, "o200k's splitter is not one sluice has (gpt2, cl100k)");
-    ranks_kind(t, ranks);
-    TRY(tokens_alloc(t, (t->eot > ranks ? t->eot : ranks) + 1));
+    TRY(ranks_special(t, ranks, pretok, &vocab));
+    TRY(tokens_alloc(t, vocab));
     for (rest = text; rest.len;) {
         struct str line = str_trim(str_cut(rest, '\n', &rest)), number, bytes;
         uint64_t id;
@@ -258,9 +459,9 @@ int tokenizer_read_ranks(struct tokenizer *t, struct str text)
         if (line.len == 0)
             continue;
         line = str_cut(line, ' ', &number);
-        if (!base64_bytes(t, line, &bytes) || !str_u64(number, &id) || id >= ranks ||
+        if (!base64_bytes(t, line, &bytes) || !str_u64(number, &id) || id > ranks || id >= vocab ||
             t->token[id].ptr)
-            return err_set(ERR_FORMAT, "line %u: not BASE64 SPACE RANK with a new rank below %u",
+            return err_set(ERR_FORMAT, "line %u: not BASE64 SPACE RANK with a new rank up to %u",
                            line_number, ranks);
         t->token[id] = bytes;
     }
@@ -269,7 +470,7 @@ int tokenizer_read_ranks(struct tokenizer *t, struct str text)
 }
 
 /* ---- opening ---- */
-static int read_any(struct tokenizer *t, const char *path)
+static int read_any(struct tokenizer *t, const char *path, int pretok)
 {
     char *bytes;
     size_t len;
@@ -277,13 +478,18 @@ static int read_any(struct tokenizer *t, const char *path)
     TRY(io_read_file(path, FILE_MAX, &bytes, &len));
     struct str text = {bytes, len}, start = str_trim(str_slice(text, 0, 64));
     int rc = start.len && start.ptr[0] == '{' ? tokenizer_read_json(t, text)
-                                              : tokenizer_read_ranks(t, text);
+                                              : tokenizer_read_ranks(t, text, pretok);
     free(bytes);
     TRY(rc);
     return tokenizer_seal(t);
 }
 
 int tokenizer_open(struct tokenizer **out, const char *path)
+{
+    return tokenizer_open_as(out, path, -1);
+}
+
+int tokenizer_open_as(struct tokenizer **out, const char *path, int pretok)
 {
     char json[IO_PATH_MAX], ranks[IO_PATH_MAX];
     struct tokenizer *t = calloc(1, sizeof *t);
@@ -294,7 +500,7 @@ int tokenizer_open(struct tokenizer **out, const char *path)
         rc = io_path(ranks, "%s/tokenizer.tiktoken", path);
     if (rc >= 0) {
         path = io_exists(json) ? json : io_exists(ranks) ? ranks : path;
-        rc = read_any(t, path);
+        rc = read_any(t, path, pretok);
     }
     if (rc < 0) {
         err_in(rc, "tokenizer %s", path);

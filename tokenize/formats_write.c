@@ -4,14 +4,35 @@
 #include "core/unicode.h"
 #include "tokenize/bpe.h"
 
+#define CL100K_WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
+#define O200K_CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
+#define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
+/* The splitters as tokenizer.json states them. deepseek-v3's is the last of its three. */
 static const char *const patterns[PRETOK_COUNT] = {
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
-    "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|"
-    "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+",
+    [PRETOK_GPT2] =
+        "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+",
+    [PRETOK_CL100K] = CL100K_WORDS "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
+    [PRETOK_CL100K_TT] = "'(?i:[sdmt]|ll|ve|re)|[^\\r\\n\\p{L}\\p{N}]?+\\p{L}++|\\p{N}{1,3}| "
+                         "?[^\\s\\p{L}\\p{N}]++[\\r\\n]*+|\\s++$|\\s*[\\r\\n]|\\s+(?!\\S)|\\s",
+    [PRETOK_O200K] = "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]*"
+                     "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]+" O200K_CONTRACTION
+                     "[^\\r\\n\\p{L}\\p{N}]?[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]+"
+                     "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]*" O200K_CONTRACTION
+                     "\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n/]*|" SPACES,
+    [PRETOK_QWEN2] = CL100K_WORDS "\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|" SPACES,
+    [PRETOK_DEEPSEEK3] =
+        "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\r\n\\p{L}\\p{P}\\p{S}]?"
+        "[\\p{L}\\p{M}]+| ?[\\p{P}\\p{S}]+[\r\n]*|\\s*[\r\n]+|\\s+(?!\\S)|\\s+",
 };
 
-const char *pretok_pattern(enum pretok p) { return patterns[p]; }
+int pretok_splits(enum pretok p) { return p == PRETOK_DEEPSEEK3 ? 3 : 1; }
+
+const char *pretok_pattern(enum pretok p, int number)
+{
+    static const char *const outer[2] = {"\\p{N}{1,3}", "[\xE4\xB8\x80-\xE9\xBE\xA5\xE3\x81\x80-"
+                                                        "\xE3\x82\x9F\xE3\x82\xA0-\xE3\x83\xBF]+"};
+    return p == PRETOK_DEEPSEEK3 && number < 2 ? outer[number] : patterns[p];
+}
 
 /* GPT-2 writes bytes as printable characters: 188 keep their code, the other 68 become U+0100 on.
  */
@@ -57,19 +78,21 @@ static void put_pre_tokenizer(struct json_writer *w, enum pretok p)
     json_put_str(w, STR("Sequence"));
     json_key(w, "pretokenizers");
     json_open(w, '[');
-    json_open(w, '{');
-    json_key(w, "type");
-    json_put_str(w, STR("Split"));
-    json_key(w, "pattern");
-    json_open(w, '{');
-    json_key(w, "Regex");
-    json_put_str(w, str_of(patterns[p]));
-    json_close(w, '}');
-    json_key(w, "behavior");
-    json_put_str(w, STR("Isolated"));
-    json_key(w, "invert");
-    json_put_bool(w, false);
-    json_close(w, '}');
+    for (int i = 0; i < pretok_splits(p); i++) {
+        json_open(w, '{');
+        json_key(w, "type");
+        json_put_str(w, STR("Split"));
+        json_key(w, "pattern");
+        json_open(w, '{');
+        json_key(w, "Regex");
+        json_put_str(w, str_of(pretok_pattern(p, i)));
+        json_close(w, '}');
+        json_key(w, "behavior");
+        json_put_str(w, STR("Isolated"));
+        json_key(w, "invert");
+        json_put_bool(w, false);
+        json_close(w, '}');
+    }
     put_byte_level(w);
     json_close(w, ']');
     json_close(w, '}');
