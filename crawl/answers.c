@@ -122,10 +122,8 @@ int answer_robots(struct crawler *c, struct visit *v)
     int rc = 0;
     if (!deny) {
         rc = robots_known(c, v, text);
-        uint64_t due = clock_ns();
-        due += c->conf->delay > 0 ? (uint64_t)(c->conf->delay * 1e9) : 0;
         if (rc >= 0)
-            rc = frontier_later(c->frontier, v->page, due);
+            rc = frontier_later(c->frontier, v->page, clock_ns() + crawler_pause(c, v));
     } else if (!gone && h->robots_tries < c->conf->page_retries) {
         rc = crawler_again(c, v);
     } else {

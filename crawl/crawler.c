@@ -7,7 +7,6 @@
 #include "crawl/robots.h"
 
 enum {
-    CHECKPOINT_S = 5,
     CHECKPOINT_LINES = 8 << 20, /* bytes of journal lines waiting */
     WAIT_MAX_MS = 100,
     ROBOTS_FRESH_S = 24 * 3600, /* RFC 9309 2.4 */
@@ -18,9 +17,9 @@ static const uint64_t SECOND = 1000000000;
 static uint64_t seconds_ns(double seconds) { return (uint64_t)(seconds * 1e9); }
 
 /* ---- politeness ---- */
-/* From the end of an answer to the next request to the host. */
-static uint64_t pause_after(const struct crawler *c, const struct host *h, const struct visit *v)
+uint64_t crawler_pause(const struct crawler *c, const struct visit *v)
 {
+    const struct host *h = frontier_host(c->frontier, v->host);
     uint64_t wait = seconds_ns(c->conf->delay), most = seconds_ns(c->conf->delay_max);
     uint64_t asked = h->robots && c->respect & RESPECT_ROBOTS
                          ? (uint64_t)robots_delay_ms(h->robots) * 1000000
@@ -32,13 +31,12 @@ static uint64_t pause_after(const struct crawler *c, const struct host *h, const
 }
 
 /* Before a page or a robots.txt is tried again. */
-static uint64_t pause_again(const struct crawler *c, const struct host *h, const struct visit *v,
-                            unsigned tries)
+static uint64_t pause_again(const struct crawler *c, const struct visit *v, unsigned tries)
 {
     int64_t first = c->fetch->backoff_ms > 0 ? c->fetch->backoff_ms : 1000;
     uint64_t wait = (uint64_t)first * 1000000 << (tries < 12 ? tries : 12);
     uint64_t most = BACKOFF_MAX_S * SECOND, asked = v->retry_after_ms * 1000000;
-    uint64_t least = pause_after(c, h, v);
+    uint64_t least = crawler_pause(c, v);
     wait = wait < most ? wait : most;
     wait = wait > asked ? wait : asked;
     return wait > least ? wait : least;
@@ -46,7 +44,6 @@ static uint64_t pause_again(const struct crawler *c, const struct host *h, const
 
 int crawler_end(struct crawler *c, const struct visit *v, enum page_end end, const char *digest)
 {
-    const struct host *h = frontier_host(c->frontier, v->host);
     bool written = end == PAGE_WRITTEN || end == PAGE_REVISIT;
     c->changes++;
     c->bytes += written ? v->body.len : 0;
@@ -57,7 +54,7 @@ int crawler_end(struct crawler *c, const struct visit *v, enum page_end end, con
     if (c->progress && written)
         progress_add(c->progress, 1, v->body.len, 0);
     return frontier_done(c->frontier, v->page, end, v->status, v->body.len, digest,
-                         clock_ns() + pause_after(c, h, v));
+                         clock_ns() + crawler_pause(c, v));
 }
 
 int crawler_again(struct crawler *c, const struct visit *v)
@@ -65,7 +62,7 @@ int crawler_again(struct crawler *c, const struct visit *v)
     struct host *h = frontier_host(c->frontier, v->host);
     unsigned tries =
         v->robots ? h->robots_tries++ : frontier_page_of(c->frontier, v->page)->tries++;
-    uint64_t wait = pause_again(c, h, v, tries);
+    uint64_t wait = pause_again(c, v, tries);
     c->retried++;
     log_debug("crawl: %s: %s%d %s: again in %.1f s", v->url, v->status ? "status " : "", v->status,
               v->why, (double)wait * 1e-9);
@@ -211,7 +208,7 @@ int crawler_run(struct crawler *c)
         TRY(visits_wait(c->visits, wait_ms(c)));
         TRY(take_in(c));
         uint64_t since = clock_ns() - c->checkpoint_ns;
-        if ((c->changes && since > CHECKPOINT_S * SECOND) ||
+        if ((c->changes && since > seconds_ns(c->conf->sync_s)) ||
             journal_waiting(c->journal) > CHECKPOINT_LINES)
             TRY(crawler_checkpoint(c, false));
     }

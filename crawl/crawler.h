@@ -44,6 +44,8 @@ struct crawler {
 /* ---- crawler.c ---- */
 int crawler_run(struct crawler *c); /* until nothing is left, a limit, or pipe_stop */
 int crawler_checkpoint(struct crawler *c, bool complete);
+/* ns from the end of an answer to the next request to its host, as politeness asks. */
+uint64_t crawler_pause(const struct crawler *c, const struct visit *v);
 /* The page of a visit is finished or goes back; its host waits as politeness asks. */
 int crawler_end(struct crawler *c, const struct visit *v, enum page_end end, const char *digest);
 int crawler_again(struct crawler *c, const struct visit *v);

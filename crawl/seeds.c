@@ -119,10 +119,12 @@ static bool seed_read(struct crawler *c, struct str line, uint64_t number)
     if (line.len == 0 || line.ptr[0] == '#')
         return false;
     buf_clear(&c->base);
-    if (str_find(line, STR("://")) == SIZE_MAX)
+    bool bare = str_find(line, STR("://")) == SIZE_MAX; /* "example.org/a", but not "mailto:a@b" */
+    if (bare)
         buf_text(&c->base, "http://");
     buf_str(&c->base, line);
-    if (url_normalise(buf_view(&c->base), c->strip, &c->url))
+    if (!(bare && str_find_char(line, '@') != SIZE_MAX) &&
+        url_normalise(buf_view(&c->base), c->strip, &c->url))
         return true;
     if (c->seeds_bad++ < SEED_LINES_SHOWN)
         log_warn("crawl: %s:%llu: \"%.*s\" is no http or https URL", c->conf->seeds,

@@ -41,6 +41,7 @@ struct seeds_conf {
     const char *prefix, *operator_;
     struct opt_list connect_to;
     int64_t urls_max, pattern_max;
+    double sync_s; /* at most so much is lost by a kill */
 };
 enum { HOST_FAILURES_MAX = 5 };
 
@@ -108,7 +109,9 @@ enum { HOST_FAILURES_MAX = 5 };
         SEEDS_ROW(conf, at, OPT_INT, "urls_max", urls_max, "1000000", 1, 1e8, "URLs",              \
                   "ever seen; about 150 bytes of memory each"),                                    \
         SEEDS_ROW(conf, at, OPT_INT, "pattern_max", pattern_max, "5000", 0, 1e9, "URLs",           \
-                  "of a host that differ in digits and values only; 0: any number")
+                  "of a host that differ in digits and values only; 0: any number"),               \
+        SEEDS_ROW(conf, at, OPT_FLOAT, "sync_s", sync_s, "5", 0, 3600, "s",                        \
+                  "of work a kill may cost: as often all is synced to disk")
 #define SEEDS_SKIPPED                                                                              \
     "jpg,jpeg,png,gif,webp,avif,svg,ico,bmp,tif,tiff,css,js,mjs,json,woff,woff2,ttf,otf,eot,mp3,"  \
     "mp4,m4a,m4v,ogg,ogv,wav,flac,avi,mov,mkv,webm,zip,gz,tgz,bz2,xz,zst,7z,rar,tar,iso,dmg,exe,"  \
