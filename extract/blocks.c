@@ -381,6 +381,7 @@ static void put_segment(struct walk *w, struct segment segment)
         struct piece piece = w->from->piece[i];
         struct str at = {w->from->page.ptr + piece.at, piece_len(piece)};
         switch (piece_kind(piece)) {
+        case PIECE_SPACED: put_blank(w, ' '); /* fall through */
         case PIECE_TEXT:
             w->gap = false; /* text right behind </span> joins it: only elements are set apart */
             put_text(w, at.ptr, at.ptr + at.len, true);

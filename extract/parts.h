@@ -100,6 +100,7 @@ enum {
 /* What stands between two tags that Gumbo sees, in page order. at is an offset in the page. */
 enum piece_kind {
     PIECE_TEXT,    /* text, its character references undecoded */
+    PIECE_SPACED,  /* PIECE_SPACE and then PIECE_TEXT */
     PIECE_RAW,     /* text in which nothing is to be decoded (xmp) */
     PIECE_MATH,    /* a formula from <math on, without its end tag */
     PIECE_SCRIPT,  /* a formula in TeX: from <script on, without its end tag */

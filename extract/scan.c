@@ -174,15 +174,16 @@ void scan_template(struct scan *s, const struct tag *start)
     uint64_t depth = 1;
     struct tag t;
     s->at = start->end;
-    while (depth > 0 && scan_tag(s, &t, false)) {
+    while (depth > 0 && !s->endless[GUMBO_TAG_TEMPLATE] && scan_tag(s, &t, false)) {
         s->at = t.end;
         if (t.element.tag == GUMBO_TAG_TEMPLATE)
             depth += t.closing ? UINT64_MAX : 1;
         else if (!t.closing && is_raw(tag_acts[t.element.tag]))
             scan_raw(s, &t);
     }
+    s->endless[GUMBO_TAG_TEMPLATE] = depth > 0;
     if (depth > 0)
-        s->at = s->end;
+        s->at = start->end;
 }
 
 /* An input or a textarea closes a select as well. */

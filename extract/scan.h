@@ -41,7 +41,7 @@ bool scan_tag(struct scan *s, struct tag *t, bool foreign);
  * is skipped). */
 bool scan_raw(struct scan *s, const struct tag *t);
 /* Each skips an element whose start tag is t, up to behind its end or to the tag that ends it. A
- * select that is never closed loses its tag only. */
+ * select or template that is never closed loses its tag only. */
 void scan_svg(struct scan *s, const struct tag *t);
 void scan_template(struct scan *s, const struct tag *t);
 void scan_select(struct scan *s, const struct tag *t);

@@ -169,17 +169,25 @@ static void put_piece(struct pass *s, enum piece_kind kind, uint32_t at, size_t 
         to->piece[to->piece_count++] = (struct piece){at, (uint32_t)(len << 4) | kind};
 }
 
+static bool ends_in_space(const struct pass *s)
+{
+    const struct skeleton *to = s->to;
+    return to->piece_count > s->first && piece_kind(to->piece[to->piece_count - 1]) == PIECE_SPACE;
+}
+
 static void put_text(struct pass *s, const char *from, const char *to)
 {
-    if (from < to)
-        put_piece(s, PIECE_TEXT, place(s, from), (size_t)(to - from));
+    if (from == to)
+        return;
+    bool spaced = ends_in_space(s); /* one piece for both: flattened pages have millions */
+    s->to->piece_count -= spaced;
+    put_piece(s, spaced ? PIECE_SPACED : PIECE_TEXT, place(s, from), (size_t)(to - from));
 }
 
 /* Something is left out in whose place a browser shows something. */
 static void put_space(struct pass *s)
 {
-    struct skeleton *to = s->to;
-    if (to->piece_count == s->first || piece_kind(to->piece[to->piece_count - 1]) != PIECE_SPACE)
+    if (!ends_in_space(s))
         put_piece(s, PIECE_SPACE, 0, 0);
 }
 
@@ -257,7 +265,7 @@ static enum content content_of(const struct pass *s, uint32_t from, uint32_t to)
         struct piece p = s->to->piece[i];
         if (piece_kind(p) == PIECE_SPACE)
             continue;
-        if (piece_kind(p) != PIECE_TEXT)
+        if (piece_kind(p) != PIECE_TEXT && piece_kind(p) != PIECE_SPACED)
             return CONTENT_INK;
         const char *at = s->begin + p.at, *end = at + piece_len(p);
         while (at < end && is_space(*at))
@@ -600,9 +608,9 @@ static void formula(struct pass *s, const struct tag *t)
 
 static void body(struct pass *s, const struct tag *t)
 {
+    hand_on_inner(s);
     if (s->to->body != NO_NODE || s->to->facts.tags >= s->limits.tags_max)
         return;
-    hand_on_inner(s);
     end_segment(s, true);
     s->to->body = mark_new(s, t);
     write_start(s, t->element, s->to->body);

@@ -22,6 +22,7 @@ static const struct skeleton_limits preset = {SKELETON_DEPTH_MAX, SKELETON_TAGS_
 static void show_piece(struct buf *to, const struct skeleton *sk, struct piece p)
 {
     switch (piece_kind(p)) {
+    case PIECE_SPACED: buf_char(to, '_'); /* fall through */
     case PIECE_TEXT:
     case PIECE_RAW:
     case PIECE_MATH:
@@ -99,6 +100,7 @@ TEST(extract_skeleton_tokenizer)
     check("a<svg><foreignObject><div></svg></div></foreignObject></svg>b", "a_b");
     check("a<template><p>x<template>y</template>z</template>b", "a_b");
     check("a<template shadowrootmode=open>x</template>b", "a_xb");
+    check("a<template>x<template>y</template><p>z", "a_x_y<p>z");
     check("<select><option>x<p>y</select>z", "_z");
     check("<select><option>x<input>y", "_y");
     check("<plaintext><b>x", "<plaintext><b>x");

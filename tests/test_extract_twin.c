@@ -103,6 +103,7 @@ static void put_piece(struct writing *w, const struct skeleton *sk, struct piece
 {
     const char *at = sk->page.ptr + p.at, *end = at + piece_len(p);
     switch (piece_kind(p)) {
+    case PIECE_SPACED:
     case PIECE_TEXT:
         while (at < end) {
             uint32_t cp[2];
