@@ -268,7 +268,8 @@ static enum extract_verdict read_blocks(struct extract_scratch *s, struct str ht
 }
 
 static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a,
-                                         const struct page *page, struct extract_out *out)
+                                         const struct page *page, struct str url,
+                                         struct extract_out *out)
 {
     bool *chosen = arena_array_zero(&s->work, bool, page->block_count + 1);
     if (!chosen)
@@ -287,7 +288,8 @@ static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena
     out->link_density = chars ? (float)((double)links / (double)chars) : 0;
     struct print_conf print = {.markdown = s->conf.format && !strcmp(s->conf.format, "markdown"),
                                .links = s->conf.links,
-                               .images = s->conf.images};
+                               .images = s->conf.images,
+                               .url = url};
     return page_print(a, &s->work, page, chosen, &print, &out->text);
 }
 
@@ -305,7 +307,7 @@ enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, st
         out->title = clean_title(a, page.title);
         if (meta)
             metadata_read(a, &s->work, &sk.facts.asides, url, &page, meta);
-        verdict = print_chosen(s, a, &page, out);
+        verdict = print_chosen(s, a, &page, url, out);
     }
     if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->mode->all)
         from_json(s, a, &sk.facts, out);

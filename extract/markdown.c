@@ -22,6 +22,7 @@ static bool is_blank(unsigned char c) { return c == ' ' || c == '\t' || c == '\n
 struct copy {
     const char *text;
     size_t len, at, line;
+    bool inside; /* something stands before it on its line: a heading's or a table's sign */
 };
 
 static unsigned char char_at(const struct copy *c, size_t at)
@@ -73,22 +74,26 @@ static bool is_list_number(const struct copy *c)
     size_t i = c->line;
     while (i < c->at && char_at(c, i) >= '0' && char_at(c, i) <= '9')
         i++;
-    return i == c->at && i > c->line && i - c->line <= 9 && is_blank(char_at(c, i + 1));
+    return !c->inside && i == c->at && i > c->line && i - c->line <= 9 &&
+           is_blank(char_at(c, i + 1));
 }
 
 static bool needs_escape(const struct copy *c, bool in_table)
 {
     unsigned char before = c->at > c->line ? char_at(c, c->at - 1) : 0,
                   next = char_at(c, c->at + 1);
-    if (c->at == c->line && needs_at_line_start(c))
+    bool starts = c->at == c->line && !c->inside;
+    if (starts && needs_at_line_start(c))
         return true;
     switch (c->text[c->at]) {
     case '\\': return is_punct(next);
     case '`': return true;
-    case '*': return !(is_blank(before) && is_blank(next)) || c->at == c->line;
+    case '*': return !(is_blank(before) && is_blank(next)) || starts;
     case '_': return !(is_alnum(before) && is_alnum(next)) && !(is_blank(before) && is_blank(next));
     case ']': return next == '(' || next == '[' || next == ':';
-    case '<': return (is_alnum(next) && next < 0x80) || next == '/' || next == '!' || next == '?';
+    case '<':
+        return ((next | 32) >= 'a' && (next | 32) <= 'z') || next == '/' || next == '!' ||
+               next == '?';
     case '&': return is_entity(c);
     case '~': return next == '~' || before == '~';
     case '|': return in_table;
@@ -135,33 +140,59 @@ static const char *sign_of(uint8_t tag)
 
 static bool is_emphasis(const char *sign) { return *sign == '*' || *sign == '~'; }
 
-/* An attribute of the tag at `at`, decoded, with what would end a link's address or text escaped by
- * percent signs or blanks. */
-static void put_attribute(struct printer *to, uint32_t at, const char *name, bool address)
+/* What would end a link's address, or the text of a picture, becomes percent signs or blanks; what
+ * nobody sees goes. Returns the length. */
+static size_t put_character(char *to, uint32_t cp, bool address)
 {
-    struct str value = tag_attribute(to->p, at, name);
+    bool odd =
+        cp <= ' ' || cp == 0x7F || (address && cp < 0x80 && strchr("()<>\\\"", (int)cp) != NULL);
+    bool hidden = (cp >= 0x80 && cp < 0xA0) || (cp >= 0x200B && cp <= 0x200F) ||
+                  (cp >= 0x202A && cp <= 0x202E);
+    if (odd && address)
+        return (size_t)snprintf(to, 4, "%%%02X", (unsigned)(cp & 0x7F));
+    if (odd || (!address && (cp == '[' || cp == ']')))
+        return (size_t)utf8_encode(' ', to);
+    return hidden ? 0 : (size_t)utf8_encode(cp, to);
+}
+
+/* An attribute's value, decoded, in at most ADDRESS_MAX * 4 bytes. */
+static struct str decode(struct str value, char *to, bool address)
+{
+    size_t len = 0;
     value = str_trim(value);
     if (value.len > ADDRESS_MAX)
-        value.len = 0;
+        return (struct str){to, 0};
     for (const char *p = value.ptr, *stop = p + value.len; p < stop;) {
         uint32_t cp[2] = {0, 0};
-        char bytes[4];
-        size_t len = *p == '&' ? entity_read(p, stop, true, cp) : 0;
-        len = len ? len : (size_t)utf8_decode(p, stop, cp);
-        p += len;
-        bool odd = cp[0] <= ' ' || cp[0] == 0x7F ||
-                   (address && cp[0] < 0x80 && strchr("()<>\\\"", (int)cp[0]) != NULL);
-        bool hidden = (cp[0] >= 0x80 && cp[0] < 0xA0) || (cp[0] >= 0x200B && cp[0] <= 0x200F) ||
-                      (cp[0] >= 0x202A && cp[0] <= 0x202E);
-        if (odd && address) {
-            snprintf(bytes, sizeof bytes, "%%%02X", (unsigned)(cp[0] & 0xFF));
-            out_put(&to->out, bytes, 3);
-        } else if (odd || (!address && (cp[0] == '[' || cp[0] == ']'))) {
-            out_text(&to->out, " ");
-        } else if (!hidden) {
-            out_put(&to->out, bytes, (size_t)utf8_encode(cp[0], bytes));
-        }
+        size_t step = *p == '&' ? entity_read(p, stop, true, cp) : 0;
+        p += step ? step : (size_t)utf8_decode(p, stop, cp);
+        len += put_character(to + len, cp[0], address);
+        if (cp[1])
+            len += put_character(to + len, cp[1], address);
     }
+    return (struct str){to, len};
+}
+
+/* href or src of the tag at `at`, absolute where the page's own address is known. */
+static void put_address(struct printer *to, uint32_t at, const char *name)
+{
+    char buffer[ADDRESS_MAX * 4];
+    struct str address = decode(tag_attribute(to->p, at, name), buffer, true);
+    size_t hash = str_find_char(address, '#'), mark = arena_mark(to->scratch);
+    struct str whole = {0};
+    if (to->url.len && address.len && hash != 0)
+        whole = link_resolve(to->scratch, to->url, address);
+    out_put(&to->out, whole.len ? whole.ptr : address.ptr, whole.len ? whole.len : address.len);
+    if (whole.len && hash != SIZE_MAX)
+        out_put(&to->out, address.ptr + hash, address.len - hash);
+    arena_reset(to->scratch, mark);
+}
+
+static void put_alternative(struct printer *to, uint32_t at)
+{
+    char buffer[ADDRESS_MAX * 4];
+    struct str text = decode(tag_attribute(to->p, at, "alt"), buffer, false);
+    out_put(&to->out, text.ptr, text.len);
 }
 
 /* CommonMark's flanking rules: a sign between a letter and punctuation does not open (or close). */
@@ -252,7 +283,7 @@ static void close_span(struct inliner *in)
         put_code_sign(in, top->format, false);
     } else if (*sign == '[') {
         out_text(&in->to->out, "](");
-        put_attribute(in->to, top->format->at, "href", true);
+        put_address(in->to, top->format->at, "href");
         out_text(&in->to->out, ")");
     } else if (*sign == '<') {
         out_text(&in->to->out, sign[3] == 'b' ? "</sub>" : "</sup>");
@@ -274,9 +305,9 @@ static void put_image(struct inliner *in, const struct format *f, size_t at)
 {
     bool first = at == in->c.line, blank = at > 0 && is_blank(char_at(&in->c, at - 1));
     out_text(&in->to->out, first || blank ? "![" : " ![");
-    put_attribute(in->to, f->at, "alt", false);
+    put_alternative(in->to, f->at);
     out_text(&in->to->out, "](");
-    put_attribute(in->to, f->at, "src", true);
+    put_address(in->to, f->at, "src");
     out_text(&in->to->out, is_blank(char_at(&in->c, at)) ? ")" : ") ");
 }
 
@@ -335,7 +366,10 @@ static void open_spans(struct inliner *in, size_t at)
 static void print_marked(struct printer *to, const struct block *b, const struct inline_conf *conf)
 {
     struct str text = block_text(to->p, b);
-    struct inliner in = {.to = to, .conf = conf, .block = b, .c = {text.ptr, text.len, 0, 0}};
+    struct inliner in = {.to = to,
+                         .conf = conf,
+                         .block = b,
+                         .c = {text.ptr, text.len, 0, 0, conf->in_table || b->level > 0}};
     struct copy *c = &in.c;
     find_spans(to, b, &in.spans);
     for (; c->at < c->len; c->at++) {

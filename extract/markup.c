@@ -279,7 +279,9 @@ enum extract_verdict page_print(struct arena *a, struct arena *scratch, const st
                          .chosen = chosen,
                          .markdown = conf->markdown,
                          .links = conf->links,
-                         .images = conf->images};
+                         .images = conf->images,
+                         .scratch = scratch,
+                         .url = conf->url};
     struct before last = {.item = NO_NODE};
     size_t mark = arena_mark(scratch), start = arena_mark(a);
     to.place = outline_read(scratch, p, conf->markdown);

@@ -53,6 +53,8 @@ struct printer {
     const bool *chosen;
     struct place *place;
     struct out out;
+    struct arena *scratch;
+    struct str url;      /* of the page, may be empty */
     bool markdown, links, images;
 };
 /* Block's text as one line or several: marked up and escaped in Markdown, where lines continue

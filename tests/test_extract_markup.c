@@ -213,6 +213,8 @@ TEST(extract_markup_inline)
     check_markdown("<p>H<sub>2</sub>O <del>old</del> <kbd>Ctrl</kbd>",
                    "H<sub>2</sub>O ~~old~~ `Ctrl`");
     check_markdown("<h2><b>Title</b> <code>f()</code></h2>", "## Title `f()`");
+    check_markdown("<h3>1. First</h3>", "### 1. First");
+    check_markdown("<p>I &lt;3 it", "I <3 it");
     check_markdown("<p>see <a href=/x>this</a>", "see this");
     check_as("markdown", true, STR("<p>see <a href='/x (1)?a=1&amp;b=2'>this <b>one</b></a>."),
              "see [this **one**](/x%20%281%29?a=1&b=2).");
