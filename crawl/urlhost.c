@@ -170,8 +170,12 @@ static bool host_plain(struct str host, char *to, size_t room, size_t *len)
         int low = high >= 0 ? hex_value(host.ptr[i + 2]) : -1;
         if (n == room)
             return false;
-        to[n++] = low >= 0 ? (char)(high << 4 | low) : host.ptr[i];
-        i += low >= 0 ? 2 : 0;
+        to[n] = host.ptr[i];
+        if (low >= 0) {
+            to[n] = (char)(high << 4 | low);
+            i += 2;
+        }
+        n++;
         for (size_t d = 0; d < COUNT_OF(dots) && n >= 3; d++)
             if (memcmp(to + n - 3, dots[d], 3) == 0) {
                 n -= 2;
