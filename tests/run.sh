@@ -19,6 +19,6 @@ suite() { # COMMAND...: adds up its closing line
 }
 suite "$build/unit"
 suite bash tests/test_style.sh
-for script in errors warc seeds determinism real kill; do suite bash tests/cli/$script.sh; done
+for script in errors warc seeds fetch determinism real kill; do suite bash tests/cli/$script.sh; done
 echo "$passed passed, $failed failed, $skipped skipped" | tee "$build/test-count"
 [ $failed = 0 ]
