@@ -262,7 +262,8 @@ enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4 };
 uint8_t class_flags(struct str classes);
 
 /* ---- markup.c: the chosen blocks as text ---- */
-struct print_conf { bool markdown, links, images; };
+/* url (may be empty): what addresses of links are relative to. */
+struct print_conf { bool markdown, links, images; struct str url; };
 /* text is pushed on a; scratch is for what is thrown away. EXTRACT_MEMORY when one is full. */
 enum extract_verdict page_print(struct arena *a, struct arena *scratch, const struct page *p,
                                 const bool *chosen, const struct print_conf *conf,
