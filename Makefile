@@ -127,7 +127,7 @@ demo:
 	@bash recipes/demo.sh
 
 test: deps
-	@$(MAKE) --no-print-directory all $(BUILD)/unit
+	@$(MAKE) --no-print-directory all $(BUILD)/unit $(FUZZ_NAMES:%=$(BUILD)/%-replay)
 	@BUILD=$(BUILD) bash tests/run.sh
 
 # The long tier: more kills, more seeds, the oracles of other programs, and everything under sanitizers.

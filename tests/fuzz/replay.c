@@ -4,11 +4,13 @@
 #include "core/io.h"
 #include "tests/fuzz/fuzz.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { FILE_MAX = 1 << 20, MUTATIONS = 2000, LIMIT_SECONDS = 15, INPUT_SECONDS = 5 };
+enum { FILE_MAX = 1 << 20, MUTATIONS = 2000, INPUT_SECONDS = 5 };
 
 static uint64_t state = 1;
 static double slowest;
@@ -34,6 +36,20 @@ static void mutate(uint8_t *data, size_t *size)
     }
 }
 
+/* What runs now, and where it goes when the target gives up on it. */
+static const uint8_t *now;
+static size_t now_size;
+static void keep_input(int signal_number)
+{
+    static const char path[] = "/tmp/fuzz-replay-input", text[] = "\nreplay: input kept: ";
+    int file = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    bool kept = file >= 0 && write(file, now, now_size) == (ssize_t)now_size;
+    if (kept && write(2, text, sizeof text - 1) + write(2, path, sizeof path - 1) > 0)
+        close(file);
+    signal(signal_number, SIG_DFL);
+    raise(signal_number);
+}
+
 static double seconds_used(void) { return (double)clock() / CLOCKS_PER_SEC; }
 
 /* A block of its own for every input, so that ASan sees its end. One that takes seconds of the
@@ -48,6 +64,8 @@ static void run_copy(struct str seed, bool mutated)
     if (mutated)
         mutate(copy, &size);
     copy = realloc(copy, size ? size : 1);
+    now = copy;
+    now_size = size;
     double begin = seconds_used();
     LLVMFuzzerTestOneInput(copy, size);
     double took = seconds_used() - begin;
@@ -67,11 +85,17 @@ int main(int argc, char **argv)
     struct arena a;
     const char **path;
     size_t count;
-    double begin = seconds();
-    if (argc != 2 || arena_open(&a, 64 << 20) < 0 || io_glob(argv[1], &a, &path, &count) < 0) {
-        fprintf(stderr, "replay: name one folder with inputs\n");
+    double begin = seconds(), limit = 10;
+    if (argc == 3 && !str_f64(str_of(argv[2]), &limit))
+        argc = 0;
+    if (argc < 2 || argc > 3 || arena_open(&a, 64 << 20) < 0 ||
+        io_glob(argv[1], &a, &path, &count) < 0) {
+        fprintf(stderr,
+                "replay: name one folder with inputs, and how many seconds to mutate them\n");
         return 2;
     }
+    signal(SIGABRT, keep_input);
+    signal(SIGSEGV, keep_input);
     struct str *seed = arena_array(&a, struct str, count);
     for (size_t i = 0; i < count; i++) {
         char *bytes;
@@ -85,7 +109,7 @@ int main(int argc, char **argv)
     uint64_t runs = count;
     /* Seed by seed in turn: where time ends early, each has had its share. */
     for (int m = 0; m < MUTATIONS && count; m++)
-        for (size_t i = 0; i < count && seconds() - begin < LIMIT_SECONDS; i++, runs++)
+        for (size_t i = 0; i < count && seconds() - begin < limit; i++, runs++)
             run_copy(seed[i], true);
     for (size_t i = 0; i < count; i++)
         free((char *)(uintptr_t)seed[i].ptr);
