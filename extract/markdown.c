@@ -103,6 +103,16 @@ static bool needs_escape(const struct copy *c, bool in_table)
     }
 }
 
+struct str print_text(const struct page *p, const struct block *b)
+{
+    static const char *const signs[] = {"\xC2\xB6", "\xF0\x9F\x94\x97", "\xC2\xA7", "#"};
+    struct str text = block_text(p, b);
+    for (size_t i = 0; i < COUNT_OF(signs) && b->place_chars > 0; i++)
+        if (str_ends(text, signs[i]) && text.len > strlen(signs[i]) && (i == 0 || b->level))
+            return str_trim(str_slice(text, 0, text.len - strlen(signs[i])));
+    return text;
+}
+
 static void put_line_end(struct printer *to, const struct inline_conf *conf)
 {
     if (conf->one_line) {
@@ -214,12 +224,12 @@ static bool wanted(const struct printer *to, const struct format *f)
 }
 
 /* They stand in the page by their ends: the block's are those that end inside it. */
-static void find_spans(struct printer *to, const struct block *b, struct spans *s)
+static void find_spans(struct printer *to, const struct block *b, size_t len, struct spans *s)
 {
     const struct page *p = to->p;
     *s = (struct spans){.count = 0};
     for (uint32_t i = formats_from(p, b->start);
-         i < p->format_count && p->format[i].end <= b->start + b->len; i++) {
+         i < p->format_count && p->format[i].end <= b->start + len; i++) {
         const struct format *f = &p->format[i];
         if (f->start < b->start || !wanted(to, f) || s->count == SPANS_MAX)
             continue;
@@ -365,13 +375,13 @@ static void open_spans(struct inliner *in, size_t at)
 
 static void print_marked(struct printer *to, const struct block *b, const struct inline_conf *conf)
 {
-    struct str text = block_text(to->p, b);
+    struct str text = print_text(to->p, b);
     struct inliner in = {.to = to,
                          .conf = conf,
                          .block = b,
                          .c = {text.ptr, text.len, 0, 0, conf->in_table || b->level > 0}};
     struct copy *c = &in.c;
-    find_spans(to, b, &in.spans);
+    find_spans(to, b, text.len, &in.spans);
     for (; c->at < c->len; c->at++) {
         char sign = c->text[c->at];
         close_spans(&in, c->at);
@@ -396,7 +406,7 @@ static void print_marked(struct printer *to, const struct block *b, const struct
 
 static void print_plain(struct printer *to, const struct block *b, const struct inline_conf *conf)
 {
-    struct str text = block_text(to->p, b);
+    struct str text = print_text(to->p, b);
     size_t copied = 0;
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] != '\n' && text.ptr[i] != '\t')

@@ -216,7 +216,7 @@ static uint32_t table_end(const struct printer *to, uint32_t from)
 
 /* ---- paragraphs, headings, items ---- */
 static void print_block(struct printer *to, const struct block *b, const struct place *at,
-                        bool first_of_item, struct str prefix)
+                        bool first_of_item, bool behind_term, struct str prefix)
 {
     char marker[OUTLINE_MARKER_MAX];
     struct inline_conf conf = {prefix, b->level > 0 && to->markdown, false};
@@ -225,7 +225,7 @@ static void print_block(struct printer *to, const struct block *b, const struct 
     if (to->markdown && b->level) {
         out_put(&to->out, "######", b->level);
         out_text(&to->out, " ");
-    } else if (to->markdown && is_definition(to, b) && tag_of(to, b) != GUMBO_TAG_LI) {
+    } else if (to->markdown && behind_term) {
         out_text(&to->out, ": ");
     }
     print_inline(to, b, &conf);
@@ -238,7 +238,7 @@ static uint32_t print_next(struct printer *to, uint32_t i, struct before *last)
     const struct block *b = &to->p->block[i];
     const struct place *at = &to->place[b->node];
     bool item_starts = at->item != NO_NODE && at->item != last->item && !b->level;
-    bool meaning = is_definition(to, b) && tag_of(to, b) != GUMBO_TAG_LI;
+    bool meaning = last->line >= LINE_TERM && is_definition(to, b) && tag_of(to, b) != GUMBO_TAG_LI;
     struct before next = {.item = at->item, .any = true, .quotes = at->quotes};
     uint32_t end = table_end(to, i);
     bool code = end == i && (b->flags & BLOCK_PRE);
@@ -267,7 +267,8 @@ static uint32_t print_next(struct printer *to, uint32_t i, struct before *last)
     if (code)
         print_code(to, i, end, prefix);
     else
-        print_block(to, b, &to->place[at->item == NO_NODE ? b->node : at->item], marked, prefix);
+        print_block(to, b, &to->place[at->item == NO_NODE ? b->node : at->item], marked,
+                    next.line == LINE_MEANING, prefix);
     *last = next;
     return end;
 }

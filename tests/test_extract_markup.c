@@ -178,6 +178,8 @@ TEST(extract_markup_headings)
                    "> said\n>\n> again\n>\n> > deep\n\nend");
     check_markdown("<dl><dt>term<dd>meaning<dd>other</dl>", "term\n: meaning\n: other");
     check_markdown("<p>a<br>b", "a  \nb");
+    check_markdown("<dl><dd>no term</dl>", "no term");
+    check_markdown("<h2>Use<a href=#use>\xC2\xB6</a></h2>", "## Use");
     check_text("<blockquote>said</blockquote>", "said");
 }
 
