@@ -6,6 +6,7 @@
 #include "core/pipe.h"
 #include "crawl/cdx.h"
 #include "crawl/crawl.h"
+#include "crawl/remote.h"
 #include "crawl/seeds.h"
 
 #include <errno.h>
@@ -140,13 +141,41 @@ static int print_plan(const struct crawl_flags *flags, struct crawl_file *file, 
     return 0;
 }
 
-static int crawl_files_main(const struct crawl_flags *flags, struct arena *a)
+/* URLs named one by one, and prefixes of buckets, instead of a crawl's list. */
+static int list_urls(const struct crawl_flags *flags, int url_count, char **url, struct arena *a,
+                     struct crawl_file **file, size_t *count)
+{
+    struct crawl_file **part = arena_array(a, struct crawl_file *, url_count);
+    size_t *parts = arena_array(a, size_t, url_count), at = 0;
+    if (!part || !parts)
+        return ERR_LIMIT;
+    *count = 0;
+    for (int i = 0; i < url_count; i++) {
+        if (!remote_is_url(url[i]))
+            return err_set(ERR_USAGE, "crawl: \"%s\" is no flag and no https, http or s3 URL: see "
+                           "sluice crawl --help", url[i]);
+        for (int k = 0; k < i; k++)
+            if (strcmp(url[k], url[i]) == 0)
+                return err_set(ERR_USAGE, "crawl: %s stands there twice", url[i]);
+        TRY(remote_files(&flags->crawl, url[i], a, &part[i], &parts[i]));
+        *count += parts[i];
+    }
+    *file = arena_array(a, struct crawl_file, *count);
+    for (int i = 0; *file && i < url_count; at += parts[i++])
+        memcpy(*file + at, part[i], parts[i] * sizeof **file);
+    return *file ? 0 : ERR_LIMIT;
+}
+
+static int crawl_files_main(const struct crawl_flags *flags, int argc, char **argv, struct arena *a)
 {
     struct crawl_file *file;
     struct crawl_done done = {0};
     size_t count;
     uint64_t start = clock_ns();
-    TRY(crawl_list(&flags->crawl, a, &file, &count));
+    if (argc)
+        TRY(list_urls(flags, argc, argv, a, &file, &count));
+    else
+        TRY(crawl_list(&flags->crawl, a, &file, &count));
     if (flags->dry_run)
         return print_plan(flags, file, count);
     int rc = flags->to_stdout ? stream_files(flags, file, count, &done)
@@ -224,9 +253,10 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
     const struct crawl_conf *crawl = &flags->crawl;
     bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
     bool index = flags->index.index && flags->index.index[0];
-    if (argc != 0)
-        return err_set(ERR_USAGE, "crawl: \"%s\" is no flag: see sluice crawl --help", argv[0]);
     bool seeds = flags->seeds.seeds && flags->seeds.seeds[0];
+    if (argc && (seeds || index || named))
+        return err_set(ERR_USAGE, "crawl: \"%s\" is no flag, and URLs go with none of --crawl, "
+                                  "--paths, --seeds and --index", argv[0]);
     if (seeds && (named || flags->to_stdout || flags->dry_run))
         return err_set(ERR_USAGE, "crawl: --seeds crawls sites itself: it goes with none of "
                                   "--crawl, --paths, --stdout and --dry-run");
@@ -237,10 +267,10 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
                                   "--paths nor --stdout");
     if (index)
         return crawl_index_main(flags);
-    if (!named)
+    if (!named && !argc)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
-    return crawl_files_main(flags, a);
+    return crawl_files_main(flags, argc, argv, a);
 }
 
 const struct command command_crawl = {
@@ -249,6 +279,7 @@ const struct command command_crawl = {
     .usage =
         "crawl --crawl=CC-MAIN-YYYY-WW [--kind=warc|wet|wat] [--files=N --seed=S | "
         "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]\n"
+        "       sluice crawl URL|s3://BUCKET/PREFIX/ ... [--cache=DIR] [--stdout] [--dry-run]\n"
         "       sluice crawl --seeds=FILE --out=DIR [--scope=host|domain|prefix|any] [--depth=N] "
         "[--max_pages=N] [--delay=S] [--json]\n"
         "       sluice crawl --index=URL-PATTERN --crawl=CC-MAIN-YYYY-WW "

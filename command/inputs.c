@@ -2,6 +2,7 @@
 #include "command/run.h"
 #include "core/err.h"
 #include "core/json.h"
+#include "crawl/remote.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -125,6 +126,19 @@ static int inputs_add_remote(struct run *r, const struct crawl_conf *crawl)
     return 0;
 }
 
+/* A URL in place of a path: fetched into the cache, if it is not there, and read from there. */
+static int inputs_add_url(struct run *r, const char *url, uint32_t max)
+{
+    const struct crawl_conf *crawl = &r->recipe->source.crawl;
+    struct crawl_file *file;
+    size_t count;
+    TRY(remote_files(crawl, url, &r->arena, &file, &count));
+    TRY(crawl_fetch(crawl, file, count, NULL));
+    for (size_t i = 0; i < count; i++)
+        TRY(inputs_add(r, file[i].path, crawl->cache, max));
+    return 0;
+}
+
 static int inputs_find(struct run *r)
 {
     const struct source_conf *source = &r->recipe->source;
@@ -141,6 +155,10 @@ static int inputs_find(struct run *r)
         enum { INPUTS_MAX = 1 << 20 };
         r->input = arena_array_zero(&r->arena, struct input_file, INPUTS_MAX);
         for (size_t i = 0; r->input && i < source->path.count; i++) {
+            if (remote_is_url(source->path.item[i])) {
+                TRY(inputs_add_url(r, source->path.item[i], INPUTS_MAX));
+                continue;
+            }
             TRY(io_glob(source->path.item[i], &r->arena, &path, &count));
             for (size_t k = 0; k < count; k++, total++)
                 TRY(inputs_add(r, path[k], NULL, INPUTS_MAX));

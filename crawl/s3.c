@@ -10,6 +10,7 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 /* How it works. `prepare` turns s3://bucket/key into the URL and headers of one try, with the keys,
@@ -32,6 +33,7 @@ static struct {
     pthread_mutex_t lock;
     struct s3_keys *keys;                   /* NULL: not loaded */
     char from[32], profile[S3_PROFILE_MAX]; /* what they were loaded for */
+    bool guarded;                           /* no core dumps, for the sake of a token */
     int64_t clock_offset;                   /* seconds to add to our clock */
     uint32_t generation;
     struct {
@@ -207,6 +209,17 @@ static int target_find(struct target *t, const struct fetch_conf *conf, const st
 }
 
 /* ---- keys ---- */
+/* A session token travels in a header, through buffers of libcurl's that cannot be kept out of core
+ * dumps one by one: while there is one, the process leaves none at all (nor can be traced). */
+static void guard_token(void)
+{
+    bool token = session.keys && session.keys->token[0];
+    if (token && !session.guarded && prctl(PR_GET_DUMPABLE) == 1)
+        session.guarded = prctl(PR_SET_DUMPABLE, 0) == 0;
+    else if (!token && session.guarded)
+        session.guarded = prctl(PR_SET_DUMPABLE, 1) != 0;
+}
+
 /* With the lock held. A reload that finds no keys leaves those there are. */
 static int keys_reload(const struct fetch_conf *conf)
 {
@@ -222,6 +235,7 @@ static int keys_reload(const struct fetch_conf *conf)
         session.generation++;
     s3_keys_free(session.keys);
     session.keys = fresh;
+    guard_token();
     return 0;
 }
 
@@ -559,6 +573,7 @@ void s3_forget(void)
     pthread_mutex_lock(&session.lock);
     s3_keys_free(session.keys);
     session.keys = NULL;
+    guard_token();
     session.clock_offset = 0;
     session.bucket_count = 0;
     session.generation++;

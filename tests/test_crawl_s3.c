@@ -4,6 +4,7 @@
 #include "core/io.h"
 #include "core/log.h"
 #include "crawl/crawl.h"
+#include "crawl/remote.h"
 #include "crawl/s3.h"
 #include "crawl/s3_credentials.h"
 #include "crawl/s3_xml.h"
@@ -493,6 +494,82 @@ TEST(crawl_s3_lists)
     CHECK(strstr(err_text(), "does not say where"));
     CHECK_ERR(s3_list(&quick, "s3://html/", &a, &object, &count), ERR_AGAIN);
     CHECK_ERR(s3_list(&quick, "https://list/", &a, &object, &count), ERR_USAGE);
+    arena_close(&a);
+}
+
+/* ---- URLs as inputs ---- */
+/* Where a URL lands: nothing leaves the cache, no two URLs meet. */
+TEST(crawl_remote_names)
+{
+    static const char *const given[][2] = {
+        {"s3://bucket/a/b.gz", "remote/s3/bucket/a/b.gz"},
+        {"S3://bucket/a b+%", "remote/s3/bucket/a%20b%2B%25"},
+        {"s3://bucket/../../x", "remote/s3/bucket/%2E%2E/%2E%2E/x"},
+        {"s3://bucket/a//b/", "remote/s3/bucket/a/%/b/%"},
+        {"s3://bucket/./...", "remote/s3/bucket/%2E/%2E%2E%2E"},
+        {"https://h.example.org:8080/x?y=1#z", "remote/https/h.example.org%3A8080/x%3Fy%3D1%23z"},
+        {"http://h/\303\274", "remote/http/h/%C3%BC"}};
+    struct buf name = {0}, other = {0};
+    for (size_t i = 0; i < COUNT_OF(given); i++) {
+        buf_clear(&name);
+        remote_name(&name, given[i][0]);
+        CHECK_STR(buf_view(&name), given[i][1]);
+    }
+    char large[2][2000];
+    for (int i = 0; i < 2; i++) {
+        memset(large[i], 'k', sizeof large[i]);
+        memcpy(large[i], "s3://bucket/", 12);
+        large[i][1998] = (char)('a' + i);
+        large[i][1999] = 0;
+    }
+    buf_clear(&name);
+    remote_name(&name, large[0]);
+    remote_name(&other, large[1]);
+    CHECK(name.len < 300 && !str_eq(buf_view(&name), buf_view(&other)));
+    CHECK(remote_is_url("HTTPS://x/") && remote_is_url("s3://b") && !remote_is_url("a/b") &&
+          !remote_is_url("file:///x") && !remote_is_url("ftp://x"));
+    buf_free(&name);
+    buf_free(&other);
+}
+
+TEST(crawl_remote_prefixes)
+{
+    static const char *const key[] = {"a/1.gz", "a/2.txt", "a/sub/", "a/sub/3.gz", "b/4.gz"};
+    struct buf list = {0};
+    for (size_t i = 0; i < COUNT_OF(key); i++)
+        add_key(&list, "list", key[i], strcmp(key[i], "a/sub/") == 0 ? 0 : 100);
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    use_keys(KEY_ID, SECRET, NULL);
+    static const struct {
+        const char *url, *want;
+    } given[] = {{"s3://list/a/", "a/1.gz a/2.txt a/sub/3.gz "},
+                 {"s3://list/a/*.txt", "a/2.txt "},
+                 {"s3://list/*.gz", "a/1.gz a/sub/3.gz b/4.gz "},
+                 {"s3://list/a/?.gz", "a/1.gz "},
+                 {"s3://list/a/2.txt", "a/2.txt "},
+                 {"s3://list", "a/1.gz a/2.txt a/sub/3.gz b/4.gz "}};
+    struct crawl_conf conf = {.fetch = quick};
+    char cache[IO_PATH_MAX];
+    struct arena a;
+    struct crawl_file *file;
+    size_t count;
+    snprintf(cache, sizeof cache, "%s/cache", test_dir());
+    conf.cache = cache;
+    CHECK_OK(arena_open(&a, 1 << 20));
+    for (size_t i = 0; i < COUNT_OF(given); i++) {
+        struct buf got = {0};
+        CHECK_OK(remote_files(&conf, given[i].url, &a, &file, &count));
+        for (size_t k = 0; k < count; k++) {
+            CHECK(str_starts(str_of(file[k].url), "s3://list/"));
+            CHECK(str_starts(str_of(file[k].name), "remote/s3/list/"));
+            buf_printf(&got, "%s ", file[k].url + 10);
+        }
+        CHECK_STR(buf_view(&got), given[i].want);
+        buf_free(&got);
+    }
+    CHECK_ERR(remote_files(&conf, "s3://list/none/", &a, &file, &count), ERR_USAGE);
+    CHECK(strstr(err_text(), "nothing lies at"));
     arena_close(&a);
 }
 

@@ -5,7 +5,7 @@
 
 DIR/keys            what exists: a line "BUCKET HEXKEY BYTES" each; the bytes are made from key and position
 DIR/credentials     who may ask: a line "ID SECRET [TOKEN]" each, read anew for every request
-DIR/files/KEY       objects of the buckets whose name starts with "files"
+DIR/files/KEY       objects of the buckets whose name starts with "files"; those of "filesstall" stop after 100 bytes
 DIR/log             a line a request: status, code, method, request target, Authorization's scope
 
 The signature is checked as the S3 API reference describes it ("Signature Calculations for the Authorization Header"):
@@ -197,6 +197,17 @@ class Server(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(data[:len(data) // 2])
             self.wfile.flush()
+            self.close_connection = True
+            return
+        if bucket == "filesstall":                   # headers and a little, then nothing for a while
+            self.note("2xx", "Stall")
+            self.send_response_only(status)
+            for name, value in headers + [("Content-Length", str(len(data)))]:
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data[:100])
+            self.wfile.flush()
+            time.sleep(20)
             self.close_connection = True
             return
         self.respond(status, data, headers)
