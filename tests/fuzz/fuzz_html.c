@@ -64,7 +64,7 @@ static void check_page(struct extract_scratch *scratch, struct arena *a, struct 
             abort();
     }
     /* The same page after itself: nothing is left of it in the scratch. */
-    if (extract_main(scratch, a, page, &again) != verdict)
+    if (extract_read(scratch, a, page, url, &again, NULL) != verdict)
         abort();
     if (verdict == EXTRACT_OK && !str_eq(out.text, again.text))
         abort();
