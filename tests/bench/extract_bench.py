@@ -10,12 +10,12 @@ the program as it ships, stands beside it and says so. Time is CPU time of one p
 import argparse, collections, gzip, hashlib, inspect, json, os, re, subprocess, sys, time
 
 import numpy
-import extract_peers as peers
+import extract_hostile, extract_peers as peers
 
 WORD = re.compile(r"\w+")
 # Without spaces a run of \w is a whole clause: there every character counts as a word (--foreign only).
 WORD_OR_SIGN = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u0e00-\u0eff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
-RESAMPLES, COLUMNS_MAX = 5000, 16
+RESAMPLES, COLUMNS_MAX, HOSTILE_BYTES = 5000, 16, 7_000_000
 SHIPPED, HONEST = "sluice, fitted to these pages", "sluice, sites held out"
 BARS_F1 = {"all": .87, "forum": .80, "product": .68, "listing": .72, "collection": .72}
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -276,6 +276,15 @@ def archives(bench, bars):
         bars.add("archive, beside fastwarc", ">= 1.3 x", f"{fast / ours:.2f} x", fast / ours >= 1.3)
     return found
 
+def hostile(bench, bars):
+    rows = list(extract_hostile.measure(bench, HOSTILE_BYTES))
+    table(f"Hostile pages of {HOSTILE_BYTES / 1e6:.0f} MB, one process each", ["", "CPU s", "MB/s", "MiB more", "verdict", "bytes of text"],
+          [[name, f"{cpu:.3f}", f"{size / cpu:.1f}", f"{mib:.1f}", verdict, text] for name, size, cpu, mib, verdict, text in rows])
+    most, slowest = max(rows, key=lambda row: row[3]), max(rows, key=lambda row: row[2] / row[1])
+    bars.add("memory of a thread, hostile pages", "< 64 MiB", f"{most[3]:.1f} MiB ({most[0]})", all(row[3] < 64 for row in rows))
+    bars.add("no page slower than", "1 s/MB", f"{slowest[2] / slowest[1]:.2f} s/MB ({slowest[0]})", slowest[2] / slowest[1] < 1)
+    return rows
+
 def main():
     commit = subprocess.run(["git", "describe", "--always", "--dirty"], capture_output=True, text=True).stdout.strip() or "(no git)"
     cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "")
@@ -304,6 +313,7 @@ def main():
     speed(results, rows["extract.pages"]["count"], rows["extract.pages"]["bytes"], bars)
     if not A.foreign:
         report["archives"] = archives(bench, bars)
+        report["hostile"] = hostile(bench, bars)
     table("Bars of issue 3", ["what", "bar", "here", ""], bars.rows)
     report["rows"] = {name: {k: v for k, v in result.items() if k != "texts"} for name, result in results.items()}
     report["bars"] = bars.rows
