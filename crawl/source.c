@@ -415,6 +415,29 @@ static int next_json(struct input *in, struct batch *b)
     return rc < 0 ? rc : 1;
 }
 
+/* A file that is named as a page, or starts with a tag of whatever name, is one: nobody keeps text
+ * that way. UTF-16 is looked at by its low bytes. */
+static bool is_page(const struct input *in, struct str body)
+{
+    static const char *const ends[] = {".html", ".htm", ".xhtml", ".HTML", ".HTM"};
+    char low[SNIFF_BYTES / 2];
+    struct str head = str_slice(body, 0, SNIFF_BYTES);
+    for (size_t i = 0; i < COUNT_OF(ends); i++)
+        if (str_ends(str_of(in->name), ends[i]))
+            return true;
+    if (wide_text(head, STR(""))) {
+        size_t len = 0, first = head.ptr[0] == '\xff' ? 2 : 3;
+        for (size_t i = first; i < head.len; i += 2)
+            low[len++] = head.ptr[i];
+        head = (struct str){low, len};
+    }
+    if (looks_html(head))
+        return true;
+    head = str_trim(head);
+    return head.len > 1 && head.ptr[0] == '<' && (head.ptr[1] | 32) >= 'a' &&
+           (head.ptr[1] | 32) <= 'z';
+}
+
 /* A whole file as one document. */
 static int next_text(struct input *in, struct batch *b)
 {
@@ -431,7 +454,7 @@ static int next_text(struct input *in, struct batch *b)
     struct found f = {.status = 200, .url = str_of(in->name), .bytes = total};
     f.too_large = total > in->record_max;
     f.body = (struct str){in->line, f.too_large ? 0 : (size_t)total};
-    f.kind = looks_html(f.body) ? DOC_HTML : DOC_TEXT;
+    f.kind = is_page(in, f.body) ? DOC_HTML : DOC_TEXT;
     in->stats.records++;
     TRY(add_doc(in, b, &f, arena_mark(&b->arena)));
     return 1;

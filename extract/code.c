@@ -26,8 +26,17 @@ struct str code_language(struct str classes)
                                         "sourceCode-", "src-",  "highlight-text-"};
     static const char *const none[] = {"none",        "plain",   "plaintext", "text",  "txt",
                                        "nohighlight", "default", "unknown",   "output"};
-    struct str rest = classes, word;
-    bool brush = false;
+    struct str rest = str_trim(classes), word;
+    bool brush = false, sphinx = str_starts(rest, "highlight-");
+    if (sphinx) { /* "highlight-python notranslate", and nothing else */
+        word = next_word(&rest);
+        struct str more = str_trim(rest), found = str_slice(word, 10, word.len);
+        if ((more.len == 0 || str_is(more, "notranslate")) && !str_starts(found, "source-") &&
+            !str_starts(found, "text-") && !str_is(found, "default") && !str_is(found, "none") &&
+            found.len <= 20)
+            return found;
+        rest = str_trim(classes);
+    }
     while ((word = next_word(&rest)).len) {
         struct str found = brush ? word : (struct str){0};
         for (size_t i = 0; i < COUNT_OF(heads) && !found.len; i++)

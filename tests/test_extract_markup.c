@@ -156,6 +156,9 @@ TEST(extract_markup_code_classes)
     CHECK_STR(code_language(STR("brush: js; toolbar: false")), "js");
     CHECK_STR(code_language(STR("highlight highlight-source-c++")), "c++");
     CHECK_STR(code_language(STR("sourceCode haskell")), "haskell");
+    CHECK_STR(code_language(STR("highlight-python3 notranslate")), "python3");
+    CHECK_STR(code_language(STR("highlight-wrapper wide")), "");
+    CHECK_STR(code_language(STR("highlight-default notranslate")), "");
     CHECK_STR(code_language(STR("lang-none")), "");
     CHECK_STR(code_language(STR("wp-block-code")), "");
     CHECK_INT(class_flags(STR("hljs-ln-line hljs-ln-numbers")), CLASS_GUTTER);
