@@ -1,22 +1,25 @@
 /* content - chooses the blocks that are main text; a page with little may say more in JSON. */
 #include "core/err.h"
-#include "core/hash.h"
 #include "core/json.h"
-#include "extract/parts.h"
+#include "extract/explain.h"
+#include "extract/judge.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 enum {
-    COPY_CHARS = 60,     /* a block this long that stood before on the page is not wanted twice */
-    SCANT_CHARS = 250,   /* less main text: look whether the page says more in its JSON-LD */
-    TITLE_MAX = 512,     /* bytes kept of a title */
+    SCANT_CHARS = 250,    /* less main text: look whether the page says more in its JSON-LD */
+    TITLE_MAX = 512,      /* bytes kept of a title */
     WORK_KEEP = 16 << 20, /* bytes of scratch kept between pages */
 };
 
 /* What a mode wants: the weight of recall in the F measure whose expectation is made largest.
  * Source of the measure: van Rijsbergen 1979; beta 1 weighs precision and recall alike. */
-struct mode { const char *name; bool all; double beta; };
+struct mode {
+    const char *name;
+    bool all;
+    double beta;
+};
 static const struct mode modes[] = {
     {"main", false, 1}, {"precision", false, 0.5}, {"recall", false, 2}, {"all", true, 1}};
 
@@ -74,73 +77,6 @@ void extract_scratch_close(struct extract_scratch *s)
     arena_close(&s->tree);
     arena_close(&s->work);
     free(s);
-}
-
-/* ---- which blocks ---- */
-struct ranked { float keep; uint32_t index; };
-
-static int by_keep(const void *left, const void *right)
-{
-    const struct ranked *a = left, *b = right;
-    if (a->keep != b->keep)
-        return a->keep > b->keep ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
-}
-
-static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
-
-/* Takes the blocks from the likeliest down to where the expected F of the choice is highest: with
- * keep as the share of main words, choosing words m of which c are expected right out of all
- * expected e gives (1 + b^2) c / (m + b^2 e), b being the weight of recall. A fixed threshold is right for articles but throws half of a
- * listing away, where every block is a guess near one half. */
-static bool choose(struct arena *a, const struct page *p, double beta, bool *chosen)
-{
-    float *keep = arena_array(a, float, p->block_count);
-    struct ranked *order = arena_array(a, struct ranked, p->block_count);
-    if (!keep || !order || !model_judge(a, p, keep))
-        return false;
-    double expected = 0, right = 0, taken = 0, best = -1;
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        order[i] = (struct ranked){keep[i], i};
-        expected += (double)keep[i] * weight_of(&p->block[i]);
-    }
-    qsort(order, p->block_count, sizeof *order, by_keep);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        double weight = weight_of(&p->block[order[i].index]);
-        right += (double)order[i].keep * weight;
-        taken += weight;
-        double value = right / (taken + beta * beta * expected);
-        if (value > best) {
-            best = value;
-            count = i + 1;
-        }
-    }
-    for (uint32_t i = 0; i < p->block_count; i++)
-        chosen[order[i].index] = i < count;
-    return true;
-}
-
-/* Galleries and lazy menus carry the same long text several times: the first one stays. */
-static bool drop_copies(struct arena *a, const struct page *p, bool *chosen)
-{
-    uint64_t size = 16;
-    while (size < (uint64_t)p->block_count * 2)
-        size *= 2;
-    uint64_t *seen = arena_array_zero(a, uint64_t, size);
-    if (!seen)
-        return false;
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        const struct block *b = &p->block[i];
-        if (!chosen[i] || b->copies < 2 || b->chars < COPY_CHARS)
-            continue;
-        uint64_t key = hash_str(block_text(p, b), 0) | 1, at = key >> 32 & (size - 1);
-        while (seen[at] && seen[at] != key)
-            at = (at + 1) & (size - 1);
-        chosen[i] = seen[at] == 0;
-        seen[at] = key;
-    }
-    return true;
 }
 
 /* ---- JSON-LD: what a page drawn by scripts says of itself ---- */
@@ -268,17 +204,16 @@ static enum extract_verdict read_blocks(struct extract_scratch *s, struct str ht
 }
 
 static enum extract_verdict print_chosen(struct extract_scratch *s, struct arena *a,
-                                         const struct page *page, struct str url,
-                                         struct extract_out *out)
+                                         const struct page *page, const struct asides *asides,
+                                         struct str url, struct extract_out *out)
 {
-    bool *chosen = arena_array_zero(&s->work, bool, page->block_count + 1);
-    if (!chosen)
+    const struct choice_conf conf = {.all = s->mode->all, .beta = s->mode->beta};
+    struct choice choice;
+    if (!choice_make(&s->work, page, asides, &conf, &choice))
         return EXTRACT_MEMORY;
-    if (s->mode->all)
-        for (uint32_t i = 0; i < page->block_count; i++)
-            chosen[i] = !(page->block[i].flags & BLOCK_HIDDEN);
-    else if (!choose(&s->work, page, s->mode->beta, chosen) || !drop_copies(&s->work, page, chosen))
-        return EXTRACT_MEMORY;
+    const bool *chosen = choice.chosen;
+    out->kind = choice.judged.kind;
+    out->kind_share = choice.judged.kind_share[choice.judged.kind];
     uint64_t chars = 0, links = 0;
     for (uint32_t i = 0; i < page->block_count; i++) {
         chars += chosen[i] ? page->block[i].chars : 0;
@@ -307,7 +242,7 @@ enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, st
         out->title = clean_title(a, page.title);
         if (meta)
             metadata_read(a, &s->work, &sk.facts.asides, url, &page, meta);
-        verdict = print_chosen(s, a, &page, url, out);
+        verdict = print_chosen(s, a, &page, &sk.facts.asides, url, out);
     }
     if (verdict == EXTRACT_OK && out->text.len < SCANT_CHARS && !s->mode->all)
         from_json(s, a, &sk.facts, out);
@@ -327,4 +262,80 @@ enum extract_verdict extract_main(struct extract_scratch *s, struct arena *a, st
                                   struct extract_out *out)
 {
     return extract_read(s, a, html_utf8, (struct str){0}, out, NULL);
+}
+
+/* ---- the same, told ---- */
+static void explain_block(const struct page *p, const struct choice *choice, uint32_t index,
+                          struct explain_block *out)
+{
+    enum { COLUMNS = FEATURES_FIRST + FEATURES_SECOND };
+    static const char *const decided[] = {"unlikely", "likely", "copy", "hidden"};
+    float weight[COLUMNS], row[COLUMNS];
+    const struct block *b = &p->block[index];
+    out->tag = gumbo_normalized_tagname((GumboTag)b->tag);
+    out->score = choice->judged.keep[index];
+    out->kept = choice->chosen[index];
+    out->hidden = (b->flags & BLOCK_HIDDEN) != 0;
+    out->decided = decided[choice->decision[index]];
+    out->reason_count = 0;
+    model_reasons(&choice->judged, index, weight, row);
+    while (out->reason_count < EXPLAIN_REASONS) {
+        int most = -1;
+        for (int c = 0; c < COLUMNS; c++)
+            if (weight[c] != 0 && (most < 0 || weight[c] * weight[c] > weight[most] * weight[most]))
+                most = c;
+        if (most < 0)
+            break;
+        out->reason[out->reason_count++] =
+            (struct explain_reason){feature_name(most), row[most], weight[most]};
+        weight[most] = 0;
+    }
+}
+
+static enum extract_verdict explain_page(struct extract_scratch *s, struct arena *a,
+                                         const struct page *page, struct skeleton_facts *facts,
+                                         struct explain *out)
+{
+    const struct choice_conf conf = {s->mode->all, true, s->mode->beta};
+    struct choice choice;
+    if (!choice_make(&s->work, page, &facts->asides, &conf, &choice))
+        return EXTRACT_MEMORY;
+    char *text = arena_push(a, page->text_len + 1, 1);
+    out->block = arena_array(a, struct explain_block, (size_t)page->block_count + 1);
+    if (!text || !out->block)
+        return EXTRACT_MEMORY;
+    memcpy(text, page->text, page->text_len);
+    for (uint32_t i = 0; i < page->block_count; i++) {
+        out->block[i].text = (struct str){text + page->block[i].start, page->block[i].len};
+        explain_block(page, &choice, i, &out->block[i]);
+    }
+    out->count = page->block_count;
+    memcpy(out->kind_share, choice.judged.kind_share, sizeof out->kind_share);
+    out->kind = choice.judged.kind;
+    out->threshold = choice.threshold;
+    struct extract_out printed = {0};
+    struct print_conf print = {.markdown = false};
+    enum extract_verdict verdict =
+        page_print(a, &s->work, page, choice.chosen, &print, &printed.text);
+    if (verdict == EXTRACT_OK && printed.text.len < SCANT_CHARS && !s->mode->all &&
+        from_json(s, a, facts, &printed))
+        out->source = "json-ld";
+    return verdict != EXTRACT_OK || printed.text.len ? verdict : EXTRACT_EMPTY;
+}
+
+enum extract_verdict extract_explain(struct extract_scratch *s, struct arena *a,
+                                     struct str html_utf8, struct explain *out)
+{
+    struct skeleton sk = {0};
+    struct page page = {0};
+    *out = (struct explain){.threshold = 1, .source = "page"};
+    arena_reset(&s->work, 0);
+    enum extract_verdict verdict = read_blocks(s, html_utf8, &sk, &page);
+    if (verdict == EXTRACT_OK)
+        verdict = explain_page(s, a, &page, &sk.facts, out);
+    if (verdict != EXTRACT_OK && verdict != EXTRACT_EMPTY)
+        out->count = 0;
+    if (verdict != EXTRACT_OK)
+        err_clear();
+    return verdict;
 }

@@ -6,34 +6,41 @@
  * column goes to the end of its part, and the model is trained again. */
 #include "core/err.h"
 #include "core/hash.h"
-#include "extract/parts.h"
+#include "extract/judge.h"
 
 #include <assert.h>
 
 enum {
-    CONTAINERS = 4, UNITS = 2, AROUND = 2, WINDOW = 5, LONG_CHARS = 80, PATH_MAX_NODES = 64,
+    CONTAINERS = 4,
+    UNITS = 2,
+    AROUND = 2,
+    WINDOW = 5,
+    PATH_MAX_NODES = 64,
     TITLE_WORDS = 64,
 };
 
-struct sums { double chars, kept; };
-struct range { uint32_t from, to; };
+struct sums {
+    double chars, kept;
+};
 
 struct features {
     const struct page *p;
     uint32_t h1, first_long, last_long, longs, paragraphs, headings, articles;
     float chars, links_share, long_share, block_mean, ends_per_word, repeated_share;
-    uint32_t path[PATH_MAX_NODES], path_len;   /* from the root along the child with most text */
-    uint64_t title[TITLE_WORDS]; uint32_t title_words;
-    struct range *range;       /* of each element: the blocks in it */
-    const float *keep;         /* the first judgement, and its running sums */
+    uint32_t path[PATH_MAX_NODES], path_len; /* from the root along the child with most text */
+    uint64_t title[TITLE_WORDS];
+    uint32_t title_words;
+    struct surround *around;
+    const struct range *range;  /* of each element: the blocks in it */
+    float whole[SURROUND_PAGE]; /* the same for every block */
+    const float *keep;          /* the first judgement, and its running sums */
     struct sums *sums;
+    struct sums *paths; /* of it, the sums of each group of blocks under one path */
+    float keep_max;
+    uint32_t keep_half;
 };
 
 static float ratio(double part, double whole) { return whole > 0 ? (float)(part / whole) : 0.0f; }
-static bool is_long(const struct block *b)
-{
-    return b->chars >= LONG_CHARS && b->link_chars * 3 < b->chars;
-}
 static double good_chars(const struct node *n)
 {
     return n->chars ? (double)n->long_chars * (1.0 - (double)n->link_chars / n->chars) + n->ends
@@ -92,7 +99,7 @@ static void measure_page(struct features *c)
             c->h1 = i;
         c->headings += b->level > 0;
         c->paragraphs += b->tag == GUMBO_TAG_P;
-        if (is_long(b)) {
+        if (block_is_long(b)) {
             if (c->first_long == UINT32_MAX)
                 c->first_long = i;
             c->last_long = i;
@@ -170,9 +177,9 @@ static float *put_title(float *f, const struct features *c, const struct block *
     return f;
 }
 
-static float *put_cues(float *f, const struct page *p, const struct block *b)
+static float *put_cues(float *f, const struct features *c, const struct block *b)
 {
-    const struct node *n = &p->node[b->node];
+    const struct aspect *n = &c->around->aspect[b->node];
     for (int cue = 0; cue < CUE_COUNT; cue++)
         *f++ = b->inner_cues >> cue & 1   ? 0.0f
                : n->near[cue] < NEAR_NONE ? (float)(n->near[cue] + 1)
@@ -310,46 +317,35 @@ static float *put_page(float *f, const struct features *c)
 }
 
 /* What stands under a heading is often told by the heading: "Related articles", "3 comments". */
-static float *put_heading(float *f, const struct page *p, uint32_t index)
+static float *put_heading(float *f, const struct features *c, uint32_t index)
 {
+    const struct page *p = c->p;
     uint32_t heading = p->block[index].heading;
     const struct block *h = heading == UINT32_MAX ? NULL : &p->block[heading];
     *f++ = h ? (float)(index - heading) : -1.0f;
     *f++ = h ? (float)h->level : -1.0f;
     *f++ = h ? (float)h->furniture : -1.0f;
     *f++ = h ? (float)h->words : -1.0f;
-    *f++ = h ? (float)p->node[h->node].near[CUE_RELATED] : -1.0f;
+    *f++ = h ? (float)c->around->aspect[h->node].near[CUE_RELATED] : -1.0f;
     return f;
 }
 
-static void find_ranges(const struct page *p, struct range *range)
-{
-    for (uint32_t i = 0; i < p->node_count; i++)
-        range[i] = (struct range){UINT32_MAX, 0};
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        struct range *r = &range[p->block[i].node];
-        r->from = i < r->from ? i : r->from;
-        r->to = i + 1;
-    }
-    for (uint32_t i = p->node_count; i-- > 1;) {
-        struct range *up = &range[p->node[i].parent];
-        up->from = range[i].from < up->from ? range[i].from : up->from;
-        up->to = range[i].to > up->to ? range[i].to : up->to;
-    }
-}
-
-struct features *features_open(struct arena *a, const struct page *p)
+struct features *features_open(struct arena *a, const struct page *p, const struct asides *asides)
 {
     struct features *c = arena_array_zero(a, struct features, 1);
     if (!c)
         return NULL;
-    c->sums = arena_array(a, struct sums, (size_t)p->block_count + 1);
-    c->range = arena_array(a, struct range, (size_t)p->node_count);
-    if (!c->sums || !c->range)
-        return NULL;
     c->p = p;
+    c->sums = arena_array(a, struct sums, (size_t)p->block_count + 1);
+    c->around = surround_open(a, p, asides);
+    if (!c->sums || !c->around)
+        return NULL;
+    c->paths = arena_array(a, struct sums, (size_t)c->around->groups.count + 1);
+    if (!c->paths)
+        return NULL;
+    c->range = c->around->range;
     measure_page(c);
-    find_ranges(p, c->range);
+    surround_page(c->whole, c->around);
     return c;
 }
 
@@ -360,18 +356,60 @@ void features_first(const struct features *c, uint32_t index, float *row)
     float *f = row;
     f = put_own(f, p, b);
     f = put_title(f, c, b);
-    f = put_cues(f, p, b);
+    f = put_cues(f, c, b);
     f = put_containers(f, c, b);
     f = put_units(f, c, b);
     f = put_around(f, p, index);
     f = put_place(f, c, index);
     f = put_page(f, c);
-    f = put_heading(f, p, index);
-    assert(f - row == FEATURES_FIRST);
+    f = put_heading(f, c, index);
+    f = surround_block(f, c->around, index);
+    memcpy(f, c->whole, sizeof c->whole);
+    assert(f + SURROUND_PAGE - row == FEATURES_FIRST);
+}
+
+void features_page(const struct features *c, float *row)
+{
+    float *f = put_page(row, c);
+    memcpy(f, c->whole, sizeof c->whole);
+    assert(f + SURROUND_PAGE - row == FEATURES_PAGE);
+}
+
+struct pools features_pools(const struct features *c, uint32_t index)
+{
+    const struct page *p = c->p;
+    const struct surround *s = c->around;
+    const struct block *b = &p->block[index];
+    struct pools out = {.path = s->groups.path[index],
+                        .heading = b->heading,
+                        .long_before = s->long_before[index],
+                        .long_after = s->long_after[index]};
+    uint32_t node = b->node, blocks = 1;
+    for (int container = 0; container < CONTAINERS; container++) {
+        while (p->node[node].parent != NO_NODE && p->node[node].blocks < blocks * 2)
+            node = p->node[node].parent;
+        out.range[container] = c->range[node];
+        blocks = p->node[node].blocks;
+        if (p->node[node].parent != NO_NODE)
+            node = p->node[node].parent;
+    }
+    const struct range whole = {0, p->block_count};
+    uint32_t unit = s->groups.unit[b->node];
+    uint32_t alike = unit == NO_NODE ? NO_GROUP : s->groups.alike[unit], most = s->groups.main;
+    const struct group *list = s->groups.list;
+    out.range[4] = unit == NO_NODE ? whole : c->range[unit];
+    out.range[5] =
+        alike == NO_GROUP ? whole : (struct range){list[alike].first, list[alike].last + 1};
+    out.range[6] = (struct range){b->level                   ? index
+                                  : b->heading == UINT32_MAX ? 0
+                                                             : b->heading,
+                                  s->section_end[index]};
+    out.range[7] = most == NO_GROUP ? whole : (struct range){list[most].first, list[most].last + 1};
+    return out;
 }
 
 /* ---- after the first judgement ---- */
-/* Mean of keep over the blocks of a subtree, weighted by their length: prefix sums make each one
+/* Mean of keep over the blocks of a range, weighted by their length: prefix sums make each one
  * subtraction. */
 static float mean_between(const struct sums *sums, uint32_t from, uint32_t to)
 {
@@ -387,34 +425,59 @@ void features_judged(struct features *c, const float *keep)
 {
     const struct page *p = c->p;
     c->keep = keep;
+    c->keep_max = 0;
+    c->keep_half = 0;
     c->sums[0] = (struct sums){0, 0};
+    memset(c->paths, 0, c->around->groups.count * sizeof *c->paths);
     for (uint32_t i = 0; i < p->block_count; i++) {
-        c->sums[i + 1].chars = c->sums[i].chars + p->block[i].chars;
-        c->sums[i + 1].kept = c->sums[i].kept + (double)keep[i] * p->block[i].chars;
+        double chars = p->block[i].chars, kept = (double)keep[i] * chars;
+        struct sums *path = &c->paths[c->around->groups.path[i]];
+        c->sums[i + 1] = (struct sums){c->sums[i].chars + chars, c->sums[i].kept + kept};
+        path->chars += chars;
+        path->kept += kept;
+        c->keep_max = keep[i] > c->keep_max ? keep[i] : c->keep_max;
+        c->keep_half += keep[i] > 0.5f;
     }
 }
 
-void features_second(const struct features *c, uint32_t index, float *row)
+void features_page_judged(const struct features *c, float *row)
+{
+    const uint32_t end = c->p->block_count;
+    const struct groups *g = &c->around->groups;
+    features_page(c, row);
+    float *f = row + FEATURES_PAGE;
+    *f++ = mean_between(c->sums, 0, end);
+    *f++ = (float)c->sums[end].kept;
+    *f++ = c->keep_max;
+    *f++ = ratio(c->keep_half, end);
+    *f++ = g->main == NO_GROUP
+               ? -1.0f
+               : mean_between(c->sums, g->list[g->main].first, g->list[g->main].last + 1);
+    *f++ = mean_between(c->sums, 0, end / 2);
+    assert(f - row == FEATURES_PAGE_JUDGED);
+}
+
+void features_second(const struct features *c, uint32_t index, const float *kinds, float *row)
 {
     const struct page *p = c->p;
     const struct sums *sums = c->sums;
+    const struct pools pools = features_pools(c, index);
+    const uint32_t end = p->block_count;
     float *f = row;
     for (int64_t step = -4; step <= 4; step++)
         *f++ = keep_at(p, c->keep, (int64_t)index + step);
-    uint32_t node = p->block[index].node, blocks = 1, end = p->block_count;
-    for (int container = 0; container < CONTAINERS; container++) {
-        while (p->node[node].parent != NO_NODE && p->node[node].blocks < blocks * 2)
-            node = p->node[node].parent;
-        *f++ = mean_between(sums, c->range[node].from, c->range[node].to);
-        blocks = p->node[node].blocks;
-        if (p->node[node].parent != NO_NODE)
-            node = p->node[node].parent;
-    }
-    *f++ = p->block[index].heading == UINT32_MAX ? -1.0f : c->keep[p->block[index].heading];
+    for (int i = 0; i < POOLS; i++)
+        *f++ = mean_between(sums, pools.range[i].from, pools.range[i].to);
+    *f++ = ratio(c->paths[pools.path].kept, c->paths[pools.path].chars);
+    *f++ = pools.heading == UINT32_MAX ? -1.0f : c->keep[pools.heading];
+    *f++ = pools.long_before == UINT32_MAX ? -1.0f : c->keep[pools.long_before];
+    *f++ = pools.long_after == UINT32_MAX ? -1.0f : c->keep[pools.long_after];
     *f++ = mean_between(sums, 0, end);
     *f++ = (float)sums[end].kept;
     *f++ = ratio(sums[index].kept, sums[end].kept); /* how much of what is kept stands before */
     *f++ = mean_between(sums, index > 10 ? index - 10 : 0, index);
     *f++ = mean_between(sums, index + 1, index + 11 < end ? index + 11 : end);
-    assert(f - row == FEATURES_SECOND);
+    *f++ = c->keep_max;
+    memcpy(f, kinds, PAGE_KIND_COUNT * sizeof *kinds);
+    assert(f + PAGE_KIND_COUNT - row == FEATURES_SECOND);
 }

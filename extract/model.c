@@ -1,71 +1,172 @@
-/* model - two steps of boosted decision trees that judge every block of a page. */
-/* The first step sees each block with its surroundings; the second sees the first's opinion of the
- * neighbours and containers as well, which makes the choice consistent: a short line between two
- * paragraphs is kept, a long one between two menus is not. The trees were fitted
- * (tests/bench/extract_train.py) to the share of each block's words that annotators counted as main
- * text. Scores are sums of whole numbers and the logistic function is computed with plain
- * multiplications, so that every machine chooses the same text. */
+/* model - boosted decision trees that judge every block of a page, and tell what kind it is. */
+/* Three forests. The first sees each block with its surroundings. The second tells the page's kind
+ * from counts over the page and the first one's opinions. The third sees the block again, the
+ * first's opinion of its neighbours, its containers, the blocks like it, and the kind: that makes
+ * the choice consistent. A short line between two paragraphs is kept, a long one between two menus
+ * is not. The trees were fitted (tests/bench/extract_train.py) to the share of each block's words
+ * that annotators counted as main text. Scores are sums of whole numbers and the logistic function
+ * is computed with plain multiplications, so that every machine chooses the same text. */
 #include "core/err.h"
-#include "extract/parts.h"
+#include "extract/forest.h"
+#include "extract/judge.h"
 
-/* A split: row[feature] <= limit goes left. Children >= 0 are splits of the same tree, < 0 leaves
- * (-1 - index). */
-struct split { uint8_t feature; float limit; int8_t left, right; };
-/* Splits and leaves of all trees one behind the other; a tree of n splits has n + 1 leaves. */
-struct forest { const struct split *split; const int16_t *leaf; const uint8_t *splits; int trees; };
+#include <assert.h>
+#include <pthread.h>
 
 enum { LEAF_UNIT = 4096 }; /* leaves are logits times this */
+enum {
+    WIDTH = FEATURES_FIRST + FEATURES_SECOND,
+    ROWS_KEPT =
+        1024, /* blocks whose measures stay for the second step; larger pages measure twice */
+    ROWS_PART = 128, /* judged at once: what fits a cache */
+};
 
 #include "extract/trees.def"
 
-static const struct forest first = {first_split, first_leaf, first_splits, COUNT_OF(first_splits)};
-static const struct forest second = {second_split, second_leaf, second_splits,
-                                     COUNT_OF(second_splits)};
+#define FOREST(name)                                                                               \
+    static uint32_t name##_room[COUNT_OF(name##_split)];                                           \
+    static int16_t name##_ordered[COUNT_OF(name##_leaf)];                                          \
+    static struct forest name = {.split = name##_split,                                            \
+                                 .leaf = name##_leaf,                                              \
+                                 .splits = name##_splits,                                          \
+                                 .trees = COUNT_OF(name##_splits),                                 \
+                                 .keep = name##_room,                                              \
+                                 .ordered = name##_ordered}
+FOREST(first);
+FOREST(second);
 
-/* 1 / (1 + e^-x), with e^-x as (1 - x/1024)^1024: within 1 % of it where it matters, and the same
- * bits anywhere. */
-static float logistic(int32_t score)
+static pthread_once_t forests_once = PTHREAD_ONCE_INIT;
+
+static void make_forests(void)
+{
+    forest_ready(&first);
+    forest_ready(&second);
+}
+
+/* e^x, as (1 + x/1024)^1024: within 1 % of it where it matters, and the same bits anywhere. */
+static double power_of(int32_t score)
 {
     double x = (double)score / LEAF_UNIT;
     x = x > 16 ? 16 : x < -16 ? -16 : x;
-    double power = 1.0 - x / 1024;
+    double power = 1.0 + x / 1024;
     for (int i = 0; i < 10; i++)
         power *= power;
-    return (float)(1.0 / (1.0 + power));
+    return power;
 }
 
-static float judge(const struct forest *forest, const float *row)
+static float logistic(int32_t score) { return (float)(1.0 / (1.0 + power_of(-score))); }
+
+/* Trees of the kinds take turns: tree t votes for kind t % PAGE_KIND_COUNT. */
+static void tell_kind(const struct features *f, struct judgement *out)
 {
-    const struct split *split = forest->split;
-    const int16_t *leaf = forest->leaf;
-    int32_t score = 0;
-    for (int tree = 0; tree < forest->trees; tree++) {
-        int at = forest->splits[tree] ? 0 : -1;
+    float row[FEATURES_PAGE_JUDGED];
+    int32_t score[PAGE_KIND_COUNT] = {0};
+    double power[PAGE_KIND_COUNT], sum = 0;
+    const struct split *split = kind_split;
+    const int16_t *leaf = kind_leaf;
+    features_page_judged(f, row);
+    for (uint32_t tree = 0; tree < COUNT_OF(kind_splits); tree++) {
+        int at = kind_splits[tree] ? 0 : -1;
         while (at >= 0)
             at = row[split[at].feature] <= split[at].limit ? split[at].left : split[at].right;
-        score += leaf[-1 - at];
-        split += forest->splits[tree];
-        leaf += forest->splits[tree] + 1;
+        score[tree % PAGE_KIND_COUNT] += leaf[-1 - at];
+        split += kind_splits[tree];
+        leaf += kind_splits[tree] + 1;
     }
-    return logistic(score);
+    out->kind = PAGE_ARTICLE;
+    for (int k = 0; k < PAGE_KIND_COUNT; k++) {
+        sum += power[k] = power_of(score[k]);
+        out->kind = score[k] > score[out->kind] ? (enum page_kind)k : out->kind;
+    }
+    for (int k = 0; k < PAGE_KIND_COUNT; k++)
+        out->kind_share[k] = (float)(power[k] / sum);
 }
 
-bool model_judge(struct arena *a, const struct page *p, float *keep)
+/* Judges all blocks, ROWS_PART at a time. kinds: NULL in the first step. */
+static void judge_blocks(const struct forest *forest, const struct features *f, uint32_t blocks,
+                         const float *kinds, float *rows, float *keep)
 {
-    float row[FEATURES_FIRST + FEATURES_SECOND];
-    struct features *f = features_open(a, p);
+    int32_t score[ROWS_PART];
+    bool kept = blocks <= ROWS_KEPT;
+    for (uint32_t from = 0; from < blocks; from += ROWS_PART) {
+        uint32_t count = blocks - from < ROWS_PART ? blocks - from : ROWS_PART;
+        float *part = kept ? rows + from * (size_t)WIDTH : rows;
+        for (uint32_t i = 0; i < count; i++) {
+            float *row = part + i * (size_t)WIDTH;
+            if (!kinds || !kept)
+                features_first(f, from + i, row);
+            if (kinds)
+                features_second(f, from + i, kinds, row + FEATURES_FIRST);
+        }
+        forest_scores(forest, part, count, WIDTH, score);
+        for (uint32_t i = 0; i < count; i++)
+            keep[from + i] = logistic(score[i]);
+    }
+}
+
+bool model_judge(struct arena *a, const struct page *p, const struct asides *asides,
+                 struct judgement *out)
+{
+    size_t rows_most = p->block_count <= ROWS_KEPT ? p->block_count + 1u : ROWS_PART;
+    pthread_once(&forests_once, make_forests);
+    out->keep = arena_array(a, float, (size_t)p->block_count + 1);
     float *opinion = arena_array(a, float, (size_t)p->block_count + 1);
-    if (!f || !opinion)
+    out->features = features_open(a, p, asides);
+    size_t mark = arena_mark(a);
+    float *rows = arena_array(a, float, rows_most *WIDTH);
+    if (!out->keep || !opinion || !out->features || !rows)
         return false;
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        features_first(f, i, row);
-        opinion[i] = judge(&first, row);
-    }
-    features_judged(f, opinion);
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        features_first(f, i, row);
-        features_second(f, i, row + FEATURES_FIRST);
-        keep[i] = judge(&second, row);
-    }
+    judge_blocks(&first, out->features, p->block_count, NULL, rows, opinion);
+    features_judged(out->features, opinion);
+    tell_kind(out->features, out);
+    judge_blocks(&second, out->features, p->block_count, out->kind_share, rows, out->keep);
+    arena_reset(a, mark);
     return true;
+}
+
+/* ---- why ---- */
+/* Mean of the leaves below a child, every split taken as even. Trees are small: no table. */
+static double mean_below(const struct split *split, const int16_t *leaf, int at)
+{
+    int stack[64], depth = 0;
+    double share[64], sum = 0;
+    stack[depth] = at;
+    share[depth++] = 1;
+    while (depth > 0) {
+        double part = share[--depth];
+        int node = stack[depth];
+        if (node < 0) {
+            sum += part * leaf[-1 - node];
+            continue;
+        }
+        assert(depth + 2 <= 64);
+        stack[depth] = split[node].left;
+        share[depth++] = part / 2;
+        stack[depth] = split[node].right;
+        share[depth++] = part / 2;
+    }
+    return sum;
+}
+
+/* A split's measure gets the difference between the side taken and what was expected before. */
+void model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
+{
+    const struct split *split = second.split;
+    const int16_t *leaf = second.leaf;
+    features_first(j->features, index, row);
+    features_second(j->features, index, j->kind_share, row + FEATURES_FIRST);
+    memset(weight, 0, WIDTH * sizeof *weight);
+    for (uint32_t tree = 0; tree < second.trees; tree++) {
+        int at = second.splits[tree] ? 0 : -1;
+        double before = mean_below(split, leaf, at);
+        while (at >= 0) {
+            uint16_t feature = split[at].feature;
+            at = row[feature] <= split[at].limit ? split[at].left : split[at].right;
+            double after = mean_below(split, leaf, at);
+            weight[feature] += (float)((after - before) / LEAF_UNIT);
+            before = after;
+        }
+        split += second.splits[tree];
+        leaf += second.splits[tree] + 1;
+    }
 }

@@ -239,22 +239,6 @@ static inline struct str block_text(const struct page *p, const struct block *b)
     return (struct str){p->text + b->start, b->len};
 }
 
-/* ---- features.c: what is measured of each block ---- */
-enum { FEATURES_FIRST = 164, FEATURES_SECOND = 19 };
-struct features;
-/* Pushed on a; p must stay. NULL when a is full. */
-struct features *features_open(struct arena *a, const struct page *p);
-/* Writes FEATURES_FIRST numbers: what can be said of a block before any is judged. */
-void features_first(const struct features *f, uint32_t index, float *row);
-/* Takes the first judgement of every block (borrowed), on which the FEATURES_SECOND numbers of the
- * second step rest. */
-void features_judged(struct features *f, const float *keep);
-void features_second(const struct features *f, uint32_t index, float *row);
-
-/* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
-/* keep has room for every block. False when a is full. */
-bool model_judge(struct arena *a, const struct page *p, float *keep);
-
 /* ---- code.c: what classes say of code and formulas ---- */
 /* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it; SHOWN: a formula's
  * source that is hidden in favour of a picture; GUTTER: numbers of lines, where code is. */

@@ -2,7 +2,7 @@
 #include "core/hash.h"
 #include "core/log.h"
 #include "core/unicode.h"
-#include "extract/parts.h"
+#include "extract/judge.h"
 #include "tests/extract_pages.h"
 
 #include <time.h>
@@ -12,7 +12,10 @@ static const struct extract_conf conf = {
 
 /* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the
  * metric. */
-struct words { uint64_t *word; size_t count; };
+struct words {
+    uint64_t *word;
+    size_t count;
+};
 
 static int by_value(const void *a, const void *b)
 {
@@ -58,7 +61,11 @@ static double f1_of(struct arena *a, struct str got, struct str want)
     return common ? 2.0 * (double)common / (double)(g.count + w.count) : 0;
 }
 
-struct kind { const char *name; double f1; int pages; };
+struct kind {
+    const char *name;
+    double f1;
+    int pages;
+};
 
 static void add(struct kind *kinds, const char *name, double f1)
 {
@@ -143,33 +150,52 @@ TEST_LIMIT(extract_gold_f1, 120)
 
 static void put_u32(FILE *out, uint32_t v) { CHECK(fwrite(&v, 4, 1, out) == 1); }
 
-static void put_features(FILE *out, struct arena *a, struct str url, const struct page *p)
+static void put_bytes(FILE *out, const void *bytes, size_t len)
 {
-    struct features *f = features_open(a, p);
-    float row[FEATURES_FIRST];
+    CHECK(fwrite(bytes, 1, len, out) == len);
+}
+
+static void put_blocks(FILE *out, const struct features *f, const struct page *p)
+{
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        const struct block *b = &p->block[i];
+        struct pools pools = features_pools(f, i);
+        for (int k = 0; k < POOLS; k++) {
+            put_u32(out, pools.range[k].from);
+            put_u32(out, pools.range[k].to);
+        }
+        put_u32(out, pools.path);
+        put_u32(out, pools.heading);
+        put_u32(out, pools.long_before);
+        put_u32(out, pools.long_after);
+        put_u32(out, b->chars);
+        put_u32(out, b->len);
+    }
+    for (uint32_t i = 0; i < p->block_count; i++)
+        put_bytes(out, p->text + p->block[i].start, p->block[i].len);
+}
+
+static void put_features(FILE *out, struct arena *a, struct str url, const struct page *p,
+                         const struct asides *asides)
+{
+    struct features *f = features_open(a, p, asides);
+    float row[FEATURES_FIRST], page[FEATURES_PAGE];
     CHECK(f != NULL);
     put_u32(out, (uint32_t)url.len);
     put_u32(out, p->block_count);
     put_u32(out, FEATURES_FIRST);
     put_u32(out, FEATURES_SECOND);
-    put_u32(out, p->node_count);
-    CHECK(fwrite(url.ptr, 1, url.len, out) == url.len);
+    put_u32(out, FEATURES_PAGE);
+    put_bytes(out, url.ptr, url.len);
+    features_page(f, page);
+    put_bytes(out, page, sizeof page);
     for (uint32_t i = 0; i < p->block_count; i++) {
         features_first(f, i, row);
-        CHECK(fwrite(row, sizeof row, 1, out) == 1);
+        for (int c = 0; c < FEATURES_FIRST; c++)
+            CHECK(row[c] > -1e9f && row[c] < 1e9f);
+        put_bytes(out, row, sizeof row);
     }
-    for (uint32_t i = 0; i < p->node_count; i++) {
-        put_u32(out, p->node[i].parent);
-        put_u32(out, p->node[i].blocks);
-    }
-    for (uint32_t i = 0; i < p->block_count; i++) {
-        const struct block *b = &p->block[i];
-        put_u32(out, b->len);
-        put_u32(out, b->chars);
-        put_u32(out, b->node);
-        put_u32(out, b->heading);
-        CHECK(fwrite(p->text + b->start, 1, b->len, out) == b->len);
-    }
+    put_blocks(out, f, p);
 }
 
 /* Writes what the trainer needs; every number must be finite, which is what is tested when nothing
@@ -199,15 +225,7 @@ TEST_LIMIT(extract_gold_features, 120)
         const GumboOutput *parsed = html_parse(&tree, sk.html, 10000, &verdict);
         CHECK(parsed != NULL);
         CHECK_INT(page_read(&work, parsed, &sk, &page), EXTRACT_OK);
-        struct features *f = features_open(&work, &page);
-        CHECK(f != NULL);
-        for (uint32_t i = 0; i < page.block_count; i++) {
-            float row[FEATURES_FIRST];
-            features_first(f, i, row);
-            for (int c = 0; c < FEATURES_FIRST; c++)
-                CHECK(row[c] > -1e9f && row[c] < 1e9f);
-        }
-        put_features(out, &work, url, &page);
+        put_features(out, &work, url, &page, &sk.facts.asides);
         count++;
     }
     CHECK(fclose(out) == 0);

@@ -1,0 +1,148 @@
+/* judge - what the files that decide which blocks are main text share with one another. */
+#ifndef SLUICE_EXTRACT_JUDGE_H
+#define SLUICE_EXTRACT_JUDGE_H
+#include "extract/parts.h"
+
+/* ---- groups.c: what repeats on the page ---- */
+/* Siblings of one parent that look alike (rows of a listing, posts of a forum), or blocks anywhere
+ * on the page that stand under the same names. Sums are over all members. */
+struct group {
+    uint32_t units;               /* members that hold text */
+    uint32_t blocks, first, last; /* the blocks in them: how many, the first, the last */
+    uint32_t longest;             /* characters of the longest member */
+    uint64_t chars, link_chars, ends, words;
+};
+enum { NO_GROUP = UINT32_MAX };
+struct groups {
+    struct group *list;
+    uint32_t count;
+    uint32_t *same;  /* of each element: its group of siblings with the same tag and class */
+    uint32_t *alike; /* of each element: its group of siblings with the same tag */
+    uint32_t *path;  /* of each block: the blocks under the same three names */
+    uint32_t *unit;  /* of each element: the nearest of its line in an `alike` of >= 3 */
+    uint32_t main;   /* the `same` group with most text besides its longest member */
+};
+/* Pushed on a. range gives each element's blocks. False when a is full. */
+struct range {
+    uint32_t from, to;
+};
+bool groups_find(struct arena *a, const struct page *p, const struct range *range,
+                 struct groups *out);
+
+/* ---- said.c: the words a page uses of itself ---- */
+enum said_from { SAID_TITLE = 1, SAID_ABOUT = 2, SAID_REVIEW = 4, SAID_NAME = 8 };
+enum json_kind {
+    JSON_ARTICLE = 1,
+    JSON_PRODUCT = 2,
+    JSON_FORUM = 4,
+    JSON_LIST = 8,
+    JSON_FAQ = 16,
+    JSON_ANY = 32,
+};
+struct said_word {
+    uint64_t key;
+    uint32_t from, first;
+};
+struct said {
+    struct said_word *table;
+    uint64_t mask;
+    uint32_t json;  /* json_kind bits: the types the page's JSON-LD names */
+    uint32_t items; /* objects with a name in its JSON-LD */
+    uint32_t about_words, review_words, title_words;
+    bool og_article, og_product, og_website;
+};
+/* What a block's words have in common with what the page says of itself; shares of its words. */
+struct said_shares {
+    float title, name, about, review, topic, title_covered;
+};
+/* JSON-LD is parsed with a as scratch. Pushed on a; false when a is full. asides may be NULL. */
+bool said_open(struct arena *a, const struct page *p, const struct asides *asides,
+               struct said *out);
+struct said_shares said_of_block(const struct said *s, const struct page *p, uint32_t index);
+
+/* ---- surround.c: where a block stands among groups, headings and long texts ---- */
+enum { ASPECT_TAGS = 8 };
+/* What the names above an element say, those that hold nearly the whole page left out: a class of
+ * <body> ("has-sidebar") says nothing of its parts. */
+struct aspect {
+    uint8_t near[CUE_COUNT];  /* levels up to the cue, NEAR_NONE: none */
+    uint8_t tag[ASPECT_TAGS]; /* levels up to nav, header, footer, aside, main, article, form, li */
+};
+struct surround {
+    const struct page *p;
+    struct aspect *aspect; /* of each element */
+    struct range *range;   /* of each element: the blocks in it */
+    struct groups groups;
+    struct said said;
+    uint32_t *long_before, *long_after; /* the nearest long blocks, UINT32_MAX: none */
+    uint32_t *section_end;              /* of each block: the next heading, or the page's end */
+    uint32_t *link_run;                 /* blocks of links alone around it, itself included */
+};
+enum { SURROUND_BLOCK = 46 + ASPECT_TAGS, SURROUND_PAGE = 26 };
+/* Pushed on a; p and asides (may be NULL) must stay. NULL when a is full. */
+struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides);
+/* A block of running text: long, and few of its characters in links. */
+bool block_is_long(const struct block *b);
+float *surround_block(float *f, const struct surround *s, uint32_t index);
+float *surround_page(float *f, const struct surround *s);
+
+/* ---- features.c: what is measured of each block ---- */
+enum { POOLS = 8 };
+enum {
+    FEATURES_FIRST = 164 + SURROUND_BLOCK + SURROUND_PAGE,
+    FEATURES_SECOND = 27 + PAGE_KIND_COUNT,
+    FEATURES_PAGE = 13 + SURROUND_PAGE,
+    FEATURES_PAGE_JUDGED = FEATURES_PAGE + 6,
+};
+/* The blocks whose opinions count for one block: ranges around it, and single ones. */
+struct pools {
+    struct range range[POOLS];
+    uint32_t path, heading, long_before, long_after;
+};
+struct features;
+/* Pushed on a; p and asides (may be NULL) must stay. NULL when a is full. */
+struct features *features_open(struct arena *a, const struct page *p, const struct asides *asides);
+/* Writes FEATURES_FIRST numbers: what can be said of a block before any is judged. */
+void features_first(const struct features *f, uint32_t index, float *row);
+struct pools features_pools(const struct features *f, uint32_t index);
+/* FEATURES_PAGE numbers of the page as a whole. */
+void features_page(const struct features *f, float *row);
+/* Takes the first judgement of every block (borrowed), on which what follows rests. */
+void features_judged(struct features *f, const float *keep);
+/* FEATURES_PAGE_JUDGED numbers, by which the page's kind is told. */
+void features_page_judged(const struct features *f, float *row);
+/* FEATURES_SECOND numbers of a block; kinds: the probabilities of each kind of page. */
+void features_second(const struct features *f, uint32_t index, const float *kinds, float *row);
+
+/* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
+struct judgement {
+    float *keep;
+    float kind_share[PAGE_KIND_COUNT];
+    enum page_kind kind;
+    struct features *features; /* for model_reasons */
+};
+/* keep is pushed on a, one for every block. False when a is full. asides may be NULL. */
+bool model_judge(struct arena *a, const struct page *p, const struct asides *asides,
+                 struct judgement *out);
+/* How much each measure moved the judgement of one block, in logits, and what was measured: both of
+ * FEATURES_FIRST + FEATURES_SECOND numbers, named by feature_name (names.c; static). */
+void model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row);
+const char *feature_name(int column);
+
+/* ---- choose.c: which blocks are printed ---- */
+enum decision { UNLIKELY, LIKELY, COPY, UNSEEN };
+struct choice_conf {
+    bool all, explained;
+    double beta;
+}; /* explained: judged in mode all too */
+struct choice {
+    struct judgement judged;
+    uint8_t *decision; /* of each block: enum decision */
+    bool *chosen;      /* decision is LIKELY */
+    float threshold;   /* the lowest keep that was taken; 1 when none was */
+};
+/* Everything is pushed on a; false when it is full. beta: the weight of recall in the F measure
+ * whose expectation is made largest. */
+bool choice_make(struct arena *a, const struct page *p, const struct asides *asides,
+                 const struct choice_conf *conf, struct choice *out);
+#endif
