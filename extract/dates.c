@@ -400,8 +400,10 @@ bool date_find(struct str text, enum date_order order, struct date *out, size_t 
         t[i] = next_token(&from, end);
     while (t[0].type != TOKEN_END) {
         bool starts = t[0].type == TOKEN_WORD || (t[0].type == TOKEN_NUMBER && t[0].digits <= 4);
+        const char *before = t[0].text.ptr - 1; /* "12.5.1.2024" is a version */
+        bool inside = before >= text.ptr && t[0].type == TOKEN_NUMBER && strchr("./-", *before);
         if (starts && (named_date(t, out) || year_first(t, out) ||
-                       (t[0].type == TOKEN_NUMBER && numbers_date(t, order, out)))) {
+                       (t[0].type == TOKEN_NUMBER && !inside && numbers_date(t, order, out)))) {
             if (at)
                 *at = (size_t)(t[0].text.ptr - text.ptr);
             return true;

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { GROWTH_MAX = 16, GROWTH_SPARE = 4096 };
+enum { GROWTH_MAX = 32, GROWTH_SPARE = 4096 };
 
 static const struct extract_conf confs[] = {
     {.depth_max = 512, .memory_max = 64 << 20, .time_max_ms = 4000, .mode = "main"},
