@@ -444,6 +444,19 @@ int tokenizer_bytes_known(struct tokenizer *t)
     return 0;
 }
 
+static int added_compare(const void *a, const void *b)
+{
+    return str_cmp(((const struct added_token *)a)->text, ((const struct added_token *)b)->text);
+}
+
+static void added_sort(struct tokenizer *t)
+{
+    if (t->added_count)
+        qsort(t->added, t->added_count, sizeof *t->added, added_compare);
+    for (uint32_t i = 0; i < t->added_count; i++)
+        t->added_first[(unsigned char)t->added[i].text.ptr[0]] = true;
+}
+
 int tokenizer_seal(struct tokenizer *t)
 {
     struct hash_stream *h;
@@ -451,6 +464,7 @@ int tokenizer_seal(struct tokenizer *t)
     TRY(token_map_open(&t->map, t->token, t->vocab));
     TRY(cuts_open(&t->cuts, t->token, t->vocab));
     TRY(merge_map_open(t));
+    added_sort(t);
     TRY(hash_begin(&h));
     uint32_t head[4] = {(uint32_t)t->pretok | (uint32_t)t->nfc << 8, t->whole_piece_first, t->vocab,
                         t->eot};
@@ -474,23 +488,6 @@ int tokenizer_seal(struct tokenizer *t)
 uint32_t tokenizer_vocab(const struct tokenizer *t) { return t->vocab; }
 uint32_t tokenizer_eot(const struct tokenizer *t) { return t->eot; }
 struct hash128 tokenizer_hash(const struct tokenizer *t) { return t->hash; }
-
-struct str tokenizer_bytes(const struct tokenizer *t, uint32_t id)
-{
-    return id < t->vocab ? t->token[id] : (struct str){0};
-}
-
-int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count, struct buf *to)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        if (ids[i] >= t->vocab)
-            return err_set(ERR_FORMAT, "tokenizer: id %u at %u, the vocabulary has %u", ids[i], i,
-                           t->vocab);
-        buf_str(to, t->token[ids[i]]);
-    }
-    return to->failed ? err_set(ERR_LIMIT, "tokenizer: no memory for the text of %u tokens", count)
-                      : 0;
-}
 
 void tokenizer_close(struct tokenizer *t)
 {

@@ -101,8 +101,9 @@ struct tokenizer {
     bool whole_piece_first; /* a piece that is a token is that token, merges or not */
     uint32_t vocab, eot;
     struct str *token;         /* [vocab]; ptr NULL: added or unused */
-    struct added_token *added; /* in the order of the file */
+    struct added_token *added; /* in the order of the file until sealed, then by their bytes */
     uint32_t added_count;
+    bool added_first[256]; /* an added token begins with this byte */
     uint32_t byte_id[256];
     struct pair_table merges; /* as the file has them */
     struct merge_map fast;
@@ -111,6 +112,7 @@ struct tokenizer {
     struct arena arena; /* owns the bytes */
     struct hash128 hash;
 };
+const struct tokenizer *encoder_tokenizer(const struct encoder *e);
 int token_map_open(struct token_map *m, const struct str *token, uint32_t count);
 uint32_t token_map_find(const struct token_map *m, const struct str *token,
                         struct str bytes); /* NO_ID */

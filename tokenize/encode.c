@@ -313,6 +313,8 @@ void encoder_close(struct encoder *e)
     free(e);
 }
 
+const struct tokenizer *encoder_tokenizer(const struct encoder *e) { return e->t; }
+
 /* ---- encoding ---- */
 /* Up to AHEAD pieces, whose ends are given as offsets from base. */
 static int pieces_encode(struct encoder *e, struct str text, size_t base, size_t start,

@@ -58,14 +58,40 @@ struct hash128 tokenizer_hash(const struct tokenizer *t); /* of what decides the
 /* Per-thread state: a piece cache of 10 MiB, and work space that grows with the longest piece. */
 struct encoder;
 int encoder_open(struct encoder **out, const struct tokenizer *t);
-/* Appends the ids of text to the arena; specials in the text are ordinary text. Linear in the text,
- * whatever it holds. */
+/* Appends the ids of text to the arena; added tokens in the text are ordinary text. Linear in the
+ * text, whatever it holds. ERR_LIMIT beyond 256 MiB of text, or when a is full. */
 int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids,
                    uint32_t *count);
+/* The same, but where the text holds an added token (<|im_start|>) its id is put: for text that the
+ * caller wrote, never for pages. The first and then the longest match counts, as in tokenizers. */
+int encoder_encode_special(struct encoder *e, struct str text, struct arena *a,
+                           const uint32_t **ids, uint32_t *count);
 void encoder_close(struct encoder *e);
 /* Bytes of one token (lives with t); empty for specials. */
 struct str tokenizer_bytes(const struct tokenizer *t, uint32_t id);
+/* What stands for an id in text: its bytes, or an added token's text, special or not. */
+struct str tokenizer_text(const struct tokenizer *t, uint32_t id);
+/* Text of ids; special tokens leave nothing unless asked for. ERR_FORMAT naming an id that is none. */
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
                      struct buf *to);
+int tokenizer_decode_special(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
+                             struct buf *to);
+/* Decoding as ids arrive: a token may end inside a character, whose bytes are held until the rest
+ * comes. Zero-initialise. */
+struct decoder {
+    char held[4];
+    uint32_t held_count;
+};
+/* Appends the characters that id completes. */
+int decoder_push(struct decoder *d, const struct tokenizer *t, uint32_t id, struct buf *to);
+void decoder_finish(struct decoder *d, struct buf *to); /* what is held, as it is */
+/* What a file holds, for those who look into it. */
+enum pretok tokenizer_pretok(const struct tokenizer *t);
+bool tokenizer_nfc(const struct tokenizer *t);
+uint64_t tokenizer_merges(const struct tokenizer *t);
+uint32_t tokenizer_added_count(const struct tokenizer *t);
+/* Added token number index; its text lives with t. */
+struct str tokenizer_added(const struct tokenizer *t, uint32_t index, uint32_t *id, bool *special);
+bool tokenizer_find(const struct tokenizer *t, struct str bytes, uint32_t *id); /* not added ones */
 void tokenizer_close(struct tokenizer *t);
 #endif

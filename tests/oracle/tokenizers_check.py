@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The `tokenizers` package, reading the run's tokenizer.json, gives the ids that lie in our store.
 
-    tokenizers_check.py RUN SLUICE [TEXT...]    TEXT: more files to compare, through `sluice encode`
+    tokenizers_check.py RUN SLUICE [TEXT...]    TEXT: more files to compare, through `sluice tokenize encode`
 """
 import json, subprocess, sys
 from tokenizers import Tokenizer
@@ -15,7 +15,7 @@ if (a[i] == 0) { return b->c(\"%d\\n\", ~x); } // comment\n\n\n   \t\tindented\n
 1,234,567.89 ½ ² Ⅳ ٣٤ ------------------------------ ======== aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa  """
 
 def ours(text):
-    out = subprocess.run([sluice, "encode", f"--tokenizer={run}/tokenizer", "--json"], input=text.encode(), stdout=subprocess.PIPE, check=True)
+    out = subprocess.run([sluice, "tokenize", "encode", f"--tokenizer={run}/tokenizer", "--json"], input=text.encode(), stdout=subprocess.PIPE, check=True)
     return json.loads(out.stdout)
 
 def compare(name, text):

@@ -1,0 +1,611 @@
+/* cmd_tokenize - `sluice tokenize train|encode|decode|count|compare|inspect`: vocabularies at work.
+ */
+#include "command/command.h"
+#include "command/token_lines.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "core/pool.h"
+
+#include <stdlib.h>
+
+enum { TEXT_ARENA = 2047 << 20, IDS_MAX = 64 << 20 };
+
+static const struct opt token_opts[] = {
+    OPT_ROW(OPT_STR, struct token_flags, tokenizer, NULL, 0, 0, NULL,
+            "tokenizer.json, .tiktoken, or a folder with one; compare: several, with commas", NULL),
+    OPT_ROW(OPT_STR, struct token_flags, pattern, NULL, 0, 0, NULL,
+            "how text is split, for .tiktoken files, which do not say: gpt2, cl100k, o200k, qwen2, "
+            "deepseek-v3; else by their size",
+            NULL),
+    OPT_ROW(OPT_BOOL, struct token_flags, jsonl, "false", 0, 1, NULL,
+            "input is JSON lines; so is the output", NULL),
+    OPT_ROW(OPT_STR, struct token_flags, field, "text", 0, 0, NULL,
+            "the member of a JSON line that holds the text", NULL),
+    OPT_ROW(OPT_BOOL, struct token_flags, json, "false", 0, 1, NULL,
+            "encode: one JSON list; count, compare, inspect: one JSON object", NULL),
+    OPT_ROW(OPT_BOOL, struct token_flags, special, "false", 0, 1, NULL,
+            "encode: added tokens in the text (<|endoftext|>) become their ids; decode: they are "
+            "printed",
+            NULL),
+    OPT_ROW(OPT_INT, struct token_flags, max_tokens, "0", 0, 1e12, "tokens",
+            "encode: keep so many of a text; 0: all", NULL),
+    OPT_ROW(OPT_STR, struct token_flags, text, NULL, 0, 0, NULL,
+            "inspect: show the tokens of this text", NULL),
+    OPT_ROW(OPT_STR, struct token_flags, out, NULL, 0, 0, NULL,
+            "train: folder for tokenizer.json and tokenizer.tiktoken", NULL),
+    OPT_ROW(OPT_INT, struct token_flags, vocab_size, "32768", 257, 1000000, "tokens",
+            "train: size of the vocabulary, <|endoftext|> included", NULL),
+    OPT_ROW(OPT_ENUM, struct token_flags, pretok, "cl100k", 0, 0,
+            "gpt2|cl100k|o200k|qwen2|deepseek-v3", "train: how text is split before merging", NULL),
+    OPT_ROW(OPT_FLOAT, struct token_flags, held_out, "0.01", 0, 0.5, NULL,
+            "train: share of the documents kept for the report of bytes per token", NULL),
+    OPT_ROW(OPT_SIZE, struct token_flags, memory, "1500M", 1 << 20, 1e13, "bytes",
+            "train: refuse to need more", NULL),
+    OPT_ROW(OPT_INT, struct token_flags, threads, "0", 0, POOL_THREADS_MAX, "threads",
+            "0: one per core; the output is the same for any number", NULL),
+    OPT_LAST,
+};
+
+static const char *const standard_input[] = {"-"};
+
+static int open_tokenizer(const struct token_flags *flags, const char *path, struct tokenizer **t)
+{
+    int pretok = -1;
+    if (!path || !path[0])
+        return err_set(ERR_USAGE, "tokenize: name a tokenizer: --tokenizer=RUN/tokenizer");
+    if (flags->pattern && flags->pattern[0] && (pretok = pretok_find(flags->pattern)) < 0)
+        return err_set(ERR_USAGE,
+                       "tokenize: there is no pattern \"%s\": gpt2 (r50k), cl100k (llama3), o200k, "
+                       "qwen2 (qwen3), deepseek-v3",
+                       flags->pattern);
+    return tokenizer_open_as(t, path, pretok);
+}
+
+/* ---- encode ---- */
+/* Decimal digits of n to `to`, behind it its end. */
+static char *put_number(char *to, uint32_t n)
+{
+    char digits[10];
+    int count = 0;
+    do
+        digits[count++] = (char)('0' + n % 10);
+    while (n /= 10);
+    while (count)
+        *to++ = digits[--count];
+    return to;
+}
+
+static void put_ids(struct buf *to, const uint32_t *ids, uint32_t count, char between)
+{
+    char *first = buf_room(to, (size_t)count * 11 + 1), *at = first;
+    if (!first)
+        return;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i)
+            *at++ = between;
+        at = put_number(at, ids[i]);
+    }
+    buf_grown(to, (size_t)(at - first));
+}
+
+static int encode_text(const struct token_flags *flags, struct token_worker *w, struct str text,
+                       const uint32_t **ids, uint32_t *count)
+{
+    TRY(flags->special ? encoder_encode_special(w->encoder, text, &w->arena, ids, count)
+                       : encoder_encode(w->encoder, text, &w->arena, ids, count));
+    if (flags->max_tokens && *count > flags->max_tokens)
+        *count = (uint32_t)flags->max_tokens;
+    w->documents++;
+    w->bytes += text.len;
+    w->tokens += *count;
+    return 0;
+}
+
+static int encode_line(const struct token_flags *flags, const struct tokenizer *t,
+                       struct token_worker *w, struct str line)
+{
+    struct json *row;
+    struct str text;
+    const uint32_t *ids;
+    uint32_t count;
+    UNUSED(t);
+    if (line.len == 0)
+        return 0;
+    TRY(token_line_text(flags, line, &w->arena, &row, &text));
+    TRY(encode_text(flags, w, text, &ids, &count));
+    const struct json *id = json_get(row, "id");
+    buf_char(&w->out, '{');
+    if (id && id->type == JSON_STRING) {
+        struct json_writer jw;
+        json_begin(&jw, &w->out);
+        buf_text(&w->out, "\"id\":");
+        json_put_str(&jw, id->string);
+        buf_char(&w->out, ',');
+    } else if (id && id->type == JSON_NUMBER) {
+        buf_text(&w->out, "\"id\":");
+        buf_str(&w->out, id->string);
+        buf_char(&w->out, ',');
+    }
+    buf_text(&w->out, "\"tokens\":[");
+    put_ids(&w->out, ids, count, ',');
+    buf_text(&w->out, "]}\n");
+    return 0;
+}
+
+struct one_text {
+    const struct token_flags *flags;
+    struct token_worker worker;
+};
+
+static int encode_whole(void *self, struct str text)
+{
+    struct one_text *o = self;
+    const uint32_t *ids;
+    uint32_t count;
+    struct buf *out = &o->worker.out;
+    arena_reset(&o->worker.arena, 0);
+    buf_clear(out);
+    TRY(encode_text(o->flags, &o->worker, text, &ids, &count));
+    if (o->flags->json)
+        buf_char(out, '[');
+    put_ids(out, ids, count, o->flags->json ? ',' : '\n');
+    if (o->flags->json)
+        buf_char(out, ']');
+    if (count || o->flags->json)
+        buf_char(out, '\n');
+    if (out->failed)
+        return err_set(ERR_LIMIT, "tokenize: no memory to print %u ids", count);
+    return fwrite(out->ptr ? out->ptr : "", 1, out->len, stdout) == out->len
+               ? 0
+               : err_sys("standard output");
+}
+
+static int count_whole(void *self, struct str text)
+{
+    struct one_text *o = self;
+    const uint32_t *ids;
+    uint32_t count;
+    arena_reset(&o->worker.arena, 0);
+    return encode_text(o->flags, &o->worker, text, &ids, &count);
+}
+
+/* Texts one after the other, by one encoder. */
+static int one_by_one(const struct token_flags *flags, const struct tokenizer *t,
+                      const char *const *paths, int paths_count, token_text_fn *fn,
+                      struct token_totals *totals)
+{
+    struct one_text o = {.flags = flags};
+    int rc;
+    o.worker.out.max = (size_t)4 << 30;
+    TRY_OUT(encoder_open(&o.worker.encoder, t));
+    TRY_OUT(arena_open(&o.worker.arena, TEXT_ARENA));
+    TRY_OUT(token_texts(flags, paths, paths_count, fn, &o));
+    rc = fflush(stdout) ? err_sys("standard output") : 0;
+    *totals = (struct token_totals){o.worker.documents, o.worker.bytes, o.worker.tokens};
+out:
+    encoder_close(o.worker.encoder);
+    arena_close(&o.worker.arena);
+    buf_free(&o.worker.out);
+    return rc < 0 ? rc : 0;
+}
+
+static int verb_encode(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    struct token_totals totals = {0};
+    TRY(open_tokenizer(flags, flags->tokenizer, &t));
+    int rc = flags->jsonl ? token_lines(flags, t, paths, count, encode_line, &totals)
+                          : one_by_one(flags, t, paths, count, encode_whole, &totals);
+    tokenizer_close(t);
+    return rc;
+}
+
+/* ---- count ---- */
+static int count_line(const struct token_flags *flags, const struct tokenizer *t,
+                      struct token_worker *w, struct str line)
+{
+    struct json *row;
+    struct str text;
+    const uint32_t *ids;
+    uint32_t count;
+    UNUSED(t);
+    if (line.len == 0)
+        return 0;
+    TRY(token_line_text(flags, line, &w->arena, &row, &text));
+    return encode_text(flags, w, text, &ids, &count);
+}
+
+static int count_all(const struct token_flags *flags, const struct tokenizer *t,
+                     const char *const *paths, int count, struct token_totals *totals)
+{
+    *totals = (struct token_totals){0};
+    return flags->jsonl ? token_lines(flags, t, paths, count, count_line, totals)
+                        : one_by_one(flags, t, paths, count, count_whole, totals);
+}
+
+static double per(uint64_t bytes, uint64_t tokens)
+{
+    return tokens ? (double)bytes / (double)tokens : 0;
+}
+
+static int verb_count(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    struct token_totals n;
+    TRY(open_tokenizer(flags, flags->tokenizer, &t));
+    int rc = count_all(flags, t, paths, count, &n);
+    tokenizer_close(t);
+    TRY(rc);
+    printf(flags->json ? "{\"documents\":%llu,\"bytes\":%llu,\"tokens\":%llu,"
+                         "\"bytes_per_token\":%.4f}\n"
+                       : "%llu documents, %llu bytes, %llu tokens, %.4f bytes a token\n",
+           (unsigned long long)n.documents, (unsigned long long)n.bytes,
+           (unsigned long long)n.tokens, per(n.bytes, n.tokens));
+    return 0;
+}
+
+/* ---- compare ---- */
+static int compare_one(const struct token_flags *flags, const char *name, bool comma,
+                       const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    TRY(open_tokenizer(flags, name, &t));
+    struct token_totals all = {0};
+    int rc = 0;
+    if (flags->json)
+        printf("%s{\"tokenizer\":\"%s\",\"vocab\":%u,\"files\":[", comma ? "," : "", name,
+               tokenizer_vocab(t));
+    else
+        printf("%-32s %8u", name, tokenizer_vocab(t));
+    for (int i = 0; i < count && rc >= 0; i++) {
+        struct token_totals n;
+        rc = count_all(flags, t, paths + i, 1, &n);
+        if (rc < 0)
+            break;
+        all.bytes += n.bytes;
+        all.tokens += n.tokens;
+        printf(flags->json ? "%s{\"tokens\":%llu,\"bytes_per_token\":%.4f}" : "%s%.0llu %12.4f",
+               flags->json && i ? "," : "", flags->json ? (unsigned long long)n.tokens : 0ull,
+               per(n.bytes, n.tokens));
+    }
+    if (rc >= 0)
+        printf(flags->json ? "],\"bytes_per_token\":%.4f}" : " %12.4f\n",
+               per(all.bytes, all.tokens));
+    tokenizer_close(t);
+    return rc;
+}
+
+/* Bytes per token of every file under every tokenizer: higher is better. */
+static int verb_compare(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct str rest = str_of(flags->tokenizer ? flags->tokenizer : ""), name;
+    char path[IO_PATH_MAX];
+    if (paths == standard_input)
+        return err_set(ERR_USAGE, "tokenize compare: name the files to compare on");
+    if (flags->json) {
+        printf("[");
+    } else {
+        printf("bytes per token\n%-32s %8s", "tokenizer", "vocab");
+        for (int i = 0; i < count; i++) {
+            struct str file = str_of(paths[i]);
+            printf(" %12.*s",
+                   STR_ARG(str_slice(file, file.len > 12 ? file.len - 12 : 0, file.len)));
+        }
+        printf(" %12s\n", "all");
+    }
+    for (bool comma = false; rest.len; comma = true) {
+        name = str_cut(rest, ',', &rest);
+        TRY(io_path(path, "%.*s", STR_ARG(name)));
+        TRY(compare_one(flags, path, comma, paths, count));
+    }
+    if (flags->json)
+        printf("]\n");
+    return 0;
+}
+
+/* ---- decode ---- */
+static int decode_line(const struct token_flags *flags, const struct tokenizer *t,
+                       struct token_worker *w, struct str line)
+{
+    struct json *row;
+    struct buf text = {0};
+    if (line.len == 0)
+        return 0;
+    TRY(json_parse(&w->arena, line, &row));
+    const struct json *list = row->type == JSON_ARRAY ? row : json_get(row, "tokens");
+    if (!list || list->type != JSON_ARRAY)
+        return err_set(ERR_FORMAT, "no list \"tokens\" in this line");
+    int rc = 0;
+    for (const struct json *v = list->child; v && rc >= 0; v = v->next) {
+        uint64_t id;
+        uint32_t small;
+        if (!json_u64(v, &id) || id > UINT32_MAX) {
+            rc = err_set(ERR_FORMAT, "\"tokens\" holds something that is no id");
+            break;
+        }
+        small = (uint32_t)id;
+        rc = flags->special ? tokenizer_decode_special(t, &small, 1, &text)
+                            : tokenizer_decode(t, &small, 1, &text);
+        w->tokens++;
+    }
+    if (rc >= 0) {
+        struct json_writer jw;
+        json_begin(&jw, &w->out);
+        buf_text(&w->out, "{\"text\":");
+        json_put_str(&jw, buf_view(&text));
+        buf_text(&w->out, "}\n");
+        w->documents++;
+    }
+    buf_free(&text);
+    return rc;
+}
+
+/* Ids with anything but digits between them. */
+static int decode_numbers(const struct token_flags *flags, const struct tokenizer *t,
+                          struct str text)
+{
+    struct buf out = {0};
+    int rc = 0;
+    for (size_t at = 0; at < text.len && rc >= 0;) {
+        size_t end = at;
+        uint64_t id;
+        while (end < text.len && text.ptr[end] >= '0' && text.ptr[end] <= '9')
+            end++;
+        if (end == at) {
+            at++;
+            continue;
+        }
+        if (!str_u64(str_slice(text, at, end), &id) || id >= tokenizer_vocab(t)) {
+            rc = err_set(ERR_FORMAT, "tokenize decode: %.*s at byte %zu is no id below %u",
+                         (int)(end - at < 24 ? end - at : 24), text.ptr + at, at,
+                         tokenizer_vocab(t));
+            break;
+        }
+        uint32_t small = (uint32_t)id;
+        rc = flags->special ? tokenizer_decode_special(t, &small, 1, &out)
+                            : tokenizer_decode(t, &small, 1, &out);
+        at = end;
+    }
+    if (rc >= 0 && fwrite(out.ptr ? out.ptr : "", 1, out.len, stdout) != out.len)
+        rc = err_sys("standard output");
+    buf_free(&out);
+    return rc;
+}
+
+struct decoding {
+    const struct token_flags *flags;
+    const struct tokenizer *tokenizer;
+};
+
+static int decode_whole(void *self, struct str text)
+{
+    const struct decoding *d = self;
+    return decode_numbers(d->flags, d->tokenizer, text);
+}
+
+static int verb_decode(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    struct token_totals totals = {0};
+    TRY(open_tokenizer(flags, flags->tokenizer, &t));
+    struct decoding d = {flags, t};
+    int rc = flags->jsonl ? token_lines(flags, t, paths, count, decode_line, &totals)
+                          : token_texts(flags, paths, count, decode_whole, &d);
+    tokenizer_close(t);
+    return rc;
+}
+
+/* ---- inspect ---- */
+/* Printable: control characters and bytes that are no UTF-8 as \xNN. */
+static void print_bytes(struct str s)
+{
+    for (size_t i = 0; i < s.len;) {
+        uint32_t cp;
+        int len = utf8_decode(s.ptr + i, s.ptr + s.len, &cp);
+        unsigned char c = (unsigned char)s.ptr[i];
+        if (c < 32 || c == 127 || (len == 1 && c >= 128) || (cp >= 0x80 && cp < 0xA0) ||
+            (cp >= 0x202A && cp <= 0x202E) || (cp >= 0x2066 && cp <= 0x2069))
+            for (int k = 0; k < len; k++)
+                printf("\\x%02X", (unsigned char)s.ptr[i + (size_t)k]);
+        else
+            printf("%.*s", len, s.ptr + i);
+        i += (size_t)len;
+    }
+}
+
+static int show_text(const struct token_flags *flags, const struct tokenizer *t)
+{
+    struct one_text o = {.flags = flags};
+    const uint32_t *ids;
+    uint32_t count;
+    int rc;
+    TRY_OUT(encoder_open(&o.worker.encoder, t));
+    TRY_OUT(arena_open(&o.worker.arena, TEXT_ARENA));
+    TRY_OUT(encode_text(flags, &o.worker, str_of(flags->text), &ids, &count));
+    for (uint32_t i = 0; i < count; i++) {
+        printf("%8u  ", ids[i]);
+        print_bytes(tokenizer_text(t, ids[i]));
+        putchar('\n');
+    }
+    printf("%u tokens, %.3f bytes a token\n", count, per(strlen(flags->text), count));
+out:
+    encoder_close(o.worker.encoder);
+    arena_close(&o.worker.arena);
+    return rc < 0 ? rc : 0;
+}
+
+static void show_lengths(const struct tokenizer *t)
+{
+    uint32_t longest = 0, whole = 0, words = 0;
+    for (uint32_t id = 0; id < tokenizer_vocab(t); id++) {
+        struct str bytes = tokenizer_bytes(t, id);
+        if (bytes.len > tokenizer_bytes(t, longest).len)
+            longest = id;
+        whole += bytes.len && utf8_valid(bytes);
+        words += bytes.len && bytes.ptr[0] == ' ';
+    }
+    printf("valid UTF-8   %u tokens; %u begin with a blank\nlongest       %zu bytes: ", whole,
+           words, tokenizer_bytes(t, longest).len);
+    print_bytes(str_slice(tokenizer_bytes(t, longest), 0, 60));
+    putchar('\n');
+}
+
+static void show_added(const struct tokenizer *t)
+{
+    enum { SHOWN = 12 };
+    uint32_t count = tokenizer_added_count(t);
+    printf("added tokens  %u", count);
+    for (uint32_t i = 0; i < count && i < SHOWN; i++) {
+        uint32_t id;
+        bool special;
+        struct str text = tokenizer_added(t, i, &id, &special);
+        printf(i % 3 ? "  " : "\n              ");
+        print_bytes(text);
+        printf(" %u%s", id, special ? "" : " (text)");
+    }
+    printf(count > SHOWN ? "\n              and %u more\n" : "\n", count - SHOWN);
+}
+
+static int verb_inspect(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    UNUSED(paths);
+    UNUSED(count);
+    TRY(open_tokenizer(flags, flags->tokenizer, &t));
+    struct hash128 hash = tokenizer_hash(t);
+    int rc = 0;
+    if (flags->text && flags->text[0]) {
+        rc = show_text(flags, t);
+    } else if (flags->json) {
+        printf(
+            "{\"vocab\":%u,\"merges\":%llu,\"pattern\":\"%s\",\"nfc\":%s,\"added\":%u,\"eot\":%u,"
+            "\"hash\":\"%016llx%016llx\"}\n",
+            tokenizer_vocab(t), (unsigned long long)tokenizer_merges(t),
+            pretok_name(tokenizer_pretok(t)), tokenizer_nfc(t) ? "true" : "false",
+            tokenizer_added_count(t), tokenizer_eot(t), (unsigned long long)hash.high,
+            (unsigned long long)hash.low);
+    } else {
+        printf("vocabulary    %u ids, %llu merges\npattern       %s%s (Unicode 16.0)\n"
+               "end of text   %u\nhash          %016llx%016llx\n",
+               tokenizer_vocab(t), (unsigned long long)tokenizer_merges(t),
+               pretok_name(tokenizer_pretok(t)), tokenizer_nfc(t) ? ", after NFC" : "",
+               tokenizer_eot(t), (unsigned long long)hash.high, (unsigned long long)hash.low);
+        show_lengths(t);
+        show_added(t);
+    }
+    tokenizer_close(t);
+    return rc;
+}
+
+/* ---- train ---- */
+struct training {
+    const struct token_flags *flags;
+    struct bpe_trainer *trainer;
+    struct buf held; /* documents of the report, each behind its length */
+    uint64_t documents, bytes, held_documents;
+};
+
+static int train_text(void *self, struct str text)
+{
+    struct training *tr = self;
+    uint64_t number = tr->documents++;
+    bool hold = hash_unit(1, number) < tr->flags->held_out && tr->held.len + text.len < IDS_MAX;
+    tr->bytes += text.len;
+    if (!hold)
+        return bpe_trainer_add(tr->trainer, text, 1);
+    buf_add(&tr->held, &text.len, sizeof text.len);
+    buf_str(&tr->held, text);
+    tr->held_documents++;
+    return tr->held.failed ? err_set(ERR_LIMIT, "tokenize train: no memory") : 0;
+}
+
+static int report_held_out(const struct training *tr, const char *dir)
+{
+    struct tokenizer *t = NULL;
+    struct one_text o = {.flags = tr->flags};
+    int rc;
+    TRY_OUT(tokenizer_open(&t, dir));
+    TRY_OUT(encoder_open(&o.worker.encoder, t));
+    TRY_OUT(arena_open(&o.worker.arena, TEXT_ARENA));
+    for (size_t at = 0; at < tr->held.len;) {
+        size_t len;
+        memcpy(&len, tr->held.ptr + at, sizeof len);
+        TRY_OUT(count_whole(&o, (struct str){tr->held.ptr + at + sizeof len, len}));
+        at += sizeof len + len;
+    }
+    log_info("held out: %llu documents, %llu bytes, %llu tokens, %.4f bytes a token",
+             (unsigned long long)o.worker.documents, (unsigned long long)o.worker.bytes,
+             (unsigned long long)o.worker.tokens, per(o.worker.bytes, o.worker.tokens));
+out:
+    encoder_close(o.worker.encoder);
+    arena_close(&o.worker.arena);
+    tokenizer_close(t);
+    return rc < 0 ? rc : 0;
+}
+
+static int verb_train(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct training tr = {.flags = flags};
+    struct io_info json, ranks;
+    int rc;
+    struct bpe_train_conf conf = {
+        .vocab_size = flags->vocab_size,
+        .pretok = (enum pretok)pretok_find(flags->pretok),
+        .memory = flags->memory,
+    };
+    if (!flags->out || !flags->out[0])
+        return err_set(ERR_USAGE, "tokenize train: name a folder: --out=DIR");
+    TRY_OUT(bpe_trainer_open(&tr.trainer, &conf));
+    TRY_OUT(token_texts(flags, paths, count, train_text, &tr));
+    TRY_OUT(bpe_trainer_finish(tr.trainer, flags->out, &json, &ranks));
+    log_info("%s/tokenizer.json, %s/tokenizer.tiktoken: from %llu documents, %llu bytes",
+             flags->out, flags->out, (unsigned long long)tr.documents,
+             (unsigned long long)tr.bytes);
+    if (tr.held_documents)
+        rc = report_held_out(&tr, flags->out);
+out:
+    bpe_trainer_close(tr.trainer);
+    buf_free(&tr.held);
+    return rc < 0 ? rc : 0;
+}
+
+static int command_tokenize_main(void *conf, int argc, char **argv, struct arena *a)
+{
+    static const struct {
+        const char *name;
+        int (*run)(const struct token_flags *flags, const char *const *paths, int count);
+    } verbs[] = {
+        {"train", verb_train}, {"encode", verb_encode},   {"decode", verb_decode},
+        {"count", verb_count}, {"compare", verb_compare}, {"inspect", verb_inspect},
+    };
+    UNUSED(a);
+    for (size_t i = 0; argc && i < COUNT_OF(verbs); i++)
+        if (strcmp(argv[0], verbs[i].name) == 0)
+            return argc > 1 ? verbs[i].run(conf, (const char *const *)argv + 1, argc - 1)
+                            : verbs[i].run(conf, standard_input, 1);
+    return err_set(ERR_USAGE,
+                   argc ? "tokenize: there is no \"%s\": train, encode, decode, count, "
+                          "compare, inspect"
+                        : "tokenize: say what: train, encode, decode, count, compare, "
+                          "inspect%s",
+                   argc ? argv[0] : "");
+}
+
+const struct command command_tokenize = {
+    .name = "tokenize",
+    .group = "looking",
+    .usage = "tokenize train|encode|decode|count|compare|inspect [FLAGS] [FILE...|-]",
+    .help = "train, use, measure and look into byte-level BPE vocabularies",
+    .text =
+        "Reads and writes what Hugging Face tokenizers and tiktoken do, and gives the same ids.\n"
+        "  sluice tokenize encode --tokenizer=cl100k_base.tiktoken --jsonl docs.jsonl.zst\n"
+        "  echo 'Hello world' | sluice tokenize encode --tokenizer=tokenizer.json --json -\n"
+        "  sluice tokenize count --tokenizer=run/tokenizer book.txt\n"
+        "  sluice tokenize compare --tokenizer=a.json,b.json en.txt de.txt ja.txt\n"
+        "  sluice tokenize inspect --tokenizer=a.json --text 'antidisestablishmentarianism'\n"
+        "  sluice tokenize train --vocab_size=32768 --out=tok --jsonl corpus.jsonl.zst\n"
+        "Files may be gzip or zstd; - is standard input. Without --jsonl a file is one text.",
+    .opts = token_opts,
+    .conf_size = sizeof(struct token_flags),
+    .run = command_tokenize_main,
+};
