@@ -138,7 +138,9 @@ static uint64_t count_text(const struct skeleton *from)
     uint64_t bytes = from->html.len;
     for (uint32_t i = 0; i < from->piece_count; i++) {
         uint64_t len = piece_len(from->piece[i]);
-        bytes += len + len / 5 + MATHS_SPARE + 2; /* &nGt; is 5 bytes and becomes 6, the worst */
+        enum piece_kind kind = piece_kind(from->piece[i]);
+        bool formula = kind == PIECE_MATH || kind == PIECE_SCRIPT;
+        bytes += len + len / 5 + (formula ? MATHS_SPARE + 2 : 2); /* &nGt; makes 6 bytes of 5 */
     }
     return bytes;
 }
@@ -381,8 +383,13 @@ static void put_segment(struct walk *w, struct segment segment)
         struct piece piece = w->from->piece[i];
         struct str at = {w->from->page.ptr + piece.at, piece_len(piece)};
         switch (piece_kind(piece)) {
-        case PIECE_SPACED: put_blank(w, ' '); /* fall through */
+        case PIECE_SPACED:
+        case PIECE_BROKEN:
         case PIECE_TEXT:
+            if (piece_kind(piece) == PIECE_SPACED)
+                put_blank(w, ' ');
+            else if (piece_kind(piece) == PIECE_BROKEN)
+                put_newline(w);
             w->gap = false; /* text right behind </span> joins it: only elements are set apart */
             put_text(w, at.ptr, at.ptr + at.len, true);
             break;

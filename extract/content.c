@@ -59,9 +59,9 @@ int extract_scratch_open(struct extract_scratch **out, const struct extract_conf
     s->conf = *conf;
     s->conf.mode = mode->name;
     s->mode = mode;
-    int rc = arena_open(&s->tree, conf->memory_max);
+    int rc = arena_open(&s->tree, conf->memory_max / 8 * 3);
     if (rc == 0)
-        rc = arena_open(&s->work, conf->memory_max);
+        rc = arena_open(&s->work, conf->memory_max / 8 * 5);
     if (rc < 0) {
         extract_scratch_close(s);
         return rc;

@@ -14,8 +14,8 @@ struct local { struct extract_scratch *scratch; struct arena door; struct buf me
 static const struct opt opts[] = {
     OPT_ROW(OPT_INT, struct extract_conf, depth_max, "512", 16, 2048, "elements",
             "tags nested deeper are left out and their text kept: parse time grows with it", NULL),
-    OPT_ROW(OPT_SIZE, struct extract_conf, memory_max, "96M", 8 << 20, 4294967296.0, "bytes",
-            "a page whose tree needs more is dropped; a worker may use twice this", NULL),
+    OPT_ROW(OPT_SIZE, struct extract_conf, memory_max, "64M", 8 << 20, 4294967296.0, "bytes",
+            "all that a worker may use for a page; one that needs more is dropped", NULL),
     OPT_ROW(OPT_INT, struct extract_conf, time_max_ms, "10000", 100, 600000, "ms",
             "last resort: a page that parses longer is dropped", NULL),
     OPT_ROW(OPT_ENUM, struct extract_conf, mode, "main", 0, 0, "main|precision|recall|all",

@@ -20,7 +20,7 @@ int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, st
                     const char **name, uint64_t *replaced);
 
 /* Main text of one UTF-8 page. Scratch is per thread; limits make hostile pages a verdict. */
-/* memory_max bounds the parse tree, and as much again may be used for everything else. Tags nested
+/* memory_max bounds all scratch: three eighths of it the parse tree. Tags nested
  * beyond depth_max are left out and their text kept; with drop_deep such a page is a verdict
  * instead. mode is one of the names below, borrowed until the scratch is open; NULL is main:
  *   main       the choice of blocks with the highest expected F1

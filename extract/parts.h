@@ -93,7 +93,7 @@ struct str aside_text(struct arena *a, const struct aside *aside);
 enum {
     NO_NODE = UINT32_MAX,
     SKELETON_DEPTH_MAX = 512,     /* open elements Gumbo may see: it is quadratic in them */
-    SKELETON_TAGS_MAX = 40000,    /* elements Gumbo may see: about 250 bytes of its memory each */
+    SKELETON_TAGS_MAX = 30000,    /* elements Gumbo may see: about 250 bytes of its memory each */
     SKELETON_JSON_MAX = 8,        /* JSON-LD blocks remembered */
     SKELETON_PAGE_MAX = 256 << 20, /* bytes */
 };
@@ -101,6 +101,7 @@ enum {
 enum piece_kind {
     PIECE_TEXT,    /* text, its character references undecoded */
     PIECE_SPACED,  /* PIECE_SPACE and then PIECE_TEXT */
+    PIECE_BROKEN,  /* PIECE_BREAK and then PIECE_TEXT */
     PIECE_RAW,     /* text in which nothing is to be decoded (xmp) */
     PIECE_MATH,    /* a formula from <math on, without its end tag */
     PIECE_SCRIPT,  /* a formula in TeX: from <script on, without its end tag */

@@ -169,25 +169,29 @@ static void put_piece(struct pass *s, enum piece_kind kind, uint32_t at, size_t 
         to->piece[to->piece_count++] = (struct piece){at, (uint32_t)(len << 4) | kind};
 }
 
-static bool ends_in_space(const struct pass *s)
+/* Of the open segment; PIECE_TEXT when it has none. */
+static enum piece_kind last_kind(const struct pass *s)
 {
     const struct skeleton *to = s->to;
-    return to->piece_count > s->first && piece_kind(to->piece[to->piece_count - 1]) == PIECE_SPACE;
+    return to->piece_count > s->first ? piece_kind(to->piece[to->piece_count - 1]) : PIECE_TEXT;
 }
 
 static void put_text(struct pass *s, const char *from, const char *to)
 {
     if (from == to)
         return;
-    bool spaced = ends_in_space(s); /* one piece for both: flattened pages have millions */
-    s->to->piece_count -= spaced;
-    put_piece(s, spaced ? PIECE_SPACED : PIECE_TEXT, place(s, from), (size_t)(to - from));
+    enum piece_kind last = last_kind(s), kind = PIECE_TEXT;
+    if (last == PIECE_SPACE || last == PIECE_BREAK) { /* one for both: pages may have millions */
+        kind = last == PIECE_SPACE ? PIECE_SPACED : PIECE_BROKEN;
+        s->to->piece_count--;
+    }
+    put_piece(s, kind, place(s, from), (size_t)(to - from));
 }
 
 /* Something is left out in whose place a browser shows something. */
 static void put_space(struct pass *s)
 {
-    if (!ends_in_space(s))
+    if (last_kind(s) != PIECE_SPACE)
         put_piece(s, PIECE_SPACE, 0, 0);
 }
 

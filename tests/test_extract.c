@@ -8,9 +8,9 @@
 #include <sys/resource.h>
 
 static const struct extract_conf preset = {
-    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000};
+    .depth_max = 512, .memory_max = 64u << 20, .time_max_ms = 10000};
 static const struct extract_conf keep_all = {
-    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000, .mode = "all"};
+    .depth_max = 512, .memory_max = 64u << 20, .time_max_ms = 10000, .mode = "all"};
 
 struct bench {
     struct extract_scratch *scratch;
@@ -163,10 +163,10 @@ TEST(extract_main_verdicts)
     struct bench b;
     struct extract_out out;
     struct extract_conf deep = {.depth_max = 16,
-                                .memory_max = 96u << 20,
+                                .memory_max = 64u << 20,
                                 .time_max_ms = 10000,
                                 .drop_deep = true},
-                        tiny = {.depth_max = 512, .memory_max = 1u << 20, .time_max_ms = 10000};
+                        tiny = {.depth_max = 512, .memory_max = 2u << 20, .time_max_ms = 10000};
     bench_open(&b, &preset);
     CHECK_INT(run(&b, STR(""), &out), EXTRACT_EMPTY);
     CHECK_INT(run(&b, STR("<script>only()</script>"), &out), EXTRACT_EMPTY);
@@ -406,7 +406,7 @@ TEST(extract_stage_batch)
     stage.arena = &strings;
     CHECK_OK(opt_defaults(stage_extract.opts, &conf, &strings));
     CHECK_INT(conf.depth_max, 512);
-    CHECK_INT(conf.memory_max, 96 << 20);
+    CHECK_INT(conf.memory_max, 64 << 20);
     CHECK_STR(str_of(conf.mode), "main");
     CHECK(!conf.drop_deep);
     schema_init(&schema);

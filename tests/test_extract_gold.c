@@ -8,7 +8,7 @@
 #include <time.h>
 
 static const struct extract_conf conf = {
-    .depth_max = 512, .memory_max = 96u << 20, .time_max_ms = 10000};
+    .depth_max = 512, .memory_max = 64u << 20, .time_max_ms = 10000};
 
 /* A multiset of words as hashes, sorted: `\w+`, lower-cased, as the data's README defines the
  * metric. */

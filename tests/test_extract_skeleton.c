@@ -22,7 +22,11 @@ static const struct skeleton_limits preset = {SKELETON_DEPTH_MAX, SKELETON_TAGS_
 static void show_piece(struct buf *to, const struct skeleton *sk, struct piece p)
 {
     switch (piece_kind(p)) {
-    case PIECE_SPACED: buf_char(to, '_'); /* fall through */
+    case PIECE_SPACED:
+    case PIECE_BROKEN:
+        buf_char(to, piece_kind(p) == PIECE_SPACED ? '_' : '|');
+        buf_add(to, sk->page.ptr + p.at, piece_len(p));
+        break;
     case PIECE_TEXT:
     case PIECE_RAW:
     case PIECE_MATH:

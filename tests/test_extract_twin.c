@@ -103,6 +103,7 @@ static void put_piece(struct writing *w, const struct skeleton *sk, struct piece
 {
     const char *at = sk->page.ptr + p.at, *end = at + piece_len(p);
     switch (piece_kind(p)) {
+    case PIECE_BROKEN: put(w, "<br>", 4); /* fall through */
     case PIECE_SPACED:
     case PIECE_TEXT:
         while (at < end) {
