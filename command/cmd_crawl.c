@@ -267,7 +267,11 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
                                   "--paths nor --stdout");
     if (index)
         return crawl_index_main(flags);
-    if (!named && !argc)
+    struct crawl_flags urls = *flags;
+    urls.crawl.base = argc == 1 ? argv[0] : "the URLs given"; /* what is said of where from */
+    if (argc)
+        return crawl_files_main(&urls, argc, argv, a);
+    if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
     return crawl_files_main(flags, argc, argv, a);

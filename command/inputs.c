@@ -129,13 +129,14 @@ static int inputs_add_remote(struct run *r, const struct crawl_conf *crawl)
 /* A URL in place of a path: fetched into the cache, if it is not there, and read from there. */
 static int inputs_add_url(struct run *r, const char *url, uint32_t max)
 {
-    const struct crawl_conf *crawl = &r->recipe->source.crawl;
+    struct crawl_conf crawl = r->recipe->source.crawl;
     struct crawl_file *file;
     size_t count;
-    TRY(remote_files(crawl, url, &r->arena, &file, &count));
-    TRY(crawl_fetch(crawl, file, count, NULL));
+    crawl.base = url;            /* what is said of where from */
+    TRY(remote_files(&crawl, url, &r->arena, &file, &count));
+    TRY(crawl_fetch(&crawl, file, count, NULL));
     for (size_t i = 0; i < count; i++)
-        TRY(inputs_add(r, file[i].path, crawl->cache, max));
+        TRY(inputs_add(r, file[i].path, crawl.cache, max));
     return 0;
 }
 

@@ -493,6 +493,7 @@ TEST(crawl_s3_lists)
     CHECK_ERR(s3_list(&quick, "s3://listloop/", &a, &object, &count), ERR_FORMAT);
     CHECK(strstr(err_text(), "does not say where"));
     CHECK_ERR(s3_list(&quick, "s3://html/", &a, &object, &count), ERR_AGAIN);
+    CHECK(strstr(err_text(), "listing s3://html/: the server answered 500"));
     CHECK_ERR(s3_list(&quick, "https://list/", &a, &object, &count), ERR_USAGE);
     arena_close(&a);
 }
