@@ -255,7 +255,7 @@ int capture_write(struct capture *c, const struct capture_page *p, bool *revisit
         TRY(file_begin(c, v->started));
     date_text(v->started, "%Y-%m-%dT%H:%M:%SZ", date, sizeof date);
     warc_digest(buf_view(&v->body), digest);
-    bool keyed = v->status == 200 && v->body.len && v->end == VISIT_WHOLE;
+    bool keyed = c->conf->revisits && v->status == 200 && v->body.len && v->end == VISIT_WHOLE;
     uint32_t before = keyed ? hash_set_get(&c->digests, hash_str(str_of(digest), 0)) : 0;
     struct str original_url = {0}, original_date = {0};
     if (before)

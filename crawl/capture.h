@@ -11,6 +11,7 @@ struct capture_conf {
     const char *dir, *prefix; /* prefix "": sluice-YYYYMMDDhhmmss, of the file's first second */
     uint64_t warc_size;       /* a file that has so many bytes is complete */
     struct str info;          /* fields of its warcinfo record */
+    bool revisits;            /* a payload seen before is written as a revisit */
 };
 struct capture_page {
     const struct visit *visit;

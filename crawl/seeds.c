@@ -107,8 +107,8 @@ static void conf_spread(struct crawler *c)
         buf_printf(info, "operator: %s\r\n", conf->operator_);
     buf_printf(info, "http-header-user-agent: %s\r\n", c->visit_conf.user_agent);
     buf_printf(info, "scope: %s, %lld links deep\r\n", conf->scope, (long long)conf->depth);
-    c->capture_conf =
-        (struct capture_conf){conf->out, conf->prefix, conf->warc_size, buf_view(info)};
+    c->capture_conf = (struct capture_conf){conf->out, conf->prefix, conf->warc_size,
+                                            buf_view(info), conf->revisits};
 }
 
 /* ---- seeds ---- */
@@ -433,6 +433,7 @@ int seeds_crawl(const struct seeds_conf *conf, const struct fetch_conf *fetch,
                          conf->out);
     }
     crawler_free(&c);
+    buf_cstr(&out->json); /* "" where there is no summary */
     return rc;
 }
 

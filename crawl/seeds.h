@@ -37,7 +37,7 @@ struct seeds_conf {
     uint64_t page_max, warc_size;
     struct opt_list respect; /* robots noindex nofollow noarchive noai */
     struct opt_list strip;   /* session tracking */
-    bool sitemaps, allow_private, compressed;
+    bool sitemaps, allow_private, compressed, revisits;
     const char *prefix, *operator_;
     struct opt_list connect_to;
     int64_t urls_max, pattern_max;
@@ -98,6 +98,8 @@ enum { HOST_FAILURES_MAX = 5 };
                   "follow Sitemap lines of robots.txt"),                                           \
         SEEDS_ROW(conf, at, OPT_BOOL, "compressed", compressed, "true", 0, 0, NULL,                \
                   "ask for gzip; archived as sent"),                                               \
+        SEEDS_ROW(conf, at, OPT_BOOL, "revisits", revisits, "true", 0, 0, NULL,                    \
+                  "a payload seen before is a revisit record, not a second copy"),                 \
         SEEDS_ROW(conf, at, OPT_BOOL, "allow_private", allow_private, "false", 0, 0, NULL,         \
                   "ask private and loopback addresses too"),                                       \
         SEEDS_ROW(conf, at, OPT_STR, "prefix", prefix, NULL, 0, 0, NULL,                           \
