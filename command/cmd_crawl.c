@@ -12,6 +12,8 @@
 #include <errno.h>
 #include <unistd.h>
 
+enum { LIST_ARENA = 1 << 30 }; /* address space; what is used is what is paid */
+
 struct crawl_flags {
     struct crawl_conf crawl;
     struct seeds_conf seeds;
@@ -141,6 +143,9 @@ static int print_plan(const struct crawl_flags *flags, struct crawl_file *file, 
     return 0;
 }
 
+<<<<<<< /tmp/s2/D/src/./command/cmd_crawl.c
+static int crawl_listed(const struct crawl_flags *flags, struct arena *a)
+=======
 /* URLs named one by one, and prefixes of buckets, instead of a crawl's list. */
 static int list_urls(const struct crawl_flags *flags, int url_count, char **url, struct arena *a,
                      struct crawl_file **file, size_t *count)
@@ -167,6 +172,7 @@ static int list_urls(const struct crawl_flags *flags, int url_count, char **url,
 }
 
 static int crawl_files_main(const struct crawl_flags *flags, int argc, char **argv, struct arena *a)
+>>>>>>> ./command/cmd_crawl.c
 {
     struct crawl_file *file;
     struct crawl_done done = {0};
@@ -193,6 +199,17 @@ static int crawl_files_main(const struct crawl_flags *flags, int argc, char **ar
     if (!flags->to_stdout)
         log_info("%zu files are here", count);
     return 0;
+}
+
+/* A crawl's list has 100,000 paths and URLs, which want an arena of their own. */
+static int crawl_files_main(const struct crawl_flags *flags)
+{
+    struct arena a = {0};
+    int rc = arena_open(&a, LIST_ARENA);
+    if (rc >= 0)
+        rc = crawl_listed(flags, &a);
+    arena_close(&a);
+    return rc;
 }
 
 /* `crawl --seeds`: prints the paths of the WARC files it made, or its summary as JSON. */
@@ -250,6 +267,7 @@ static int crawl_index_main(const struct crawl_flags *flags)
 static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct crawl_flags *flags = conf;
+    UNUSED(a);
     const struct crawl_conf *crawl = &flags->crawl;
     bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
     bool index = flags->index.index && flags->index.index[0];
@@ -274,7 +292,11 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
     if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
+<<<<<<< /tmp/s2/D/src/./command/cmd_crawl.c
+    return crawl_files_main(flags);
+=======
     return crawl_files_main(flags, argc, argv, a);
+>>>>>>> ./command/cmd_crawl.c
 }
 
 const struct command command_crawl = {

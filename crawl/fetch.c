@@ -29,6 +29,7 @@ enum {
     QUICK_TRIES = 3, /* on a host that never answered: no mirror there, or a wrong name */
     QUICK_WAIT_MS = 100,
     RESTARTS_MAX = 3, /* times a partial file may be thrown away */
+    TALK_MS = 10000,  /* a wait so long is told */
     ROOM_WAIT_MS = 50,
     JITTER_MAX_MS = 1000, /* on top of a Retry-After, so that not all come back at once */
 };
@@ -165,8 +166,14 @@ static void host_asked_for_patience(struct fetcher *f, struct slot *s, uint64_t 
     f->allowed = f->allowed > 1 ? f->allowed / 2 : 1;
     f->calm = 0;
     uint64_t until = now + asked * MS + (uint64_t)(jitter(s) * (double)(spread * MS));
-    if (asked && until > s->host->quiet_until)
-        s->host->quiet_until = until;
+    if (!asked || until <= s->host->quiet_until)
+        return;
+    s->host->quiet_until = until;
+    if (asked >= TALK_MS) {
+        char shown[IO_PATH_MAX];
+        log_info("crawl: the server asks for %llu s of patience (%s)",
+                 (unsigned long long)asked / 1000, fetch_url_shown(s->item->url, shown));
+    }
 }
 
 static void slot_gives_up(struct fetcher *f, struct slot *s, enum outcome outcome)

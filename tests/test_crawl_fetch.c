@@ -449,6 +449,40 @@ static pid_t ask_and_wait(const char *path)
     _exit(0); /* it gave up, or thought it had the file */
 }
 
+/* Answers put together at random: none becomes a .gz, and a plain file only when a length or chunks
+ * said where it ends (the longest there can be has a few hundred bytes). */
+TEST_LIMIT(crawl_fetch_random_answers, 60)
+{
+    enum { ANSWERS = 250 };
+    server_start();
+    static char url[ANSWERS][96], path[ANSWERS][IO_PATH_MAX];
+    static struct fetch_item item[ANSWERS];
+    for (int i = 0; i < ANSWERS; i++) {
+        snprintf(url[i], sizeof url[i], "%s/random/%d", base, i);
+        snprintf(path[i], sizeof path[i], "%s/random-%d%s", test_dir(), i, i % 2 ? ".gz" : "");
+        item[i] = (struct fetch_item){.url = url[i], .path = path[i]};
+    }
+    struct fetch_conf conf = quick;
+    conf.retries = 1;
+    conf.connections = 32;
+    conf.requests_per_s = 20000; /* it falls to a sixteenth of that */
+    conf.stall_ms = 300;
+    conf.is_private = two_is_public;
+    fetch_all(&conf, item, ANSWERS, NULL);
+    int whole = 0;
+    for (int i = 0; i < ANSWERS; i++) {
+        CHECK((item[i].rc == 0) == (access(path[i], F_OK) == 0));
+        CHECK(item[i].rc < 0 || (i % 2 == 0 && item[i].bytes < 1000));
+        CHECK(item[i].rc == 0 || item[i].tries > 0);
+        whole += item[i].rc == 0;
+    }
+    if (whole == 0 || whole > ANSWERS / 2)
+        test_fail(__FILE__, __LINE__, "%d answers were taken for files", whole);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    CHECK(usage.ru_maxrss < 64 << 10);
+}
+
 /* Retry-After in seconds and as a date is waited for, and an absurd one is no reason to go on. */
 TEST(crawl_fetch_retry_after)
 {

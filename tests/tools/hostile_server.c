@@ -236,6 +236,67 @@ static void behave_flaky(int to, const char *path, int nth)
     }
 }
 
+/* /random/N: pieces of answers in any order, some of them noise; all of it drawn from N. */
+static void behave_random(int to, const char *path, int nth)
+{
+    static const char *const piece[] = {
+        "HTTP/1.1 200 OK\r\n",
+        "HTTP/1.1 206 Partial\r\n",
+        "HTTP/1.0 200\r\n",
+        "HTTP/1.1 100 C\r\n",
+        "HTTP/1.1 301 M\r\n",
+        "HTTP/9.9 200 OK\r\n",
+        "HTTP/1.1 -1 x\r\n",
+        "\r\n",
+        "\n",
+        "\r",
+        "Content-Length: 7\r\n",
+        "Content-Length: 0\r\n",
+        "Content-Length: 18446744073709551615\r\n",
+        "Content-Length:\r\n",
+        "content-length: +7\r\n",
+        "Content-Length: 7, 7\r\n",
+        "Transfer-Encoding: chunked\r\n",
+        "Transfer-Encoding: gzip, chunked\r\n",
+        "Transfer-Encoding: identity\r\n",
+        "Content-Range: bytes 0-6/7\r\n",
+        "Content-Range: bytes 5-1/0\r\n",
+        "Content-Range: \r\n",
+        "Location: \r\n",
+        "Location: //127.0.0.1:1/\r\n",
+        "Location: ?\r\n",
+        "Retry-After: x\r\n",
+        "ETag: \"a\r\n",
+        " folded\r\n",
+        ":\r\n",
+        "no colon\r\n",
+        "Connection: close\r\n",
+        "\r\n\r\n",
+        "5\r\nhello\r\n",
+        "0\r\n\r\n",
+        "-1\r\n",
+        "ffffffffffffffff\r\n",
+        "hello!!",
+        "\x1f\x8b\x08",
+    };
+    uint64_t draw = hostile_slot(path) * 0x9E3779B97F4A7C15u + (uint64_t)nth;
+    int count = 1 + (int)(draw >> 60);
+    if ((draw >> 20 & 7) == 0) { /* odd, but whole */
+        say_text(to,
+                 OK "Content-Length: 7\r\nETag: \"a\r\nRetry-After: x\r\n folded\r\n\r\nhello!!");
+        return;
+    }
+    if (draw >> 32 & 3)
+        say_text(to, "%s", piece[draw >> 40 & 1]);
+    for (int i = 0; i < count; i++) {
+        draw = (draw ^ (draw >> 29)) * 0xBF58476D1CE4E5B9u;
+        if (draw >> 61 == 0)
+            say(to, &draw, sizeof draw);
+        else
+            say_text(to, "%s", piece[(draw >> 33) % (sizeof piece / sizeof piece[0])]);
+    }
+}
+
 static bool behave_redirect(int to, const char *path)
 {
     int port = atomic_load(&counts->port);
@@ -295,6 +356,8 @@ static void behave(int to, const char *path, int nth, size_t from, bool if_range
         say_file(to, file, file_len, 0, "\"a\"");
     } else if (strncmp(path, "/flaky/", 7) == 0) {
         behave_flaky(to, path, nth);
+    } else if (strncmp(path, "/random/", 8) == 0) {
+        behave_random(to, path, nth);
     } else if (strncmp(path, "/many/", 6) == 0) {
         pause_for(20);
         say_file(to, file, file_len, 0, "\"a\"");
