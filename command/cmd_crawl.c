@@ -143,9 +143,6 @@ static int print_plan(const struct crawl_flags *flags, struct crawl_file *file, 
     return 0;
 }
 
-<<<<<<< /tmp/s2/D/src/./command/cmd_crawl.c
-static int crawl_listed(const struct crawl_flags *flags, struct arena *a)
-=======
 /* URLs named one by one, and prefixes of buckets, instead of a crawl's list. */
 static int list_urls(const struct crawl_flags *flags, int url_count, char **url, struct arena *a,
                      struct crawl_file **file, size_t *count)
@@ -171,8 +168,7 @@ static int list_urls(const struct crawl_flags *flags, int url_count, char **url,
     return *file ? 0 : ERR_LIMIT;
 }
 
-static int crawl_files_main(const struct crawl_flags *flags, int argc, char **argv, struct arena *a)
->>>>>>> ./command/cmd_crawl.c
+static int crawl_listed(const struct crawl_flags *flags, int argc, char **argv, struct arena *a)
 {
     struct crawl_file *file;
     struct crawl_done done = {0};
@@ -202,12 +198,12 @@ static int crawl_files_main(const struct crawl_flags *flags, int argc, char **ar
 }
 
 /* A crawl's list has 100,000 paths and URLs, which want an arena of their own. */
-static int crawl_files_main(const struct crawl_flags *flags)
+static int crawl_files_main(const struct crawl_flags *flags, int argc, char **argv)
 {
     struct arena a = {0};
     int rc = arena_open(&a, LIST_ARENA);
     if (rc >= 0)
-        rc = crawl_listed(flags, &a);
+        rc = crawl_listed(flags, argc, argv, &a);
     arena_close(&a);
     return rc;
 }
@@ -288,15 +284,11 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
     struct crawl_flags urls = *flags;
     urls.crawl.base = argc == 1 ? argv[0] : "the URLs given"; /* what is said of where from */
     if (argc)
-        return crawl_files_main(&urls, argc, argv, a);
+        return crawl_files_main(&urls, argc, argv);
     if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
                                   "--files=1 --user_agent='me/1.0 (+me@example.org)'");
-<<<<<<< /tmp/s2/D/src/./command/cmd_crawl.c
-    return crawl_files_main(flags);
-=======
-    return crawl_files_main(flags, argc, argv, a);
->>>>>>> ./command/cmd_crawl.c
+    return crawl_files_main(flags, argc, argv);
 }
 
 const struct command command_crawl = {
