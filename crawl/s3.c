@@ -23,8 +23,9 @@ enum {
     REGION_MAX = 40,
     HOST_MAX = 512,
     BUCKETS_MAX = 64,
-    NOTES = 1024,    /* a power of two; many more than transfers under way */
-    SKEW_MIN_S = 60, /* a smaller difference of clocks is not the cause */
+    NOTES = 1024,         /* a power of two; many more than transfers under way */
+    SKEW_MIN_S = 60,      /* a smaller difference of clocks is not the cause */
+    SKEW_ALLOWED_S = 900, /* S3's own limit */
     EXPIRY_MARGIN_S = 60,
     MESSAGE_MAX = 200,
 };
@@ -472,16 +473,21 @@ static enum outcome learn_region(const struct refusal *r, const struct place *p,
     return OUTCOME_FAIL;
 }
 
-static enum outcome learn_time(const struct refusal *r, const char *url, char *reason, size_t room)
+/* Seconds the server's clock is ahead of the time that requests are signed with; 0: not known. */
+static int64_t clock_change(const struct refusal *r)
 {
     char date[64];
     struct str said = transfer_header_find(r->answer->header, "Date");
     snprintf(date, sizeof date, "%.*s", said.len < 60 ? (int)said.len : 60, said.ptr);
     time_t server = said.len ? curl_getdate(date, NULL) : -1;
-    int64_t offset = (int64_t)server - (int64_t)time(NULL);
-    int64_t change = offset - session.clock_offset;
-    if (server > 0 && !is_outdated(url) && (change >= SKEW_MIN_S || change <= -SKEW_MIN_S)) {
-        session.clock_offset = offset;
+    return server > 0 ? (int64_t)server - (int64_t)time(NULL) - session.clock_offset : 0;
+}
+
+static enum outcome learn_time(const struct refusal *r, const char *url, char *reason, size_t room)
+{
+    int64_t change = clock_change(r);
+    if (!is_outdated(url) && (change >= SKEW_MIN_S || change <= -SKEW_MIN_S)) {
+        session.clock_offset += change;
         session.generation++;
     }
     if (is_outdated(url)) {
@@ -509,6 +515,15 @@ static enum outcome learn_keys(const struct fetch_conf *conf, const struct refus
     return OUTCOME_FAIL;
 }
 
+/* The server names a region that is not the one we signed for. */
+static bool is_elsewhere(const struct fetch_conf *conf, const struct refusal *r,
+                         const struct place *p)
+{
+    char region[REGION_MAX];
+    struct str named = named_region(r);
+    return named.len && region_of(conf, p->bucket, region) == 0 && !str_is(named, region);
+}
+
 static enum outcome judge(const struct fetch_conf *conf, const struct place *p, const char *url,
                           const struct refusal *r, char *reason, size_t room)
 {
@@ -532,13 +547,15 @@ static enum outcome judge(const struct fetch_conf *conf, const struct place *p, 
                                        NULL};
     long s = r->answer->status;
     bool redirect = s >= 300 && s < 400 && s != 304;
-    bool silent = !r->code.len && (s == 400 || s == 403) &&
-                  transfer_header_find(r->answer->header, "x-amz-bucket-region").len;
-    if (redirect || is_code(r, moved) || (silent && s == 400))
+    /* The answer to a HEAD has no body: a 400 or 403 is told by what its header lets us see. */
+    bool silent = !r->code.len && (s == 400 || s == 403);
+    int64_t change = clock_change(r);
+    if (redirect || is_code(r, moved) || (silent && s == 400 && is_elsewhere(conf, r, p)))
         return learn_region(r, p, url, reason, room);
-    if (str_is(r->code, "RequestTimeTooSkewed"))
+    if (str_is(r->code, "RequestTimeTooSkewed") ||
+        (silent && s == 403 && (change > SKEW_ALLOWED_S || change < -SKEW_ALLOWED_S)))
         return learn_time(r, url, reason, room);
-    if (is_code(r, expired))
+    if (is_code(r, expired) || (silent && s == 400))
         return learn_keys(conf, r, url, reason, room);
     snprintf(reason, room, "%s%s", r->text,
              s == 403 && conf->s3_anonymous ? ": it may want credentials (s3_anonymous is set)"

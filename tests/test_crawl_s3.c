@@ -343,6 +343,43 @@ TEST(crawl_s3_clock)
     CHECK_INT(logged("2xx"), 2);
 }
 
+/* The same lessons from answers to HEAD, which have no body to tell them by. */
+TEST(crawl_s3_heads)
+{
+    server_start("skewed 6b 10\nwest400 6b 20\nexpire 6b 30\nbucket 6b 40\n");
+    use_keys(KEY_ID, SECRET, NULL);
+    static const struct {
+        const char *url;
+        uint64_t bytes;
+        int refused;
+    } given[] = {{"s3://bucket/k", 40, 0}, {"s3://skewed/k", 10, 1}, {"s3://west400/k", 20, 1}};
+    for (size_t i = 0; i < COUNT_OF(given); i++) {
+        struct fetch_item item = {.url = given[i].url, .flags = FETCH_HEAD};
+        CHECK_OK(fetch_all(&quick, &item, 1, NULL));
+        CHECK_INT(item.bytes, given[i].bytes);
+        CHECK_INT(item.tries, 1 + given[i].refused);
+        s3_forget();
+    }
+    struct fetch_item absent = {.url = "s3://bucket/absent", .flags = FETCH_HEAD};
+    CHECK_ERR(fetch_all(&quick, &absent, 1, NULL), ERR_IO);
+    CHECK(strstr(err_text(), "404") && absent.tries == 1);
+    /* 400 without a word: expired keys, which the file has anew by now. */
+    unsetenv("AWS_ACCESS_KEY_ID");
+    unsetenv("AWS_SECRET_ACCESS_KEY");
+    put("aws-credentials", "[default]\naws_access_key_id = OLDKEY\n"
+                           "aws_secret_access_key = oldsecretoldsecret\n"
+                           "aws_session_token = " TOKEN "\n");
+    s3_forget();
+    struct fetch_item head = {.url = "s3://expire/k", .flags = FETCH_HEAD};
+    for (int i = 0; i < 3; i++)
+        CHECK_OK(fetch_all(&quick, &head, 1, NULL));
+    put("aws-credentials", "[default]\naws_access_key_id = NEWKEY\n"
+                           "aws_secret_access_key = newsecretnewsecret\n"
+                           "aws_session_token = " TOKEN "2\n");
+    CHECK_OK(fetch_all(&quick, &head, 1, NULL));
+    CHECK_INT(head.tries, 2);
+}
+
 /* Temporary keys expire while files are fetched; another program renewed them in the file. */
 TEST(crawl_s3_keys_expire)
 {

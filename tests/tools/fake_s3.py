@@ -71,7 +71,7 @@ class Server(BaseHTTPRequestHandler):
         key_id, day, scope, names, signature = match.groups()
         if scope != region:
             raise Refused(400, "AuthorizationHeaderMalformed", f"the region '{scope}' is wrong; expecting '{region}'",
-                          f"<Region>{region}</Region>")
+                          f"<Region>{region}</Region>", [("x-amz-bucket-region", region)] if self.command == "HEAD" else ())
         names = names.split(";")
         must = {"host", "x-amz-date", "x-amz-content-sha256"} | {h.lower() for h in self.headers if h.lower().startswith("x-amz-")}
         if names != sorted(names) or not must <= set(names):
