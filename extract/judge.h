@@ -68,6 +68,10 @@ struct aspect {
     uint8_t near[CUE_COUNT];  /* levels up to the cue, NEAR_NONE: none */
     uint8_t tag[ASPECT_TAGS]; /* levels up to nav, header, footer, aside, main, article, form, li */
 };
+/* What stands in the text of a block: a price, a date or time of day, an unfilled {{name}}. */
+struct marks {
+    bool price, date, placeholder;
+};
 struct surround {
     const struct page *p;
     struct aspect *aspect; /* of each element */
@@ -77,6 +81,7 @@ struct surround {
     uint32_t *long_before, *long_after; /* the nearest long blocks, UINT32_MAX: none */
     uint32_t *section_end;              /* of each block: the next heading, or the page's end */
     uint32_t *link_run;                 /* blocks of links alone around it, itself included */
+    struct marks *marks;                /* of each block */
 };
 enum { SURROUND_BLOCK = 46 + ASPECT_TAGS, SURROUND_PAGE = 26 };
 /* Pushed on a; p and asides (may be NULL) must stay. NULL when a is full. */
@@ -125,8 +130,9 @@ struct judgement {
 bool model_judge(struct arena *a, const struct page *p, const struct asides *asides,
                  struct judgement *out);
 /* How much each measure moved the judgement of one block, in logits, and what was measured: both of
- * FEATURES_FIRST + FEATURES_SECOND numbers, named by feature_name (names.c; static). */
-void model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row);
+ * FEATURES_FIRST + FEATURES_SECOND numbers, named by feature_name (names.c; static). Returns what
+ * is thought of a block before anything is measured; with all weights it is the logit of keep. */
+double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row);
 const char *feature_name(int column);
 
 /* ---- choose.c: which blocks are printed ---- */

@@ -149,16 +149,18 @@ static double mean_below(const struct split *split, const int16_t *leaf, int at)
 }
 
 /* A split's measure gets the difference between the side taken and what was expected before. */
-void model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
+double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
 {
     const struct split *split = second.split;
     const int16_t *leaf = second.leaf;
     features_first(j->features, index, row);
     features_second(j->features, index, j->kind_share, row + FEATURES_FIRST);
+    double base = 0;
     memset(weight, 0, WIDTH * sizeof *weight);
     for (uint32_t tree = 0; tree < second.trees; tree++) {
         int at = second.splits[tree] ? 0 : -1;
         double before = mean_below(split, leaf, at);
+        base += before / LEAF_UNIT;
         while (at >= 0) {
             uint16_t feature = split[at].feature;
             at = row[feature] <= split[at].limit ? split[at].left : split[at].right;
@@ -169,4 +171,5 @@ void model_reasons(const struct judgement *j, uint32_t index, float *weight, flo
         split += second.splits[tree];
         leaf += second.splits[tree] + 1;
     }
+    return base;
 }

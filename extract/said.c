@@ -130,15 +130,18 @@ static void read_object(struct filling *f, const struct json *object)
         {"description", SAID_ABOUT}, {"text", SAID_ABOUT}, {"reviewBody", SAID_REVIEW},
     };
     struct said *s = f->s;
-    s->json |= kind_of_type(json_get(object, "@type")) | JSON_ANY;
-    for (size_t i = 0; i < COUNT_OF(keys); i++) {
-        struct str text = json_str(object, keys[i].key, (struct str){0});
-        if (text.len == 0)
-            continue;
-        uint32_t words = add_text(f, text, keys[i].from);
-        s->about_words += keys[i].from == SAID_ABOUT ? words : 0;
-        s->review_words += keys[i].from == SAID_REVIEW ? words : 0;
-        s->items += keys[i].from == SAID_NAME;
+    s->json |= JSON_ANY;
+    for (const struct json *member = object->child; member; member = member->next) {
+        if (str_eq(member->key, STR("@type")))
+            s->json |= kind_of_type(member);
+        for (size_t i = 0; i < COUNT_OF(keys) && member->type == JSON_STRING; i++) {
+            if (!str_eq(member->key, str_of(keys[i].key)))
+                continue;
+            uint32_t words = add_text(f, member->string, keys[i].from);
+            s->about_words += keys[i].from == SAID_ABOUT ? words : 0;
+            s->review_words += keys[i].from == SAID_REVIEW ? words : 0;
+            s->items += keys[i].from == SAID_NAME;
+        }
     }
 }
 

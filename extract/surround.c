@@ -99,35 +99,7 @@ static void find_neighbours(struct surround *s)
     }
 }
 
-struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides)
-{
-    struct surround *s = arena_array_zero(a, struct surround, 1);
-    if (!s)
-        return NULL;
-    size_t blocks = (size_t)p->block_count + 1;
-    s->p = p;
-    s->aspect = arena_array(a, struct aspect, (size_t)p->node_count + 1);
-    s->range = arena_array(a, struct range, (size_t)p->node_count + 1);
-    s->long_before = arena_array(a, uint32_t, blocks);
-    s->long_after = arena_array(a, uint32_t, blocks);
-    s->section_end = arena_array(a, uint32_t, blocks);
-    s->link_run = arena_array(a, uint32_t, blocks);
-    if (!s->aspect || !s->range || !s->long_before || !s->long_after || !s->section_end ||
-        !s->link_run)
-        return NULL;
-    find_ranges(p, s->range);
-    find_aspects(p, s->aspect);
-    find_neighbours(s);
-    if (!groups_find(a, p, s->range, &s->groups) || !said_open(a, p, asides, &s->said))
-        return NULL;
-    return s;
-}
-
 /* ---- marks in the text ---- */
-struct marks {
-    bool price, date, placeholder;
-};
-
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 /* A currency sign beside a digit: $ or a multi-byte one (pound, yen, euro, rupee, won, rouble). */
@@ -142,10 +114,12 @@ static bool is_currency(const char *at, const char *end)
     return false;
 }
 
-static struct marks marks_of(struct str text)
+static struct marks marks_of(struct str text, bool digits)
 {
     struct marks m = {0};
     const char *end = text.ptr + text.len;
+    if (!digits && str_find_char(text, '{') == SIZE_MAX && str_find_char(text, '(') == SIZE_MAX)
+        return m;
     uint32_t groups = 0; /* numbers in a row with one separator between: 12/31/2024, 10:45 */
     char last = 0;
     for (const char *at = text.ptr; at < end; at++) {
@@ -169,6 +143,33 @@ static struct marks marks_of(struct str text)
     return m;
 }
 
+struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides)
+{
+    struct surround *s = arena_array_zero(a, struct surround, 1);
+    if (!s)
+        return NULL;
+    size_t blocks = (size_t)p->block_count + 1;
+    s->p = p;
+    s->aspect = arena_array(a, struct aspect, (size_t)p->node_count + 1);
+    s->range = arena_array(a, struct range, (size_t)p->node_count + 1);
+    s->long_before = arena_array(a, uint32_t, blocks);
+    s->long_after = arena_array(a, uint32_t, blocks);
+    s->section_end = arena_array(a, uint32_t, blocks);
+    s->link_run = arena_array(a, uint32_t, blocks);
+    s->marks = arena_array(a, struct marks, blocks);
+    if (!s->aspect || !s->range || !s->long_before || !s->long_after || !s->section_end ||
+        !s->link_run || !s->marks)
+        return NULL;
+    find_ranges(p, s->range);
+    find_aspects(p, s->aspect);
+    find_neighbours(s);
+    for (uint32_t i = 0; i < p->block_count; i++)
+        s->marks[i] = marks_of(block_text(p, &p->block[i]), p->block[i].digits > 0);
+    if (!groups_find(a, p, s->range, &s->groups) || !said_open(a, p, asides, &s->said))
+        return NULL;
+    return s;
+}
+
 /* ---- one block ---- */
 static float *put_group(float *f, const struct surround *s, uint32_t index)
 {
@@ -184,7 +185,7 @@ static float *put_group(float *f, const struct surround *s, uint32_t index)
 static float *put_said(float *f, const struct surround *s, uint32_t index)
 {
     struct said_shares said = said_of_block(&s->said, s->p, index);
-    struct marks marks = marks_of(block_text(s->p, &s->p->block[index]));
+    const struct marks marks = s->marks[index];
     *f++ = said.title;
     *f++ = said.title_covered;
     *f++ = said.name;
@@ -286,12 +287,13 @@ struct shares {
     double price, date, placeholder, hidden, item, cell, pre, sentence, blocks;
 };
 
-static struct shares shares_of(const struct page *p)
+static struct shares shares_of(const struct surround *around)
 {
+    const struct page *p = around->p;
     struct shares s = {.blocks = p->block_count};
     for (uint32_t i = 0; i < p->block_count; i++) {
         const struct block *b = &p->block[i];
-        struct marks marks = marks_of(block_text(p, b));
+        const struct marks marks = around->marks[i];
         s.price += marks.price;
         s.date += marks.date;
         s.placeholder += marks.placeholder;
@@ -308,7 +310,7 @@ float *surround_page(float *f, const struct surround *s)
 {
     const float *start = f;
     const struct said *said = &s->said;
-    const struct shares shares = shares_of(s->p);
+    const struct shares shares = shares_of(s);
     for (uint32_t bit = JSON_ARTICLE; bit <= JSON_ANY; bit *= 2)
         *f++ = (said->json & bit) != 0;
     *f++ = (float)said->items;
