@@ -6,36 +6,10 @@
 #include "extract/metadata.h"
 
 #include "core/err.h"
-#include "core/hash.h"
-#include "core/unicode.h"
 #include "extract/dates.h"
-#include "extract/parts.h"
+#include "extract/meta_reader.h"
 
-#include <stdio.h>
-
-enum {
-    BYLINE_CHARS = 140, /* a longer block is no byline or date line */
-    BYLINE_BEHIND = 20, /* blocks behind the headline that may be one */
-    BYLINE_BEFORE = 5,
-    HEADLINE_BLOCKS = 400, /* blocks among which the headline is looked for */
-    NAME_WORDS_MAX = 6,
-    NAME_BYTES_MAX = 60,
-    SCRIPTS_MAX = 32,
-    FORUM_NEAR = 8, /* levels up to an element that says forum */
-    TITLE_PART_MIN = 4,
-    TITLE_WORDS_MAX = 64,
-};
-static const double TITLE_SHARED = 0.5; /* of an h1's words, in the title tag: it is the headline */
-
-struct reader {
-    struct arena *a, *scratch;
-    const struct asides *asides;
-    const struct page *page;
-    struct str url;
-    struct jsonld json;
-    uint32_t headline; /* block of the h1, UINT32_MAX: none */
-    struct page_meta *out;
-};
+enum { SCRIPTS_MAX = 32 };
 
 /* ---- cleaning ---- */
 static bool is_invisible(uint32_t cp)
@@ -56,7 +30,7 @@ static size_t tag_length(struct str s)
 }
 
 /* Decoded, folded, without tags and signs nobody sees, cut at a character. Pushed on to. */
-static struct str clean(struct reader *r, struct arena *to, struct str raw, size_t max)
+struct str meta_clean(struct meta_reader *r, struct arena *to, struct str raw, size_t max)
 {
     size_t mark = arena_mark(r->scratch), len = 0, kept = 0;
     struct aside as_meta = {ASIDE_META, {0}, str_slice(raw, 0, max * 4)};
@@ -89,62 +63,7 @@ static struct str clean(struct reader *r, struct arena *to, struct str raw, size
     return done;
 }
 
-/* ---- meta elements ---- */
-/* The first non-empty meta with one of the names, in the order of the names. */
-static struct str meta_of(struct reader *r, const char *const *names, size_t max)
-{
-    for (; *names; names++)
-        for (uint32_t i = 0; i < r->asides->count; i++) {
-            const struct aside *aside = &r->asides->list[i];
-            if (aside->kind != ASIDE_META || !str_eq_nocase(str_trim(aside->name), str_of(*names)))
-                continue;
-            struct str value = clean(r, r->a, aside->value, max);
-            if (value.len)
-                return value;
-        }
-    return (struct str){0};
-}
-
-static struct str aside_of(struct reader *r, enum aside_kind kind, const char *name, size_t max)
-{
-    const struct aside *aside = asides_find(r->asides, kind, name);
-    return aside ? clean(r, r->a, aside->value, max) : (struct str){0};
-}
-
-/* The first link or license whose rel has the word. */
-static struct str rel_of(struct reader *r, enum aside_kind kind, const char *word)
-{
-    for (uint32_t i = 0; i < r->asides->count; i++) {
-        const struct aside *aside = &r->asides->list[i];
-        struct str rest = aside->name;
-        while (aside->kind == kind && rest.ptr)
-            if (str_eq_nocase(str_trim(str_cut(rest, ' ', &rest)), str_of(word)))
-                return clean(r, r->scratch, aside->value, META_URL_MAX);
-    }
-    return (struct str){0};
-}
-
-/* ---- the headline ---- */
-static void find_headline(struct reader *r)
-{
-    const struct page *p = r->page;
-    uint32_t count = p->block_count < HEADLINE_BLOCKS ? p->block_count : HEADLINE_BLOCKS;
-    r->headline = UINT32_MAX;
-    for (uint32_t i = 0; i < count; i++) {
-        const struct block *b = &p->block[i];
-        if (b->level != 1 || (b->flags & BLOCK_HIDDEN) || b->len < TITLE_PART_MIN)
-            continue;
-        /* A logo is often an h1 too: the one that the title tag repeats wins. */
-        bool titled = p->title.len && str_find(p->title, block_text(p, b)) != SIZE_MAX;
-        if (r->headline == UINT32_MAX || titled)
-            r->headline = i;
-        if (titled)
-            return;
-    }
-}
-
-/* ---- title ---- */
-static bool same_words(struct str a, struct str b)
+bool meta_same_words(struct str a, struct str b)
 {
     size_t i = 0, k = 0;
     for (;;) {
@@ -166,223 +85,45 @@ static bool same_words(struct str a, struct str b)
     }
 }
 
-/* Whether a part of a title is the site: its name, or the name in its host (example in
- * www.example.co.uk). */
-static bool is_site(const struct reader *r, struct str part)
+/* ---- meta elements ---- */
+/* The first non-empty meta with one of the names, in the order of the names. */
+struct str meta_of(struct meta_reader *r, const char *const *names, size_t max)
 {
-    char squeezed[64];
-    size_t len = 0;
-    part = str_trim(part);
-    if (r->out->site.len && same_words(part, r->out->site))
-        return true;
-    struct str host = link_host(r->url.len ? r->url : r->out->canonical);
-    for (size_t i = 0; i < part.len && len < sizeof squeezed; i++) {
-        char c = part.ptr[i];
-        c = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
-        if ((unsigned char)c >= 0x80 || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'))
-            squeezed[len++] = c;
-    }
-    char plain[128];
-    size_t plain_len = 0;
-    for (size_t i = 0; i < host.len && plain_len < sizeof plain; i++)
-        if (host.ptr[i] != '-')
-            plain[plain_len++] =
-                (char)(host.ptr[i] >= 'A' && host.ptr[i] <= 'Z' ? host.ptr[i] + 32 : host.ptr[i]);
-    return len >= 3 &&
-           str_find((struct str){plain, plain_len}, (struct str){squeezed, len}) != SIZE_MAX;
-}
-
-/* The separator at s: its length, 0 when none. Dashes need blanks around them, bars do not. */
-static size_t separator_at(struct str s)
-{
-    static const char *const signs[] = {" | ",  " - ", " – ", " — ", " · ", " • ", " » ", " « ",
-                                        " :: ", " / ", "｜",  " ⋅ ", " ~ ", " › ", "|",   " : "};
-    for (size_t i = 0; i < COUNT_OF(signs); i++)
-        if (str_starts(s, signs[i]))
-            return strlen(signs[i]);
-    return 0;
-}
-
-/* Takes the site's name off either end of a title, as often as it stands there. */
-static struct str without_site(const struct reader *r, struct str title)
-{
-    for (bool again = true; again;) {
-        again = false;
-        size_t first = SIZE_MAX, first_end = 0, last = SIZE_MAX, last_end = 0;
-        for (size_t i = 0; i < title.len; i++) {
-            size_t len = separator_at(str_slice(title, i, title.len));
-            if (!len)
+    for (; *names; names++)
+        for (uint32_t i = 0; i < r->asides->count; i++) {
+            const struct aside *aside = &r->asides->list[i];
+            if (aside->kind != ASIDE_META || !str_eq_nocase(str_trim(aside->name), str_of(*names)))
                 continue;
-            if (first == SIZE_MAX) {
-                first = i;
-                first_end = i + len;
-            }
-            last = i;
-            last_end = i + len;
-            i += len - 1;
+            struct str value = meta_clean(r, r->a, aside->value, max);
+            if (value.len)
+                return value;
         }
-        if (last == SIZE_MAX)
-            break;
-        if (is_site(r, str_slice(title, last_end, title.len)) && last > 0) {
-            title = str_trim(str_slice(title, 0, last));
-            again = true;
-        } else if (is_site(r, str_slice(title, 0, first)) && first_end < title.len) {
-            title = str_trim(str_slice(title, first_end, title.len));
-            again = true;
-        }
+    return (struct str){0};
+}
+
+static struct str aside_of(struct meta_reader *r, enum aside_kind kind, const char *name,
+                           size_t max)
+{
+    const struct aside *aside = asides_find(r->asides, kind, name);
+    return aside ? meta_clean(r, r->a, aside->value, max) : (struct str){0};
+}
+
+/* The first link or license whose rel has the word. */
+static struct str rel_of(struct meta_reader *r, enum aside_kind kind, const char *word)
+{
+    for (uint32_t i = 0; i < r->asides->count; i++) {
+        const struct aside *aside = &r->asides->list[i];
+        struct str rest = aside->name;
+        while (aside->kind == kind && rest.ptr)
+            if (str_eq_nocase(str_trim(str_cut(rest, ' ', &rest)), str_of(word)))
+                return meta_clean(r, r->scratch, aside->value, META_URL_MAX);
     }
-    return title;
+    return (struct str){0};
 }
 
-static uint64_t fold_word(struct str title, size_t *at)
-{
-    uint64_t hash = 0;
-    while (*at < title.len) {
-        uint32_t cp;
-        *at += (size_t)utf8_decode(title.ptr + *at, title.ptr + title.len, &cp);
-        bool word = uc_is_letter(cp) || uc_is_number(cp);
-        if (!word && hash)
-            return hash;
-        if (word)
-            hash = hash_mix(hash ^ uc_lower(cp)) | 1;
-        if (word && uc_is_spaceless(cp))
-            return hash;
-    }
-    return hash;
-}
-
-/* The share of the words of part that stand in whole. */
-static double shared_words(struct str part, struct str whole)
-{
-    int words = 0, found = 0;
-    uint64_t word, other;
-    for (size_t at = 0; (word = fold_word(part, &at)) != 0 && words < TITLE_WORDS_MAX; words++)
-        for (size_t i = 0; (other = fold_word(whole, &i)) != 0;)
-            if (word == other) {
-                found++;
-                break;
-            }
-    return words ? (double)found / words : 0;
-}
-
-/* Signs that programs put around headings: permalinks, the forum's word for a topic. */
-static struct str without_trimmings(struct str s)
-{
-    static const char *const head[] = {"Thread: ", "View topic - ", "Topic: ", "Subject: "};
-    static const char *const tail[] = {"\xC2\xB6", "#", "\xE2\x80\x8B", ":"};
-    for (size_t i = 0; i < COUNT_OF(head); i++)
-        if (str_starts(s, head[i]))
-            s = str_slice(s, strlen(head[i]), s.len);
-    for (size_t i = 0; i < COUNT_OF(tail); i++)
-        if (s.len > TITLE_PART_MIN && str_ends(s, tail[i]))
-            s = str_trim(str_slice(s, 0, s.len - strlen(tail[i])));
-    return s;
-}
-
-/* The headline of an article by JSON-LD; else the h1, as long as it is about what the title tag or
- * og:title is about (a shop's first h1 may be a question, a home page's a slogan); else these. */
-static void read_title(struct reader *r)
-{
-    static const char *const og[] = {"og:title",      "twitter:title", "citation_title", "dc.title",
-                                     "dcterms.title", "parsely-title", "sailthru.title", NULL};
-    struct str json = without_site(r, clean(r, r->a, r->json.headline, META_TITLE_MAX));
-    struct str whole = clean(r, r->a, r->page->title, META_TITLE_MAX);
-    struct str tag = without_site(r, whole), h1 = {0};
-    struct str said = without_site(r, meta_of(r, og, META_TITLE_MAX));
-    if (r->headline != UINT32_MAX)
-        h1 = clean(r, r->a, block_text(r->page, &r->page->block[r->headline]), META_TITLE_MAX);
-    if (is_site(r, said) && (h1.len || tag.len)) /* some name only the site there */
-        said = (struct str){0};
-    if (is_site(r, h1) && tag.len)
-        h1 = (struct str){0};
-    if (h1.len && (tag.len || said.len) && shared_words(h1, whole) < TITLE_SHARED &&
-        shared_words(h1, said) < TITLE_SHARED)
-        h1 = (struct str){0};
-    struct str order[] = {r->json.rank >= 7 ? json : (struct str){0}, h1, said, tag, json};
-    for (size_t i = 0; i < COUNT_OF(order) && !r->out->title.len; i++)
-        r->out->title = without_trimmings(order[i]);
-}
-
-/* ---- authors ---- */
-static struct str drop_prefix(struct str s)
-{
-    static const char *const words[] = {
-        "written by",  "posted by",  "published by", "article by", "story by", "words by",
-        "reviewed by", "author:",    "authors:",     "author",     "by:",      "by",
-        "von",         "par",        "por",          "di",         "da",       "door",
-        "av",          "af",         "autor:",       "autor",      "auteur",   "автор:",
-        "text:",       "started by", "asked by",     "@",
-    };
-    for (size_t i = 0; i < COUNT_OF(words); i++) {
-        size_t len = strlen(words[i]);
-        if (!str_starts_nocase(s, words[i]) || len >= s.len)
-            continue;
-        if (s.ptr[len] == ' ' || s.ptr[len] == '\n' || words[i][len - 1] == ':' ||
-            words[i][len - 1] == '@')
-            return str_trim(str_slice(s, len, s.len));
-    }
-    return s;
-}
-
-/* What could be people: no address, no site, no sentence. */
-static bool is_name(const struct reader *r, struct str s)
-{
-    static const char *const never[] = {
-        "admin",     "administrator", "editor", "guest",  "unknown", "author",    "user",  "root",
-        "webmaster", "anonymous",     "share",  "follow", "menu",    "subscribe", "reply", "null"};
-    size_t words = 1;
-    if (s.len < 2 || s.len > META_AUTHOR_MAX || str_find(s, STR("://")) != SIZE_MAX ||
-        str_starts_nocase(s, "www.") || str_find(s, STR("{")) != SIZE_MAX)
-        return false;
-    for (size_t i = 0; i < COUNT_OF(never); i++)
-        if (str_eq_nocase(s, str_of(never[i])))
-            return false;
-    for (size_t i = 0; i < s.len; i++)
-        words += s.ptr[i] == ' ';
-    return words <= 40 && !(r->out->site.len && same_words(s, r->out->site));
-}
-
-/* A person's name in a byline: cut where something else begins. */
-static struct str name_in(struct str s)
-{
-    static const char *const ends[] = {" | ",      " · ",        " • ",        " on ", " in ",
-                                       "\n",       " - ",        " – ",        " — ",  ", updated",
-                                       " Updated", " Published", " published", "•",    "|",
-                                       " am ",     " le ",       " el ",       " (",   ":"};
-    s = drop_prefix(str_trim(s));
-    for (size_t i = 0; i < COUNT_OF(ends); i++) {
-        size_t at = str_find(s, str_of(ends[i]));
-        if (at != SIZE_MAX)
-            s = str_slice(s, 0, at);
-    }
-    s = str_trim(s);
-    while (s.len && (s.ptr[s.len - 1] == ',' || s.ptr[s.len - 1] == '.' || s.ptr[s.len - 1] == '-'))
-        s.len--;
-    size_t words = 1, digits = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        words += s.ptr[i] == ' ';
-        digits += s.ptr[i] >= '0' && s.ptr[i] <= '9';
-    }
-    bool user = words == 1; /* a user name may hold digits, a person's does not */
-    return s.len >= 2 && s.len <= NAME_BYTES_MAX && words <= NAME_WORDS_MAX &&
-                   (digits == 0 || (user && digits < s.len))
-               ? s
-               : (struct str){0};
-}
-
-static bool says_by(struct str s)
-{
-    static const char *const words[] = {
-        "by ",  "by\n",    "written by", "posted by", "von ",  "par ",
-        "por ", "author:", "autor:",     "автор:",    "door ", "@"};
-    for (size_t i = 0; i < COUNT_OF(words); i++)
-        if (str_starts_nocase(s, words[i]))
-            return true;
-    return false;
-}
-
+/* ---- the neighbourhood of the headline ---- */
 /* Blocks around the headline, nearest ones behind it first. */
-static bool near_headline(const struct reader *r, uint32_t step, uint32_t *index)
+bool meta_near_headline(const struct meta_reader *r, uint32_t step, uint32_t *index)
 {
     uint32_t h = r->headline;
     if (h == UINT32_MAX)
@@ -396,153 +137,15 @@ static bool near_headline(const struct reader *r, uint32_t step, uint32_t *index
     return *index < r->page->block_count;
 }
 
-/* Two to four words with capitals, or, where people meet under user names, one word. */
-static bool looks_like_person(const struct node *n, struct str name)
-{
-    int words = 0, capitals = 0;
-    for (struct str rest = name; rest.ptr; words++) {
-        struct str word = str_cut(rest, ' ', &rest);
-        uint32_t cp = 0;
-        if (word.len)
-            utf8_decode(word.ptr, word.ptr + word.len, &cp);
-        enum uc_class class = uc_class(cp);
-        capitals += class == UC_UPPER || class == UC_LETTER;
-        if (class == UC_SYMBOL || (cp < 0x80 && class == UC_PUNCT))
-            return false;
-    }
-    if (words == 1)
-        return n->near[CUE_FORUM] <= FORUM_NEAR && n->near[CUE_AUTHOR] <= 1 && name.len > 2;
-    return words <= 4 && capitals == words;
-}
-
-/* The name in one block of text: behind "by", or all of it in an element for authors. */
-static struct str author_in(struct reader *r, uint32_t index)
-{
-    const struct block *b = &r->page->block[index];
-    const struct node *n = &r->page->node[b->node];
-    struct str text = block_text(r->page, b);
-    bool own = (n->cues | b->inner_cues) >> CUE_AUTHOR & 1 || n->near[CUE_AUTHOR] <= 2;
-    bool by = says_by(text);
-    if (b->chars > BYLINE_CHARS || b->level)
-        return (struct str){0};
-    size_t inner = str_find(text, STR(" by "));
-    if (!by && inner != SIZE_MAX && inner < 60) {
-        text = str_slice(text, inner + 1, text.len);
-        by = true;
-    }
-    if (!by && !own)
-        return (struct str){0};
-    struct str name = clean(r, r->a, name_in(text), META_AUTHOR_MAX);
-    uint32_t first = 0;
-    if (name.len)
-        utf8_decode(name.ptr, name.ptr + name.len, &first);
-    by = by && uc_class(first) != UC_LOWER; /* "by insurance", "by your side" */
-    return is_name(r, name) && (by || looks_like_person(n, name)) ? name : (struct str){0};
-}
-
-/* "Written by" alone, the name in the next block. */
-static bool is_label(struct str text)
-{
-    static const char *const labels[] = {
-        "by",          "by:",    "written by", "written by:", "author", "author:", "posted by",
-        "authored by", "writer", "words by",   "contributor", "autor",  "autor:"};
-    for (size_t i = 0; i < COUNT_OF(labels); i++)
-        if (str_eq_nocase(str_trim(text), str_of(labels[i])))
-            return true;
-    return false;
-}
-
-static struct str visible_author(struct reader *r)
-{
-    uint32_t index;
-    for (uint32_t step = 0; step < BYLINE_BEHIND + BYLINE_BEFORE; step++) {
-        if (!near_headline(r, step, &index))
-            continue;
-        struct str name = {0};
-        if (!is_label(block_text(r->page, &r->page->block[index]))) {
-            name = author_in(r, index);
-        } else if (index + 1 < r->page->block_count) {
-            const struct block *next = &r->page->block[index + 1];
-            name = clean(r, r->a, name_in(block_text(r->page, next)), META_AUTHOR_MAX);
-            name = is_name(r, name) && next->chars <= NAME_BYTES_MAX ? name : (struct str){0};
-        }
-        if (name.len)
-            return name;
-    }
-    return (struct str){0};
-}
-
-/* Papers name each author in a meta of its own. */
-static struct str cited_authors(struct reader *r)
-{
-    struct buf all = {.max = META_AUTHOR_MAX};
-    for (uint32_t i = 0; i < r->asides->count; i++) {
-        const struct aside *aside = &r->asides->list[i];
-        if (aside->kind != ASIDE_META || !str_eq_nocase(aside->name, STR("citation_author")))
-            continue;
-        struct str name = clean(r, r->scratch, aside->value, NAME_BYTES_MAX), given;
-        struct str family = str_cut(name, ',', &given); /* "Shannon, Claude E." */
-        if (all.len + name.len + 4 > META_AUTHOR_MAX)
-            break;
-        buf_text(&all, all.len ? "; " : "");
-        if (given.len) {
-            buf_str(&all, str_trim(given));
-            buf_char(&all, ' ');
-        }
-        buf_str(&all, str_trim(family));
-    }
-    struct str out = all.len && !all.failed ? arena_str(r->a, buf_view(&all)) : (struct str){0};
-    buf_free(&all);
-    return out;
-}
-
-static void read_author(struct reader *r)
-{
-    static const char *const names[] = {"author",
-                                        "article:author",
-                                        "citation_author",
-                                        "parsely-author",
-                                        "dc.creator",
-                                        "dcterms.creator",
-                                        "sailthru.author",
-                                        "byl",
-                                        "dc.creator.personalname",
-                                        "og:author",
-                                        "article.author",
-                                        "book:author",
-                                        "twitter:data1",
-                                        NULL};
-    struct str json = clean(r, r->a, r->json.author, META_AUTHOR_MAX);
-    if (json.len && (is_name(r, json) || (r->json.article && same_words(json, r->out->site)))) {
-        r->out->author = json;
-        return;
-    }
-    r->out->author = cited_authors(r);
-    for (size_t i = 0; names[i] && !r->out->author.len; i++) {
-        const char *one[] = {names[i], NULL};
-        static const char *const label[] = {"twitter:label1", NULL};
-        if (strcmp(names[i], "twitter:data1") == 0) {
-            struct str says = meta_of(r, label, 64);
-            if (!str_starts_nocase(says, "written by") && !str_starts_nocase(says, "by"))
-                continue;
-        }
-        struct str value = drop_prefix(meta_of(r, one, META_AUTHOR_MAX));
-        if (is_name(r, value))
-            r->out->author = value;
-    }
-    if (!r->out->author.len)
-        r->out->author = visible_author(r);
-}
-
 /* ---- dates ---- */
-static bool keep_date(struct reader *r, struct str *to, const struct date *d)
+static bool keep_date(struct meta_reader *r, struct str *to, const struct date *d)
 {
     char text[DATE_TEXT_MAX];
     *to = arena_str(r->a, str_of(date_print(d, text)));
     return to->len > 0;
 }
 
-static enum date_order order_of(const struct reader *r)
+static enum date_order order_of(const struct meta_reader *r)
 {
     struct str lang = r->out->language;
     struct str host = link_host(r->url);
@@ -553,12 +156,12 @@ static enum date_order order_of(const struct reader *r)
     return DATE_DAY_FIRST;
 }
 
-static bool any_date(struct reader *r, struct str text, struct date *d)
+static bool any_date(struct meta_reader *r, struct str text, struct date *d)
 {
     return date_read(text, d) || date_find(str_slice(text, 0, 200), order_of(r), d, NULL);
 }
 
-static bool meta_date(struct reader *r, const char *const *names, struct date *d)
+static bool meta_date(struct meta_reader *r, const char *const *names, struct date *d)
 {
     for (; *names; names++) {
         const char *one[] = {*names, NULL};
@@ -578,7 +181,8 @@ static bool class_says(struct str classes, const char *word)
 }
 
 /* <time> by itemprop or class; wanted NULL: the first one that says nothing else. */
-static bool time_date(struct reader *r, const char *wanted, const char *unwanted, struct date *d)
+static bool time_date(struct meta_reader *r, const char *wanted, const char *unwanted,
+                      struct date *d)
 {
     for (uint32_t i = 0; i < r->asides->count; i++) {
         const struct aside *aside = &r->asides->list[i];
@@ -592,12 +196,12 @@ static bool time_date(struct reader *r, const char *wanted, const char *unwanted
 }
 
 /* A short block by the headline with a date that is not said to be that of a change. */
-static bool visible_date(struct reader *r, struct date *d)
+static bool visible_date(struct meta_reader *r, struct date *d)
 {
     const struct page *p = r->page;
     uint32_t index;
     for (uint32_t step = 0; step < BYLINE_BEHIND + BYLINE_BEFORE; step++) {
-        if (!near_headline(r, step, &index) || p->block[index].chars > BYLINE_CHARS)
+        if (!meta_near_headline(r, step, &index) || p->block[index].chars > BYLINE_CHARS)
             continue;
         struct str text = block_text(p, &p->block[index]);
         if (str_find(text, STR("\xC2\xA9")) == SIZE_MAX && date_find(text, order_of(r), d, NULL))
@@ -606,7 +210,7 @@ static bool visible_date(struct reader *r, struct date *d)
     return false;
 }
 
-static void read_dates(struct reader *r)
+static void read_dates(struct meta_reader *r)
 {
     static const char *const published[] = {"article:published_time",
                                             "og:published_time",
@@ -674,7 +278,7 @@ static void read_dates(struct reader *r)
 /* ---- language, addresses, licence ---- */
 /* "en_us", "EN-us" as "en-US": language lower, script title, region upper case. Empty when it is
  * no tag. */
-static struct str language_tag(struct reader *r, struct str s)
+static struct str language_tag(struct meta_reader *r, struct str s)
 {
     char out[16];
     size_t len = 0, part = 0;
@@ -707,7 +311,7 @@ static struct str language_tag(struct reader *r, struct str s)
     return arena_str(r->a, (struct str){out, len});
 }
 
-static void read_language(struct reader *r)
+static void read_language(struct meta_reader *r)
 {
     static const char *const declared[] = {"content-language", "language",   "dc.language",
                                            "dcterms.language", "inLanguage", NULL};
@@ -719,7 +323,7 @@ static void read_language(struct reader *r)
         r->out->language = language_tag(r, said[i]);
 }
 
-static void read_addresses(struct reader *r)
+static void read_addresses(struct meta_reader *r)
 {
     static const char *const og[] = {"og:url", "twitter:url", NULL};
     struct str base = aside_of(r, ASIDE_BASE, NULL, META_URL_MAX);
@@ -733,10 +337,10 @@ static void read_addresses(struct reader *r)
     r->out->canonical = canonical;
 }
 
-static bool take_licence(struct reader *r, struct str url, const char *from)
+static bool take_licence(struct meta_reader *r, struct str url, const char *from)
 {
     char id[LICENCE_MAX];
-    url = clean(r, r->scratch, url, META_URL_MAX);
+    url = meta_clean(r, r->scratch, url, META_URL_MAX);
     if (!url.len)
         return false;
     bool known = licence_of_url(url, id) || licence_of_text(url, id);
@@ -752,7 +356,7 @@ static bool take_licence(struct reader *r, struct str url, const char *from)
 
 /* Links without rel count only when all that name a Creative Commons licence name the same one: a
  * page that credits pictures links to several. */
-static void linked_licence(struct reader *r)
+static void linked_licence(struct meta_reader *r)
 {
     char id[LICENCE_MAX] = "", next[LICENCE_MAX];
     struct str first = {0};
@@ -769,7 +373,7 @@ static void linked_licence(struct reader *r)
         take_licence(r, first, "link");
 }
 
-static void read_licence(struct reader *r)
+static void read_licence(struct meta_reader *r)
 {
     static const char *const names[] = {
         "dcterms.license",   "dc.rights", "dcterms.rights", "license", "licence",
@@ -786,7 +390,7 @@ static void read_licence(struct reader *r)
         linked_licence(r);
 }
 
-static void count_links(struct reader *r)
+static void count_links(struct meta_reader *r)
 {
     struct str host = link_host(r->url.len ? r->url : r->out->canonical);
     for (uint32_t i = 0; i < r->asides->href_count; i++) {
@@ -803,7 +407,7 @@ static void count_links(struct reader *r)
     }
 }
 
-static void read_names(struct reader *r)
+static void read_names(struct meta_reader *r)
 {
     static const char *const site[] = {"og:site_name", "application-name",
                                        "apple-mobile-web-app-title", "dc.publisher", NULL};
@@ -812,10 +416,10 @@ static void read_names(struct reader *r)
                                         "dcterms.description", NULL};
     r->out->site = meta_of(r, site, 200);
     if (!r->out->site.len)
-        r->out->site = clean(r, r->a, r->json.site, 200);
+        r->out->site = meta_clean(r, r->a, r->json.site, 200);
     r->out->description = meta_of(r, about, META_TEXT_MAX);
     if (!r->out->description.len)
-        r->out->description = clean(r, r->a, r->json.description, META_TEXT_MAX);
+        r->out->description = meta_clean(r, r->a, r->json.description, META_TEXT_MAX);
 }
 
 void metadata_read(struct arena *a, struct arena *scratch, const struct asides *asides,
@@ -823,25 +427,25 @@ void metadata_read(struct arena *a, struct arena *scratch, const struct asides *
 {
     struct str script[SCRIPTS_MAX];
     uint32_t scripts = 0;
-    struct reader r = {.a = a,
-                       .scratch = scratch,
-                       .asides = asides,
-                       .page = page,
-                       .url = url,
-                       .headline = UINT32_MAX,
-                       .out = out};
+    struct meta_reader r = {.a = a,
+                            .scratch = scratch,
+                            .asides = asides,
+                            .page = page,
+                            .url = url,
+                            .headline = UINT32_MAX,
+                            .out = out};
     size_t mark = arena_mark(scratch);
     *out = (struct page_meta){.licence_from = "", .date_from = ""};
     for (uint32_t i = 0; i < asides->count && scripts < SCRIPTS_MAX; i++)
         if (asides->list[i].kind == ASIDE_JSON)
             script[scripts++] = asides->list[i].value;
     jsonld_read(scratch, script, scripts, &r.json);
-    find_headline(&r);
+    meta_find_headline(&r);
     read_language(&r);
     read_addresses(&r);
     read_names(&r);
-    read_title(&r);
-    read_author(&r);
+    meta_read_title(&r);
+    meta_read_author(&r);
     read_dates(&r);
     read_licence(&r);
     count_links(&r);
@@ -855,16 +459,11 @@ void metadata_write(const struct page_meta *m, struct json_writer *to)
         const char *key;
         struct str value;
     } text[] = {
-        {"author", m->author},
-        {"date", m->date},
-        {"modified", m->modified},
-        {"language", m->language},
-        {"canonical", m->canonical},
-        {"site", m->site},
-        {"description", m->description},
-        {"licence", m->licence},
-        {"licence_url", m->licence_url},
-        {"licence_from", str_of(m->licence_from)},
+        {"author", m->author},           {"date", m->date},
+        {"modified", m->modified},       {"language", m->language},
+        {"canonical", m->canonical},     {"site", m->site},
+        {"description", m->description}, {"licence", m->licence},
+        {"licence_url", m->licence_url}, {"licence_from", str_of(m->licence_from)},
     };
     for (size_t i = 0; i < COUNT_OF(text); i++) {
         if (!text[i].value.len)
