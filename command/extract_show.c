@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { COLUMNS_MIN = 60, COLUMNS_PLAIN = 120, REASONS_SHOWN = 3, INDENT = 22 };
+enum { COLUMNS_MIN = 60, COLUMNS_PLAIN = 120, REASONS_SHOWN = 2, INDENT = 22 };
 
 void show_terminal(struct show_conf *out)
 {
@@ -130,20 +130,22 @@ static void put_kinds(struct buf *to, const struct show_conf *conf, const struct
     put_field(to, conf, "kind", (struct str){text, (size_t)len});
 }
 
+/* The strongest on lines of their own; all of them with --whole. */
 static void put_reasons(struct buf *to, const struct show_conf *conf, const struct explain_block *b)
 {
-    struct buf line = {0};
-    for (uint32_t i = 0; i < b->reason_count && i < REASONS_SHOWN; i++)
-        buf_printf(&line, "%s%+.1f %s %.3g", i ? "; " : "", (double)b->reason[i].weight,
-                   b->reason[i].name, (double)b->reason[i].value);
-    if (line.len) {
+    uint32_t shown =
+        conf->whole || b->reason_count < REASONS_SHOWN ? b->reason_count : REASONS_SHOWN;
+    for (uint32_t i = 0; i < shown; i++) {
+        char text[160];
+        int len = snprintf(text, sizeof text, "%+.1f  %s: %.3g", (double)b->reason[i].weight,
+                           b->reason[i].name, (double)b->reason[i].value);
         put_style(to, conf, "2");
         buf_printf(to, "%*s", INDENT, "");
-        put_line(to, buf_view(&line), conf->columns - INDENT);
+        put_line(to, (struct str){text, (size_t)len < sizeof text ? (size_t)len : sizeof text - 1},
+                 conf->columns - INDENT);
         put_style(to, conf, "0");
         buf_char(to, '\n');
     }
-    buf_free(&line);
 }
 
 static void put_block(struct buf *to, const struct show_conf *conf, const struct explain_block *b)

@@ -72,6 +72,31 @@ assert c[\"verdict\"] == \"dropped\" and c[\"rule\"] == \"source.bad_json\"'"
 check several_inputs bash -c "[ \$('$sluice' extract article.html docs.html pages.jsonl 2> err | wc -l) = 5 ]"
 check head_is_no_error bash -c "set -o pipefail; '$sluice' extract '$warc' '$warc' '$warc' 2> err | head -n 1 > /dev/null; [ \${PIPESTATUS[0]} = 0 ] && ! grep -q error err"
 
+mkdir -p mirror/crawl-data/CC-MAIN-2024-22/warc
+cp "$warc" mirror/crawl-data/CC-MAIN-2024-22/warc/part-00000.warc.gz
+echo crawl-data/CC-MAIN-2024-22/warc/part-00000.warc.gz | gzip > mirror/crawl-data/CC-MAIN-2024-22/warc.paths.gz
+"$sluice" crawl --crawl=CC-MAIN-2024-22 --base="file://$PWD/mirror/" --cache=cache --stdout 2> err | "$sluice" extract - 2>> err |
+    sed 's/"source":"-"/"source":"in\/part-00000.warc.gz"/' > streamed.jsonl
+cmp -s streamed.jsonl one.jsonl && ok crawl_streams_into_extract || bad crawl_streams_into_extract "$(tail -n 2 err)"
+find cache -name '*.warc.gz' 2> /dev/null | grep -q . && bad nothing_is_landed || ok nothing_is_landed
+
+# ---- the pipeline writes the same metadata ----
+if model_here; then
+    "$sluice" run "$here/tests/cli/small.toml" --set source.path="$warc" --run=run > run.log 2>&1 || bad run "$(tail -n 1 run.log)"
+    zstd -dcq run/corpus/00000.jsonl.zst > corpus.jsonl
+    check corpus_carries_metadata python3 - <<'PY'
+import json
+pages = {json.loads(line)["url"]: json.loads(line) for line in open("one.jsonl")}
+rows = [json.loads(line) for line in open("corpus.jsonl")]
+assert rows, "empty corpus"
+for row in rows:
+    page = pages[row["url"]]
+    assert row["metadata"]["page"] == page["metadata"], row["metadata"]
+    assert row["metadata"]["title"] == page["title"]
+    assert row["added"] == page["captured"]
+PY
+else skip corpus_carries_metadata "lid.176.ftz is not in the cache (make deps)"; fi
+
 # ---- --explain ----
 "$sluice" extract --explain article.html > explained 2> err || bad explain "$(tail -n 1 err)"
 grep -Eq '^keep [0-9.]+  h1 ' explained && grep -Eq '^drop [0-9.]+ ' explained && ok explain || bad explain "$(head -n 5 explained)"
@@ -94,4 +119,5 @@ printf '<nav></nav><script>x()</script>' > bare.html
 code no_text_is_a_verdict 0 'extract.empty' "$sluice" extract bare.html
 code refused_address 1 '127.0.0.1' "$sluice" extract http://127.0.0.1:9/
 check start_is_quick bash -c "start=\$(date +%s%N); for i in 1 2 3 4 5 6 7 8 9 10; do '$sluice' extract bare.html > /dev/null 2>&1; done; [ \$(( (\$(date +%s%N) - start) / 10000000 )) -lt 100 ]"
+check help bash -c "'$sluice' extract --help | grep -q 'usage: sluice extract'"
 finish
