@@ -1,4 +1,4 @@
-/* meta_reader - what the readers of a page's metadata share: where they look, and cleaned values. */
+/* meta_reader - what the readers of a page's metadata share: where to look, and clean values. */
 #ifndef SLUICE_EXTRACT_META_READER_H
 #define SLUICE_EXTRACT_META_READER_H
 #include "extract/metadata.h"
@@ -18,10 +18,10 @@ struct meta_reader {
     uint32_t headline;       /* block of the h1, UINT32_MAX: none */
     struct page_meta *out;
 };
-/* References decoded (twice where they were encoded twice), white space folded, tags and what nobody
- * sees taken out, cut at a character to max bytes. Pushed on to. */
+/* References decoded (twice where they were encoded twice), white space folded, tags and what
+ * nobody sees taken out, cut at a character to max bytes. Pushed on to. */
 struct str meta_clean(struct meta_reader *r, struct arena *to, struct str raw, size_t max);
-/* The first non-empty meta element with one of the names (NULL-ended), in the order of the names. */
+/* The first non-empty meta element with one of the names (NULL-ended), in the names' order. */
 struct str meta_of(struct meta_reader *r, const char *const *names, size_t max);
 /* Block `step` of those around the headline, nearest ones behind it first; step counts from 0 to
  * BYLINE_BEHIND + BYLINE_BEFORE. False when there is none. */
