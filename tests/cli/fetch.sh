@@ -114,9 +114,18 @@ refused tls_down_to_http 'may not lead' --base=https://127.0.0.1:"$tls"/down/ --
 fetch --base=$url --cache=none --stdout 2> /dev/null | cmp -s - all.bytes && [ -z "$(find none -name 'part*')" ] && ok stream || bad stream
 fetch --base=$url --cache=none --stdout 2> head.err | head -c 1000 > head.out; [ "${PIPESTATUS[0]}" = 0 ] && ok stream_into_head || bad stream_into_head "$(tail -n 1 head.err)"
 
+# Into the extractor, as pages out of nothing but the pipe: the same texts as from the files.
+head -n 6 all.paths > six.paths
+fetch --base=$url --cache=none --paths=six.paths --stdout 2> /dev/null | "$sluice" extract - > piped.jsonl 2> piped.err
+(cd plain && xargs "$sluice" extract < ../six.paths) > files.jsonl 2> files.err
+check stream_into_extract python3 - <<'P'
+import json
+piped, files = ([(p.get("url"), p.get("text")) for p in map(json.loads, open(f))] for f in ("piped.jsonl", "files.jsonl"))
+assert len(piped) == 360 and piped == files, (len(piped), len(files))
+P
+
 # A run within a bound on the disk: the same bytes as with the whole cache, also when it is killed twice.
 sed '/^path = /d' "$here/tests/cli/read.toml" > read.toml
-head -n 6 all.paths > six.paths
 run() { "$sluice" run read.toml --set source.base=$url/ --set source.paths=six.paths --set source.backoff_ms=100 --threads=1 "$@"; }
 sums() { (cd "$1" && find corpus ledger tokenizer store/data.mdb -type f | LC_ALL=C sort | xargs sha256sum); }
 bound=163840
