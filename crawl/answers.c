@@ -113,11 +113,14 @@ int answer_robots(struct crawler *c, struct visit *v)
     bool gone = v->end == VISIT_NO_HOST || v->end == VISIT_PRIVATE;
     deny = gone || v->end == VISIT_FAILED || v->status == 429 || v->status >= 500 ||
            (v->status >= 200 && v->status < 300 && v->end == VISIT_CUT_LINE);
+    if (!gone && !(c->respect & (RESPECT_ROBOTS | RESPECT_NOAI)))
+        deny = false; /* asked for its sitemaps only */
     if (answered && !deny) {
         struct http_response response;
         TRY(decode(c, v, ROBOTS_DECODED_MAX, &response));
         text = response.body;
-        deny = response.too_large; /* a bomb: whatever it says, it does not want us */
+        deny = response.too_large &&
+               c->respect & RESPECT_ROBOTS; /* a bomb: whatever it says, it does not want us */
     }
     int rc = 0;
     if (!deny) {

@@ -59,6 +59,13 @@ same seeds_prints_paths "$(ls prefix/*.warc.gz)" "$(cat prefix.paths)"
 # Politeness: crawl-delay, Retry-After, a robots.txt that cannot be had, wishes about training.
 crawl slow slow.test
 same seeds_crawl_delay "" "$(grep slow.test site.log | awk 'NR > 1 && $1 - last < 0.295 {print $1 - last} {last = $1}')"
+printf 'http://slow.test/\n# a comment\n\nslow2.test\n' > two.seeds; begin=$(wc -l < site.log)
+"$sluice" crawl --seeds=two.seeds --out=two --allow_private --connect_to="::127.0.0.1:$port" --delay=0.1 --requests_per_s=100 > two.out 2>&1
+tail -n +$((begin + 1)) site.log > two.log
+same seeds_hosts_side_by_side 12 "$(awk '{n[$2]++; last[$2] = $1; if (!($2 in first)) first[$2] = $1} END {print (first["slow2.test"] < last["slow.test"] && first["slow.test"] < last["slow2.test"]) ? NR : "one after the other"}' two.log)"
+same seeds_each_host_slowly "" "$(awk '$2 in last && $1 - last[$2] < 0.295 {print $2, $1 - last[$2]} {last[$2] = $1}' two.log)"
+begin=$(wc -l < site.log); crawl rate wide.test --max_pages=30 --requests_per_s=25
+same seeds_rate "" "$(tail -n +$((begin + 1)) site.log | awk 'NR == 1 {first = $1} END {if ($1 - first < (NR - 1) / 25 - 0.1) print NR, "requests in", $1 - first, "s"}')"
 crawl busy busy.test; same seeds_busy_exit 0 $?
 same seeds_retries "/ 1 /later 3 /never 3 /robots.txt 2" "$(grep busy.test site.log | cut -d' ' -f3 | sort | uniq -c | awk '{print $2, $1}' | tr '\n' ' ' | sed 's/ $//')"
 same seeds_retry_after "" "$(grep ' /later ' site.log | awk 'NR > 1 && $1 - last < 0.99 {print $1 - last} {last = $1}')"

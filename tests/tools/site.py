@@ -97,6 +97,8 @@ class Site(BaseHTTPRequestHandler):
             return self.answer(200, {"Content-Type": "text/plain"}, "User-agent: *\nCrawl-delay: 0.3\nDisallow:\n")
         self.answer(200, {}, links("/1", "/2", "/3", "/4"))
 
+    at_slow2_test = at_slow_test
+
     def at_trap_test(self, path):  # endless links: calendars, repeating folders, ever deeper paths, sessions
         if path == "/robots.txt":
             return self.answer(200, {"Content-Type": "text/plain"}, "Sitemap: /map.xml\n" * 100)
