@@ -17,6 +17,7 @@ enum {
     PIECE_MAX_PRESET =
         256, /* longer pieces (base64, rules of dashes) teach nothing and are left out */
     PAIR_START = 1 << 16,
+    SPLIT_MAX = 512, /* pieces cut at a time */
 };
 
 struct piece {
@@ -139,10 +140,15 @@ static int piece_count(struct bpe_trainer *t, struct str piece, uint64_t weight)
 
 int bpe_trainer_add(struct bpe_trainer *t, struct str text, uint64_t weight)
 {
-    for (size_t pos = 0, end; pos < text.len; pos = end) {
-        end = pretok_next(t->conf.pretok, text, pos);
-        if (end - pos <= (size_t)t->conf.piece_bytes_max)
-            TRY(piece_count(t, str_slice(text, pos, end), weight));
+    uint32_t end[SPLIT_MAX];
+    for (size_t pos = 0; pos < text.len;) {
+        uint32_t pieces = pretok_split(t->conf.pretok, text, pos, end, SPLIT_MAX), start = 0;
+        for (uint32_t i = 0; i < pieces; i++) {
+            if (end[i] - start <= (uint64_t)t->conf.piece_bytes_max)
+                TRY(piece_count(t, str_slice(text, pos + start, pos + end[i]), weight));
+            start = end[i];
+        }
+        pos += start;
     }
     return 0;
 }
