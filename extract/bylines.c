@@ -34,8 +34,11 @@ static struct str drop_prefix(struct str s)
 static bool is_name(const struct meta_reader *r, struct str s)
 {
     static const char *const never[] = {
-        "admin",     "administrator", "editor", "guest",  "unknown", "author",    "user",  "root",
-        "webmaster", "anonymous",     "share",  "follow", "menu",    "subscribe", "reply", "null"};
+        "admin",        "administrator", "editor",    "guest",  "unknown",  "author",  "user",
+        "root",         "webmaster",     "anonymous", "share",  "follow",   "menu",    "subscribe",
+        "reply",        "null",          "sign in",   "log in", "login",    "price",   "category",
+        "view profile", "comment",       "comments",  "rate",   "facebook", "twitter", "wishlist",
+        "more",         "join now",      "staff"};
     size_t words = 1;
     if (s.len < 2 || s.len > META_AUTHOR_MAX || str_find(s, STR("://")) != SIZE_MAX ||
         str_starts_nocase(s, "www.") || str_find(s, STR("{")) != SIZE_MAX)

@@ -145,15 +145,15 @@ static bool keep_date(struct meta_reader *r, struct str *to, const struct date *
     return to->len > 0;
 }
 
+/* Where the numbers alone do not tell, only a declared language with one custom does: "en" alone is
+ * both. */
 static enum date_order order_of(const struct meta_reader *r)
 {
     struct str lang = r->out->language;
-    struct str host = link_host(r->url);
     if (str_eq_nocase(lang, STR("en-US")) || str_eq_nocase(lang, STR("en-PH")))
         return DATE_MONTH_FIRST;
-    if (str_eq_nocase(lang, STR("en")) || !lang.len)
-        return str_ends(host, ".com") && lang.len ? DATE_MONTH_FIRST : DATE_ORDER_UNKNOWN;
-    return DATE_DAY_FIRST;
+    bool both = !lang.len || str_eq_nocase(lang, STR("en")) || str_eq_nocase(lang, STR("en-CA"));
+    return both ? DATE_ORDER_UNKNOWN : DATE_DAY_FIRST;
 }
 
 static bool any_date(struct meta_reader *r, struct str text, struct date *d)
