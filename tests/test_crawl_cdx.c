@@ -26,9 +26,15 @@ static const char *file_at(const char *name)
     return path[turn];
 }
 
+/* Without io_write_file's syncs: there are hundreds of them. */
 static void put(const char *name, struct str bytes)
 {
-    CHECK_OK(io_write_file(file_at(name), bytes));
+    char folder[IO_PATH_MAX];
+    snprintf(folder, sizeof folder, "%s", file_at(name));
+    *strrchr(folder, '/') = 0;
+    CHECK_OK(io_mkdirs(folder));
+    FILE *f = fopen(file_at(name), "wb");
+    CHECK(f && fwrite(bytes.ptr ? bytes.ptr : "", 1, bytes.len, f) == bytes.len && fclose(f) == 0);
 }
 
 /* ---- patterns ---- */

@@ -462,25 +462,26 @@ TEST(crawl_s3_refusals)
 /* A line that breaks is taken up by a signed range; a file that changed meanwhile starts anew. */
 TEST(crawl_s3_resumes)
 {
-    server_start("cut 6b6579 100000\netag 6b6579 100000\nbucket 6b6579 100000\n");
+    server_start(
+        "cut 6b6579 100000\netag 6b6579 100000\nblind 6b6579 100000\nbucket 6b6579 100000\n");
     use_keys(KEY_ID, SECRET, TOKEN "x");
-    static const char *const bucket[] = {"cut", "etag"};
+    static const char *const bucket[] = {"cut", "etag", "blind"}; /* blind to If-Range */
     put("credentials", KEY_ID " " SECRET " " TOKEN "x\n");
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 3; i++) {
         char url[64], *got;
         size_t len;
         snprintf(url, sizeof url, "s3://%s/key", bucket[i]);
         struct fetch_item item = {.url = url, .path = file_at(bucket[i])};
         CHECK_OK(fetch_all(&quick, &item, 1, NULL));
         CHECK_OK(io_read_file(item.path, 1 << 20, &got, &len));
-        if (i == 1)
+        if (i >= 1)
             for (size_t k = 0; k < len / 2; k++) {
                 char kept = got[k];
                 got[k] = got[len - 1 - k];
                 got[len - 1 - k] = kept;
             }
         CHECK(is_content((struct str){got, len}, STR("key"), 100000));
-        CHECK_INT(item.tries, 2);
+        CHECK_INT(item.tries, i == 2 ? 3 : 2);
         free(got);
     }
     struct buf memory = {.max = 1000};
@@ -678,7 +679,7 @@ TEST(crawl_s3_credentials_hostile_files)
     uint64_t seed = 7;
     static const char piece[] =
         "[default]\naws_access_key_id=A\naws_secret_access_key = B\n]=[ \t;#\r";
-    for (int round = 0; round < 300; round++) {
+    for (int round = 0; round < 100; round++) {
         FILE *f = fopen(file_at("aws-credentials"), "wb");
         CHECK(f);
         for (uint64_t i = test_random(&seed) % 40; i > 0; i--) {
