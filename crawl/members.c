@@ -3,10 +3,12 @@
 
 #include "core/err.h"
 #include "core/str.h"
+#include "crawl/inflate.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -28,6 +30,11 @@ enum {
     IN_MIN = 4096,
     DECODE_MAX = 1 << 30, /* ISA-L counts in 32 bits */
     ZSTD_WINDOW_LOG = 25, /* 32 MiB of memory: what zstd -20 needs */
+    WHOLE_IN = 512 << 10, /* stored bytes looked for before a member is decoded in one go */
+    STREAM_OUT = 256 << 10, /* decoded at a time else: what stays in the cache */
+    WHOLE_OUT = 64 << 10, /* room that makes it worth a try */
+    SKIP_MAX = 6,         /* after failures in a row, 2^6 members are not tried */
+    GZIP_TRAILER = 8,
     HOLD_MAX = 16 << 20,  /* bytes of a stream's start kept until it is rewound */
     DICT_MAX = 8 << 20,   /* bytes of a zstd dictionary, also once unpacked */
 };
@@ -45,6 +52,8 @@ struct members {
     uint64_t size, start, bad_from, lost, again;
     struct inflate_state *gz;
     bool headed;          /* the gzip member's header is behind us */
+    struct inflate_tables *whole;
+    unsigned whole_skip, whole_failed; /* members not to try; tries that failed in a row */
     ZSTD_DStream *zstd;
     char path[];
 };
@@ -300,13 +309,50 @@ static int gzip_enter(struct members *m)
     return 0;
 }
 
+/* A member decoded in one go, when it is in the buffer from end to end, fits and is good: its
+ * bytes, which may be none; -1 when it was not, and nothing has happened. */
+static int64_t gzip_whole(struct members *m, void *to, size_t len)
+{
+    size_t left = input_left(m), used, made;
+    const unsigned char *in = m->in + m->in_pos;
+    if (len < WHOLE_OUT || left < GZIP_TRAILER)
+        return -1;
+    if (m->whole_skip) {
+        m->whole_skip--;
+        return -1;
+    }
+    left -= GZIP_TRAILER;
+    if (inflate_whole(m->whole, in, left, to, len, &used, &made) == INFLATE_DONE) {
+        uint32_t want[2], crc = crc32_gzip_refl(0, to, made);
+        memcpy(want, in + used, sizeof want);
+        if (want[0] == crc && want[1] == (uint32_t)made) {
+            m->whole_failed = 0;
+            m->in_pos += used + GZIP_TRAILER;
+            return (int64_t)made;
+        }
+    }
+    /* Too large for the buffers, or damaged: ISA-L goes over it. */
+    m->whole_failed += m->whole_failed < SKIP_MAX;
+    m->whole_skip = (1u << m->whole_failed) - 1;
+    return -1;
+}
+
 static int64_t gzip_read(struct members *m, void *to, size_t len)
 {
     struct inflate_state *gz = m->gz;
-    if (!m->headed)
+    if (!m->headed) {
+        if (m->seekable && len >= WHOLE_OUT)
+            TRY(input_need(m, WHOLE_IN));
         TRY(gzip_enter(m));
-    if (!m->headed)
-        return 0;
+        if (!m->headed)
+            return 0;
+        int64_t made = gzip_whole(m, to, len);
+        if (made >= 0) {
+            TRY(member_end(m));
+            return made;
+        }
+    }
+    len = len < STREAM_OUT ? len : STREAM_OUT;
     gz->next_out = to;
     gz->avail_out = (uint32_t)len;
     for (;;) {
@@ -562,6 +608,7 @@ static int decoder_open(struct members *m)
     m->format = tell_format(m->path, m->in, head);
     if (m->format == MEMBERS_GZIP) {
         m->gz = malloc(sizeof *m->gz);
+        m->whole = inflate_tables_new();
         if (m->gz)
             isal_inflate_init(m->gz);
     } else if (m->format == MEMBERS_ZSTD) {
@@ -569,7 +616,8 @@ static int decoder_open(struct members *m)
         if (m->zstd)
             ZSTD_DCtx_setParameter(m->zstd, ZSTD_d_windowLogMax, ZSTD_WINDOW_LOG);
     }
-    if ((m->format == MEMBERS_GZIP && !m->gz) || (m->format == MEMBERS_ZSTD && !m->zstd))
+    if ((m->format == MEMBERS_GZIP && (!m->gz || !m->whole))
+        || (m->format == MEMBERS_ZSTD && !m->zstd))
         return err_set(ERR_LIMIT, "crawl: no memory to decode %s", m->path);
     if (m->format == MEMBERS_PLAIN) {
         m->edge = MEMBERS_INSIDE;
@@ -649,6 +697,7 @@ void members_close(struct members *m)
         close(m->fd);
     free(m->in);
     free(m->gz);
+    free(m->whole);
     ZSTD_freeDStream(m->zstd);
     free(m);
 }

@@ -27,7 +27,9 @@
  * An ARC file differs only in where a record starts (a line of its own form instead of "WARC/") and
  * in what stands between two of them (one line end). */
 enum {
-    CHUNK = 256 << 10,        /* bytes decoded at a time */
+    CHUNK = 8 << 20,          /* bytes decoded at a time: nearly all gzip members as a whole */
+    ROOM = 256 << 10,         /* the least room worth a read */
+    INPUT = 2 << 20,          /* stored bytes read at a time */
     HEADER_MAX = 1 << 20,     /* bytes of one WARC header block */
     NEWLINES_MAX = 64 << 10,  /* line ends looked at behind a record */
     AGAIN_SLACK = 16 << 20,
@@ -70,7 +72,13 @@ static size_t left_of(const struct warc_reader *r)
 
 static int window_room(struct warc_reader *r)
 {
-    if (r->cap - r->len >= r->chunk)
+    if (r->start == r->len && r->len) { /* from the front again: it is still in the cache */
+        r->base += r->start;
+        r->start = r->pos = r->len = 0;
+        r->wall = 0;
+    }
+    size_t need = r->chunk < ROOM ? r->chunk : ROOM;
+    if (r->cap - r->len >= need)
         return 0;
     if (r->start >= r->cap / 2 || r->start == r->len) {
         memmove(r->win, r->win + r->start, r->len - r->start);
@@ -81,7 +89,7 @@ static int window_room(struct warc_reader *r)
         r->start = 0;
     }
     size_t cap = r->cap;
-    while (cap - r->len < r->chunk)
+    while (cap - r->len < need)
         cap *= 2;
     if (cap == r->cap)
         return 0;
@@ -97,7 +105,8 @@ static int window_room(struct warc_reader *r)
 static int window_read(struct warc_reader *r)
 {
     TRY(window_room(r));
-    int64_t got = members_read(r->members, r->win + r->len, r->chunk);
+    size_t room = r->cap - r->len;
+    int64_t got = members_read(r->members, r->win + r->len, room < r->chunk ? room : r->chunk);
     if (got > 0)
         r->len += (size_t)got;
     return got < 0 ? (int)got : 0;
@@ -263,6 +272,8 @@ static int skip_junk(struct warc_reader *r)
 /* Moves to the next place where a record starts: 1, or 0 at the end of the file. */
 static int record_begin(struct warc_reader *r)
 {
+    while (left_of(r) && (r->win[r->pos] == '\r' || r->win[r->pos] == '\n'))
+        r->start = ++r->pos;
     for (;;) {
         TRY(island_fill(r, r->arc ? ARC_LINE_MAX : 16));
         size_t left = left_of(r);
@@ -530,10 +541,29 @@ static int plain_follows(struct warc_reader *r, uint64_t length, enum follows *o
     return 0;
 }
 
+/* True when nothing but line ends stands between here and the whole end of the member: the record
+ * is over, and the next member need not be decoded beside it to know that. */
+static int member_over(struct warc_reader *r)
+{
+    while (!r->wall_kind && members_edge(r->members) == MEMBERS_INSIDE && left_of(r) <= LINE_MIN)
+        TRY(window_read(r));
+    if (r->wall_kind || members_edge(r->members) != MEMBERS_NEXT || left_of(r) > LINE_MIN)
+        return false;
+    for (size_t i = r->pos; i < r->len; i++)
+        if (r->win[i] != '\r' && r->win[i] != '\n')
+            return false;
+    return true;
+}
+
 /* The same behind a body just read: the bytes stay unread. */
 static int stream_follows(struct warc_reader *r, enum follows *out)
 {
     size_t slack = start_bytes(r), want = slack + 8;
+    int over = member_over(r);
+    if (over != 0) {
+        *out = FOLLOWS_RECORD;
+        return over < 0 ? over : 0;
+    }
     for (;;) {
         TRY(island_fill(r, want));
         size_t left = left_of(r), lines = 0;
@@ -677,6 +707,8 @@ static uint64_t record_stored(struct warc_reader *r, uint64_t offset, bool share
         lines++;
     if (shared || lines < left)
         return 0;
+    if (!r->wall_kind && members_edge(r->members) == MEMBERS_NEXT)
+        return members_stored(r->members) - offset;
     switch (r->wall_kind) {
     case WALL_MEMBER: return r->member_offset[1] - offset;
     case WALL_GARBAGE:
@@ -792,7 +824,7 @@ static int reader_new(struct warc_reader **out, const char *path, size_t body_ma
         return err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
     r->body_max = body_max;
     r->chunk = buffer_bytes ? buffer_bytes : 1;
-    r->cap = r->chunk * 2 > CAP_MIN ? r->chunk * 2 : CAP_MIN;
+    r->cap = r->chunk + CAP_MIN;
     r->win = malloc(r->cap);
     return r->win ? 0 : err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
 }
@@ -816,7 +848,8 @@ int warc_open_buffer(struct warc_reader **out, const char *path, size_t body_max
                      size_t buffer_bytes)
 {
     int rc = reader_new(out, path, body_max, buffer_bytes);
-    return reader_start(out, rc < 0 ? rc : members_open(&(*out)->members, path, buffer_bytes));
+    size_t input = buffer_bytes < INPUT ? buffer_bytes : INPUT;
+    return reader_start(out, rc < 0 ? rc : members_open(&(*out)->members, path, input));
 }
 
 int warc_open(struct warc_reader **out, const char *path, size_t body_max)
@@ -828,7 +861,7 @@ int warc_open_fd(struct warc_reader **out, int fd, const char *name, size_t body
 {
     int rc = reader_new(out, name, body_max, CHUNK);
     if (rc >= 0)
-        rc = members_open_fd(&(*out)->members, fd, name, CHUNK);
+        rc = members_open_fd(&(*out)->members, fd, name, INPUT);
     if (rc >= 0)
         members_go_on((*out)->members);
     return reader_start(out, rc);
