@@ -27,7 +27,7 @@ ROOMS ?= core crawl extract filter dedup classify tokenize store kernels model e
 PKGS := gumbo lmdb libzstd libcurl libisal zlib libbrotlidec uchardet fasttext libxxhash
 DEBS := build-essential pkg-config libgumbo-dev liblmdb-dev libzstd-dev libcurl4-openssl-dev libisal-dev \
         zlib1g-dev libbrotli-dev libuchardet-dev libfasttext-dev libxxhash-dev
-DEMO_DEBS := nginx-light wget xz-utils zstd python3 ca-certificates
+DEMO_DEBS := nginx-light xz-utils zstd python3 ca-certificates
 
 ifeq ($(CUDA),auto)
 HAVE_CUDA := $(if $(NVCC),1,0)

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Makes a small real web on this machine: thousands of HTML pages of Debian documentation packages, served by
-# nginx under their own host names, captured by wget into WARC files, and laid out as a Common Crawl mirror.
+# nginx under their own host names, captured by sluice's own crawler into WARC files, and laid out as a Common
+# Crawl mirror.
 #   recipes/mini-web.sh DIR [PORT]     leaves the mirror served on http://127.0.0.1:PORT/ until `stop` is called
 #   recipes/mini-web.sh stop DIR       stops that server
 set -euo pipefail
@@ -17,6 +18,7 @@ stop() { # waits, so that the port is free again
 }
 if [ "${1:-}" = stop ]; then stop "$2"; exit 0; fi
 
+sluice=${SLUICE:-$(cd "$(dirname "$0")/.." && pwd)/sluice}
 dir=$(mkdir -p "$1" && cd "$1" && pwd)
 port=${2:-18473}
 
@@ -71,18 +73,21 @@ urls() { # the list of pages, by host; help pages: one in six, chosen by name, s
     done
 }
 
-capture() { # wget records request and response of every page; a WARC holds about 600 of them
+capture() { # request, response and metadata of every page; a WARC holds about 600 of them, in the list's order
     local segment=$dir/mirror/crawl-data/$crawl/segments/1764000000000/warc list n=0
     rm -rf "$dir/lists" "$dir/mirror"; mkdir -p "$dir/lists" "$segment"
     urls > "$dir/urls.txt"
     split -d -a 5 -l 600 "$dir/urls.txt" "$dir/lists/"
     for list in "$dir"/lists/*; do
-        (mkdir -p "$list.d" && cd "$list.d" && http_proxy=http://127.0.0.1:$port/ wget -q -i "$list" --no-config -nd --delete-after \
-            -U "mini-web/1" --warc-file="$segment/CC-MAIN-20261124000000-$(basename "$list")" --no-warc-keep-log || true) &
+        "$sluice" crawl --seeds="$list" --out="$list.d" --prefix="CC-MAIN-20261124000000-$(basename "$list")" --depth=0 \
+            --connect_to="::127.0.0.1:$port" --allow_private --user_agent=mini-web/1 --delay=0 --delay_factor=0 --connections=1 \
+            --respect=robots --strip= --sitemaps=false --revisits=false > /dev/null 2> "$list.log" \
+            && mv "$list.d"/*.warc.gz "$segment/" || { echo "mini-web: crawling $list: $(tail -n 1 "$list.log")" >&2; exit 1; } &
         n=$((n + 1)); [ $((n % 2)) = 0 ] && wait
     done
     wait
     (cd "$dir/mirror" && find crawl-data -name '*.warc.gz' | sort | gzip -n > "crawl-data/$crawl/warc.paths.gz")
+    [ "$(zcat "$segment"/*.warc.gz | grep -ac '^WARC-Type: response')" -ge "$(wc -l < "$dir/urls.txt")" ] || { echo "mini-web: pages are missing" >&2; exit 1; }
     [ "$(wc -l < "$dir/urls.txt")" -ge 3000 ] || { echo "mini-web: only $(wc -l < "$dir/urls.txt") pages" >&2; exit 1; }
 }
 
