@@ -270,6 +270,11 @@ static int command_extract_main(void *conf, int argc, char **argv, struct arena 
     }
     if (rc >= 0 && x->one && x->kept == 0 && strcmp(x->rule, "source.not_text") == 0)
         return err_set(ERR_FORMAT, "extract: %s is neither HTML nor text", x->input[0]);
+    if (rc >= 0 && x->feed.failed)
+        return err_set(ERR_FORMAT,
+                       "extract: %zu of %d inputs could not be read, see the warnings "
+                       "above; the others are done",
+                       x->feed.failed, argc);
     if (rc >= 0 && x->one && x->kept == 0 && x->pages > 0)
         log_info("%s: no text: %s", x->input[0], x->rule);
     return rc;

@@ -2,6 +2,7 @@
 #include "command/extract_feed.h"
 
 #include "core/err.h"
+#include "core/log.h"
 #include "crawl/fetch.h"
 
 #include <stdio.h>
@@ -79,12 +80,27 @@ static void close_input(struct feed *f)
     f->fd = -1;
 }
 
+/* True when the others can go on without this input. */
+static bool leave_input(struct feed *f, int rc)
+{
+    if (f->count == 1 || (rc != ERR_FORMAT && rc != ERR_USAGE && rc != ERR_IO))
+        return false;
+    log_warn("%s", err_text());
+    err_clear();
+    f->failed++;
+    close_input(f);
+    f->next++;
+    return true;
+}
+
 int feed_open(struct feed *f)
 {
     f->open = NULL;
     f->fd = -1;
-    f->next = 0;
-    TRY(open_next(f));
+    f->next = f->failed = 0;
+    int rc = open_next(f);
+    if (rc < 0)
+        return leave_input(f, rc) ? 0 : rc;
     return f->count == 1 && source_is_page(f->open);
 }
 
@@ -105,20 +121,19 @@ int feed_fill(void *self, struct batch *b)
 {
     struct feed *f = self;
     while (!batch_full(b)) {
-        if (!f->open) {
-            if (f->next == f->count)
-                return 0;
-            TRY(open_next(f));
-        }
-        int before = b->doc_count, rc = source_fill(f->open, b);
-        if (rc < 0)
-            return rc;
-        for (int i = before; i < b->doc_count && source_is_page(f->open); i++)
+        if (!f->open && f->next == f->count)
+            return 0;
+        int before = b->doc_count, rc = f->open ? 0 : open_next(f);
+        if (rc >= 0)
+            rc = source_fill(f->open, b);
+        for (int i = before; f->open && i < b->doc_count && source_is_page(f->open); i++)
             TRY(name_page(f, &b->doc[i], b));
-        if (rc > 0)
-            continue;
-        close_input(f);
-        f->next++;
+        if (rc < 0 && !leave_input(f, rc))
+            return rc;
+        if (rc == 0) {
+            close_input(f);
+            f->next++;
+        }
     }
     return 1;
 }

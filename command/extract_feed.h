@@ -16,10 +16,12 @@ struct feed {
     struct input *open;
     char charset[64]; /* as the server said, of the page that is open */
     int fd;           /* of what an address gave, -1: none */
-    uint64_t bytes;   /* of the inputs that are done */
+    uint64_t bytes; /* of the inputs that are done */
+    size_t failed;  /* inputs that could not be read, or not to their end */
 };
 /* Opens the first input. 1 when it is the only one and holds one page, 0 when there may be many;
- * negative: it cannot be read. feed_close in any case. */
+ * negative: the only one cannot be read. feed_close in any case. Of many inputs those that are
+ * missing, damaged or of another kind are warned about, counted in `failed` and left. */
 int feed_open(struct feed *f);
 /* struct source.fill over all inputs in order. d->item is the input's index. */
 int feed_fill(void *self, struct batch *b);

@@ -512,7 +512,7 @@ static int check_text(const struct input *in, const char *path, struct str head)
         return err_set(ERR_FORMAT, "crawl: %s is empty: check that it was written or downloaded "
                        "whole", path);
     if (!json && (binary_magic(head) || (!wide_text(head, STR("")) && mostly_control(head))))
-        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give web "
+        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give pages, "
                        "archives, .jsonl or .txt", path);
     return json;
 }

@@ -112,6 +112,8 @@ code unknown_mode 2 'mode' "$sluice" extract --mode=best article.html
 code url_for_many 2 'many' "$sluice" extract --url=http://a/ "$warc"
 head -c 5000 /dev/urandom > noise.bin
 printf '\x89PNG\r\n\x1a\n' > picture.png
+code one_of_three_is_missing 3 '1 of 3 inputs' "$sluice" extract article.html nowhere.html docs.html
+[ "$(wc -l < out)" = 2 ] && ok the_others_are_done || bad the_others_are_done "$(wc -l < out) lines"
 code not_a_page 3 'picture.png' "$sluice" extract picture.png
 : > empty.html
 code empty_file 3 'empty' "$sluice" extract empty.html
