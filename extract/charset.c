@@ -12,17 +12,28 @@
 #include <uchardet/uchardet.h>
 
 enum {
-    PRESCAN_MAX = 1024,        /* bytes, as the standard says */
-    LATE_MAX = 64 << 10,       /* bytes in which a parser would meet the meta and change over */
-    DETECT_MAX = 16 << 10,     /* bytes the detector sees */
-    LABEL_MAX = 64,            /* bytes of the longest label worth looking up */
-    MULTI_CHANCE_MIN = 4,      /* sequences with which UTF-8 overrules a multi-byte label */
+    PRESCAN_MAX = 1024,    /* bytes, as the standard says */
+    LATE_MAX = 64 << 10,   /* bytes in which a parser would meet the meta and change over */
+    DETECT_MAX = 16 << 10, /* bytes the detector sees */
+    LABEL_MAX = 64,        /* bytes of the longest label worth looking up */
+    MULTI_CHANCE_MIN = 4,  /* sequences with which UTF-8 overrules a multi-byte label */
 };
 enum kind {
-    KIND_UTF8, KIND_UTF16LE, KIND_UTF16BE, KIND_UTF32LE, KIND_UTF32BE, KIND_SINGLE, KIND_MULTI,
+    KIND_UTF8,
+    KIND_UTF16LE,
+    KIND_UTF16BE,
+    KIND_UTF32LE,
+    KIND_UTF32BE,
+    KIND_SINGLE,
+    KIND_MULTI,
+    KIND_ISO2022,
     KIND_NONE,
 };
-struct encoding { const char *name, *iconv_name; enum kind kind; const char *labels; };
+struct encoding {
+    const char *name, *iconv_name;
+    enum kind kind;
+    const char *labels;
+};
 
 /* The label table of the WHATWG Encoding standard, with a few names that detectors print (cp949,
  * uhc, ...). */
@@ -80,7 +91,7 @@ static const struct encoding encodings[] = {
     {"gb18030", "GB18030", KIND_MULTI, "gb18030"},
     {"Big5", "BIG5-HKSCS", KIND_MULTI, "big5 big5-hkscs cn-big5 csbig5 x-x-big5 cp950"},
     {"EUC-JP", "EUC-JP-MS", KIND_MULTI, "cseucpkdfmtjapanese euc-jp x-euc-jp"},
-    {"ISO-2022-JP", "ISO-2022-JP", KIND_MULTI, "csiso2022jp iso-2022-jp"},
+    {"ISO-2022-JP", "EUC-JP-MS", KIND_ISO2022, "csiso2022jp iso-2022-jp"},
     {"Shift_JIS", "CP932", KIND_MULTI,
      "csshiftjis ms932 ms_kanji shift-jis shift_jis sjis windows-31j x-sjis cp932"},
     {"EUC-KR", "UHC", KIND_MULTI,
@@ -139,11 +150,18 @@ const char *charset_label(struct str label)
 }
 
 /* ---- the prescan of the HTML standard, section 13.2.3.2 ---- */
-struct cursor { const char *at, *end; };
+struct cursor {
+    const char *at, *end;
+};
 
 /* One attribute, name and value lower-cased into fixed buffers (cut there: nothing longer is of
  * interest). */
-struct attribute { char name[LABEL_MAX]; size_t name_len; char value[256]; size_t value_len; };
+struct attribute {
+    char name[LABEL_MAX];
+    size_t name_len;
+    char value[256];
+    size_t value_len;
+};
 
 static void attribute_put(char *to, size_t *len, size_t max, char c)
 {
@@ -313,61 +331,6 @@ const char *charset_prescan(struct str raw, size_t max)
     return found ? found->name : NULL;
 }
 
-/* ---- UTF-8 as it is ---- */
-struct facts { uint64_t high, sequences, bad; bool nul, escape; };
-
-/* Length of a valid sequence at s, or minus the bytes of its longest valid start (at least 1): what
- * the standard's decoder replaces by one U+FFFD. */
-static int utf8_step(const unsigned char *s, const unsigned char *end)
-{
-    unsigned low = 0x80, high = 0xBF;
-    int need = s[0] < 0xC2 ? 0 : s[0] < 0xE0 ? 1 : s[0] < 0xF0 ? 2 : s[0] < 0xF5 ? 3 : 0;
-    if (need == 0)
-        return -1;
-    if (s[0] == 0xE0)
-        low = 0xA0;
-    else if (s[0] == 0xED)
-        high = 0x9F;
-    else if (s[0] == 0xF0)
-        low = 0x90;
-    else if (s[0] == 0xF4)
-        high = 0x8F;
-    for (int i = 1; i <= need; i++, low = 0x80, high = 0xBF)
-        if (s + i >= end || s[i] < low || s[i] > high)
-            return -i;
-    return need + 1;
-}
-
-static const unsigned char *skip_ascii(const unsigned char *s, const unsigned char *end)
-{
-    for (uint64_t eight; end - s >= 8; s += 8) {
-        memcpy(&eight, s, 8);
-        if (eight & 0x8080808080808080u)
-            break;
-    }
-    while (s < end && *s < 0x80)
-        s++;
-    return s;
-}
-
-static struct facts look(struct str raw)
-{
-    struct facts f = {0};
-    const unsigned char *s = (const unsigned char *)raw.ptr, *end = s + raw.len;
-    while ((s = skip_ascii(s, end)) < end) {
-        int step = utf8_step(s, end);
-        if (step > 0)
-            f.sequences++;
-        else
-            f.bad++;
-        f.high += (uint64_t)(step > 0 ? step : -step);
-        s += step > 0 ? step : -step;
-    }
-    f.nul = raw.len && memchr(raw.ptr, 0, raw.len);
-    f.escape = raw.len && memchr(raw.ptr, 0x1B, raw.len);
-    return f;
-}
-
 /* ---- conversion: each writes at most 3 bytes a byte into out and returns the length ---- */
 static size_t put_bad(char *out)
 {
@@ -436,63 +399,127 @@ static size_t from_wide(struct str raw, enum kind kind, char *out, uint64_t *rep
     return len;
 }
 
-/* One byte at a time through iconv fills a table; undefined bytes 80..9F are C1 controls by the
+/* Where iconv and the Encoding standard's index files differ. */
+static const struct {
+    const char *iconv_name;
+    uint8_t byte;
+    uint16_t cp;
+} repairs[] = {
+    {"KOI8-U", 0xAE, 0x45E},     {"KOI8-U", 0xBE, 0x40E},        {"MACINTOSH", 0xC6, 0x2206},
+    {"MACINTOSH", 0xF0, 0xF8FF}, {"MAC-CYRILLIC", 0xFF, 0x20AC}, {"WINDOWS-1255", 0xCA, 0x5BA},
+};
+
+/* What each byte becomes, padded to four bytes; bad: it becomes U+FFFD. */
+struct single {
+    char to[256][4];
+    uint8_t len[256];
+    bool bad[256];
+};
+
+/* One byte at a time through iconv fills the table; undefined bytes 80..9F are C1 controls by the
  * standard. */
-static bool single_table(const char *iconv_name, char table[256][4], bool bad[256])
+static bool single_table(const char *iconv_name, struct single *t)
 {
     iconv_t cd = iconv_open("UTF-8", iconv_name);
     if (cd == (iconv_t)-1)
         return false;
+    memset(t, 0, sizeof *t);
     for (int i = 0; i < 256; i++) {
-        char in[1] = {(char)i}, *from = in, *to = table[i];
+        char in[1] = {(char)i}, *from = in, *to = t->to[i];
         size_t in_left = 1, out_left = 3;
-        memset(table[i], 0, 4);
         iconv(cd, NULL, NULL, NULL, NULL);
         size_t rc = iconv(cd, &from, &in_left, &to, &out_left);
         /* Vietnamese and Hebrew code pages hold a letter back for its mark: flush it out. */
-        bad[i] = rc == (size_t)-1 || iconv(cd, NULL, NULL, &to, &out_left) == (size_t)-1;
-        if (bad[i] && i >= 0x80 && i < 0xA0) {
-            utf8_encode((uint32_t)i, table[i]);
-            bad[i] = false;
-        } else if (bad[i]) {
-            put_bad(table[i]);
+        t->bad[i] = rc == (size_t)-1 || iconv(cd, NULL, NULL, &to, &out_left) == (size_t)-1;
+        t->len[i] = (uint8_t)(to - t->to[i]);
+        if (t->bad[i] && i >= 0x80 && i < 0xA0) {
+            t->len[i] = (uint8_t)utf8_encode((uint32_t)i, t->to[i]);
+            t->bad[i] = false;
+        } else if (t->bad[i]) {
+            t->len[i] = (uint8_t)put_bad(t->to[i]);
         }
     }
     iconv_close(cd);
+    for (size_t i = 0; i < COUNT_OF(repairs); i++) {
+        uint8_t byte = repairs[i].byte;
+        if (!str_is(str_of(iconv_name), repairs[i].iconv_name))
+            continue;
+        t->len[byte] = (uint8_t)utf8_encode(repairs[i].cp, t->to[byte]);
+        t->bad[byte] = false;
+    }
     return true;
 }
 
 static bool from_single(struct str raw, const char *iconv_name, char *out, size_t *out_len,
                         uint64_t *replaced)
 {
-    char table[256][4];
-    bool bad[256];
-    if (!single_table(iconv_name, table, bad))
+    struct single t;
+    if (!single_table(iconv_name, &t))
         return false;
     const unsigned char *s = (const unsigned char *)raw.ptr, *end = s + raw.len;
-    size_t len = 0;
+    uint64_t bad = 0;
+    char *to = out;
     while (s < end) {
         const unsigned char *plain = skip_ascii(s, end);
-        memcpy(out + len, s, (size_t)(plain - s));
-        len += (size_t)(plain - s);
-        for (s = plain; s < end && *s >= 0x80; s++) {
-            const char *to = table[*s];
-            *replaced += bad[*s];
-            for (int i = 0; i < 3 && to[i]; i++)
-                out[len++] = to[i];
+        memcpy(to, s, (size_t)(plain - s));
+        to += plain - s;
+        for (s = plain; s < end && (*s >= 0x80 || *s == ' '); s++) {
+            memcpy(to, t.to[*s], 4); /* there is room: out has 8 bytes more than needed */
+            to += t.len[*s];
+            bad += t.bad[*s];
         }
     }
-    *out_len = len;
+    *replaced = bad;
+    *out_len = (size_t)(to - out);
     return true;
 }
 
-static bool from_multi(struct str raw, const struct encoding *enc, char *out, size_t *out_len,
+/* ---- ISO-2022-JP, as the standard decodes it: what iconv lacks is katakana, and its characters
+ * are those of EUC-JP ---- */
+/* Turns the codes into EUC-JP in place: never longer. What is no code at all becomes FF, which EUC
+ * has not. */
+static size_t euc_of_iso2022(struct str raw, char *out)
+{
+    enum { ASCII, KATAKANA, DOUBLE } state = ASCII;
+    const char *at = raw.ptr, *end = at + raw.len;
+    size_t len = 0;
+    while (at < end) {
+        struct str rest = {at, (size_t)(end - at)};
+        if (*at == 0x1B && (str_starts(rest, "\x1B(B") || str_starts(rest, "\x1B(J"))) {
+            state = ASCII;
+            at += 3;
+        } else if (*at == 0x1B && str_starts(rest, "\x1B(I")) {
+            state = KATAKANA;
+            at += 3;
+        } else if (*at == 0x1B && (str_starts(rest, "\x1B$@") || str_starts(rest, "\x1B$B"))) {
+            state = DOUBLE;
+            at += 3;
+        } else if (*at == '\n' || state == ASCII || (unsigned char)*at < 0x21) {
+            out[len++] =
+                (unsigned char)*at >= 0x80 || *at == 0x0E || *at == 0x0F ? (char)0xFF : *at;
+            at++;
+        } else if (state == DOUBLE && rest.len > 1 && (unsigned char)at[1] > 0x20 &&
+                   (unsigned char)at[1] < 0x7F && (unsigned char)*at < 0x7F) {
+            out[len++] = (char)(*at++ | 0x80);
+            out[len++] = (char)(*at++ | 0x80);
+        } else {
+            bool good = state == KATAKANA && (unsigned char)*at < 0x60;
+            if (good)
+                out[len++] = (char)0x8E;
+            out[len++] = good ? (char)(*at | 0x80) : (char)0xFF;
+            at++;
+        }
+    }
+    return len;
+}
+
+static bool from_multi(struct str raw, const char *iconv_name, char *out, size_t *out_len,
                        uint64_t *replaced)
 {
-    iconv_t cd = iconv_open("UTF-8", enc->iconv_name);
+    iconv_t cd = iconv_open("UTF-8", iconv_name);
     if (cd == (iconv_t)-1)
         return false;
-    bool gb = str_is(str_of(enc->iconv_name), "GB18030");
+    bool gb = str_is(str_of(iconv_name), "GB18030");
     union {
         const char *in;
         char *iconv;
@@ -503,16 +530,20 @@ static bool from_multi(struct str raw, const struct encoding *enc, char *out, si
            out_left >= 3) {
         if (in_left == 0)
             break;
-        if (gb && (unsigned char)*from.in == 0x80) {
+        unsigned char first = (unsigned char)*from.in;
+        /* A start takes its second byte with it unless that is ASCII: the standard's rule. */
+        bool pair =
+            first > 0x80 && first < 0xFF && in_left > 1 && (unsigned char)from.in[1] >= 0x80;
+        if (gb && first == 0x80) {
             memcpy(to, "\xE2\x82\xAC", 3); /* GBK's euro sign, which GB18030 lacks */
         } else {
             put_bad(to);
-            ++*replaced;
+            *replaced += pair + 1u;
         }
         to += 3;
         out_left -= 3;
-        from.in++;
-        in_left--;
+        from.in += pair + 1;
+        in_left -= pair + 1u;
     }
     iconv(cd, NULL, NULL, &to, &out_left);
     iconv_close(cd);
@@ -520,15 +551,29 @@ static bool from_multi(struct str raw, const struct encoding *enc, char *out, si
     return true;
 }
 
-/* False when this system's iconv does not know the encoding. */
-static bool convert(struct str raw, const struct encoding *enc, char *out, size_t *len,
-                    uint64_t *replaced)
+static bool from_iso2022(struct arena *a, struct str raw, const struct encoding *enc, char *out,
+                         size_t *len, uint64_t *replaced)
+{
+    size_t mark = arena_mark(a);
+    char *euc = arena_push(a, raw.len * 2, 1); /* a katakana becomes two bytes */
+    bool done = euc && from_multi((struct str){euc, euc_of_iso2022(raw, euc)}, enc->iconv_name, out,
+                                  len, replaced);
+    if (!euc)
+        err_clear();
+    arena_reset(a, mark);
+    return done;
+}
+
+/* False when this system's iconv does not know the encoding, or when a is full. */
+static bool convert(struct arena *a, struct str raw, const struct encoding *enc, char *out,
+                    size_t *len, uint64_t *replaced)
 {
     *replaced = 0;
     switch (enc->kind) {
     case KIND_UTF8: *len = from_utf8(raw, out, replaced); return true;
     case KIND_SINGLE: return from_single(raw, enc->iconv_name, out, len, replaced);
-    case KIND_MULTI: return from_multi(raw, enc, out, len, replaced);
+    case KIND_MULTI: return from_multi(raw, enc->iconv_name, out, len, replaced);
+    case KIND_ISO2022: return from_iso2022(a, raw, enc, out, len, replaced);
     case KIND_NONE: return false;
     default: *len = from_wide(raw, enc->kind, out, replaced); return true;
     }
@@ -586,7 +631,7 @@ static bool is_wide(const struct encoding *enc)
     return enc->kind >= KIND_UTF16LE && enc->kind <= KIND_UTF32BE;
 }
 
-static const struct encoding *choose(struct str raw, struct str http, const struct facts *f)
+static const struct encoding *choose(struct str raw, struct str http, const struct byte_facts *f)
 {
     const struct encoding *label = by_label(http);
     if (label && label->kind == KIND_NONE)
@@ -599,7 +644,7 @@ static const struct encoding *choose(struct str raw, struct str http, const stru
         label = prescan(raw, LATE_MAX);
     if (label && label->kind == KIND_NONE)
         label = NULL;
-    bool shift_codes = label && str_is(str_of(label->name), "ISO-2022-JP") && f->escape;
+    bool shift_codes = label && label->kind == KIND_ISO2022 && f->escape;
     if (f->high == 0)
         return label && (is_wide(label) || shift_codes) ? label : utf8;
     if (f->bad == 0) {
@@ -611,7 +656,7 @@ static const struct encoding *choose(struct str raw, struct str http, const stru
     }
     if (label && label->kind != KIND_UTF8)
         return label;
-    if ((label || f->sequences) && f->bad * 10 <= f->sequences)
+    if ((label || f->sequences) && f->bad * BYTES_SCARS <= f->sequences)
         return utf8; /* UTF-8 with scars: a cut, one pasted piece */
     return detect(raw);
 }
@@ -637,7 +682,7 @@ int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, st
     size_t skip = 0;
     const struct encoding *enc = by_start(raw, &skip);
     raw = str_slice(raw, skip, raw.len);
-    struct facts f = look(raw);
+    struct byte_facts f = bytes_look(raw);
     bool sure = enc != NULL;
     if (!sure)
         enc = choose(raw, http_charset, &f);
@@ -652,14 +697,15 @@ int charset_to_utf8(struct arena *a, struct str raw, struct str http_charset, st
     char *out = arena_push(a, raw.len * 3 + 8, 1);
     if (!out)
         return err_in(ERR_LIMIT, "charset: converting %zu bytes", raw.len);
-    bool done = convert(raw, enc, out, &len, replaced);
-    if (!sure && (!done || *replaced * 10 > f.high)) {
+    bool done = convert(a, raw, enc, out, &len, replaced);
+    uint64_t coded = enc->kind == KIND_ISO2022 ? raw.len : f.high; /* bytes that are not ASCII */
+    if (!sure && (!done || *replaced * 10 > coded)) {
         uint64_t labelled = done ? *replaced : UINT64_MAX;
         const struct encoding *other = detect(raw);
-        if (!convert(raw, other, out, &len, replaced))
-            convert(raw, other = utf8, out, &len, replaced);
+        if (!convert(a, raw, other, out, &len, replaced))
+            convert(a, raw, other = utf8, out, &len, replaced);
         if (*replaced >= labelled)
-            convert(raw, enc, out, &len, replaced);
+            convert(a, raw, enc, out, &len, replaced);
         else
             enc = other;
     }

@@ -14,6 +14,18 @@ const char *charset_label(struct str label);
  * (whose max is 1024); NULL when none. */
 const char *charset_prescan(struct str raw, size_t max);
 
+/* ---- bytescan.c ---- */
+/* high: bytes of 80 and above; sequences: valid ones of UTF-8; bad: what becomes one U+FFFD each.
+ * The last two are exact unless bad is more than a BYTES_SCARSth of sequences: then it stays so. */
+enum { BYTES_SCARS = 10 };
+struct byte_facts { uint64_t high, sequences, bad; bool nul, escape; };
+struct byte_facts bytes_look(struct str raw);
+struct byte_facts bytes_look_slowly(struct str raw); /* the same */
+/* Length of the valid UTF-8 sequence at s, or minus the bytes that become one U+FFFD. */
+int utf8_step(const unsigned char *s, const unsigned char *end);
+/* The first byte that is not ASCII, or end. */
+const unsigned char *skip_ascii(const unsigned char *s, const unsigned char *end);
+
 /* ---- tags.c: the tokenizer's view of a page ---- */
 /* Attributes whose words are cues. */
 enum attribute_slot {
@@ -36,8 +48,8 @@ enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
 enum markup markup_at(const char *at, const char *end);
 /* Reads the tag at `at`. False when the page ends inside: then nothing of it counts. */
 bool tag_read(const char *at, const char *end, struct tag *t);
-/* The attribute at or behind `at`, which stands behind a tag's name or behind another attribute; end
- * is behind the tag's '>'. Returns the place behind it, NULL when there is none left. */
+/* The attribute at or behind `at`, which stands behind a tag's name or another attribute; end is
+ * behind the tag's '>'. Returns the place behind it, NULL when there is none left. */
 const char *attribute_next(const char *at, const char *end, struct str *name, struct str *value);
 /* Behind the declaration at `at`. Only foreign content (svg, MathML) has CDATA sections. */
 const char *declaration_end(const char *at, const char *end, bool foreign);
@@ -133,7 +145,7 @@ static inline uint32_t segment_index(uint32_t cp)
 enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4, MARK_SKIP = 8 };
 /* An element's attributes, looked at. */
 struct mark {
-    uint32_t at, out;             /* its '<' in the page and in html; out NO_NODE: only in a piece */
+    uint32_t at, out;             /* its '<' in the page and in html; out NO_NODE: in no tag */
     uint32_t cues, signature;     /* signature: of tag and class */
     uint8_t tag, flags;
 };

@@ -113,10 +113,14 @@ TEST(extract_charset_prescan_html5lib)
 TEST(extract_charset_prescan_rules)
 {
     static const char *const none[] = {
-        "<!-- <meta charset=koi8-r>", "<p title='<meta charset=koi8-r>'>x</p>",
+        "<!-- <meta charset=koi8-r>",
+        "<p title='<meta charset=koi8-r>'>x</p>",
         "<meta http-equiv=refresh content='text/html; charset=koi8-r'>",
-        "<meta content='text/html; charset=koi8-r'>", "<meta charset=nonsense>",
-        "<metacharset=koi8-r>", "<meta charset=koi8-r", "<!doctype <meta charset=koi8-r>",
+        "<meta content='text/html; charset=koi8-r'>",
+        "<meta charset=nonsense>",
+        "<metacharset=koi8-r>",
+        "<meta charset=koi8-r",
+        "<!doctype <meta charset=koi8-r>",
     };
     for (size_t i = 0; i < COUNT_OF(none); i++)
         CHECK(charset_prescan(str_of(none[i]), 1024) == NULL);
@@ -167,8 +171,8 @@ TEST(extract_charset_single_bytes)
     static const char *const names[][2] = {
         {"windows-1250", "CP1250"},   {"windows-1251", "CP1251"},   {"windows-1253", "CP1253"},
         {"windows-1254", "CP1254"},   {"windows-1256", "CP1256"},   {"windows-1257", "CP1257"},
-        {"iso-8859-2", "ISO-8859-2"}, {"iso-8859-7", "ISO-8859-7"}, {"koi8-u", "KOI8-U"},
-        {"ibm866", "IBM866"},         {"macintosh", "MACINTOSH"},   {"iso-8859-15", "ISO-8859-15"},
+        {"iso-8859-2", "ISO-8859-2"}, {"iso-8859-7", "ISO-8859-7"}, {"koi8-r", "KOI8-R"},
+        {"ibm866", "IBM866"},         {"iso-8859-4", "ISO-8859-4"}, {"iso-8859-15", "ISO-8859-15"},
     };
     open_arena();
     for (size_t n = 0; n < COUNT_OF(names); n++) {
@@ -210,8 +214,8 @@ TEST(extract_charset_damage)
     CHECK_STR(text, "éé ééééééééé\xEF\xBF\xBD z");
     CHECK_INT(replaced, 2);
     CHECK_STR(str_of(name), "UTF-8");
-    text = convert(STR("\xEF\xBB\xBF\xED\xA0\x80\xC0\xAF\xF4\x90\x80\x80\xFF"), "", &name,
-                   &replaced);
+    text =
+        convert(STR("\xEF\xBB\xBF\xED\xA0\x80\xC0\xAF\xF4\x90\x80\x80\xFF"), "", &name, &replaced);
     CHECK_INT(replaced,
               10); /* surrogate, overlong, beyond 10FFFF, never a byte: each byte for itself */
     CHECK_INT(text.len, 30);
@@ -267,8 +271,9 @@ TEST(extract_charset_detector)
 TEST(extract_charset_random_bytes)
 {
     static const char *const labels[] = {
-        "utf-8", "gbk", "big5", "euc-jp", "iso-2022-jp", "sjis", "euc-kr", "utf-16", "utf-16be",
-        "windows-1255", "windows-1258", "x-user-defined", "", "gb18030", "hz-gb-2312", "koi8-r",
+        "utf-8",  "gbk",     "big5",       "euc-jp",       "iso-2022-jp",  "sjis",
+        "euc-kr", "utf-16",  "utf-16be",   "windows-1255", "windows-1258", "x-user-defined",
+        "",       "gb18030", "hz-gb-2312", "koi8-r",
     };
     char raw[600];
     uint64_t state = 7;
@@ -303,4 +308,103 @@ TEST(extract_charset_arena_full)
                               &replaced),
               ERR_LIMIT);
     arena_close(&small);
+}
+
+/* ---- all bytes at a glance ---- */
+static void check_look(const unsigned char *bytes, size_t len)
+{
+    struct str raw = {(const char *)bytes, len};
+    struct byte_facts fast = bytes_look(raw), slow = bytes_look_slowly(raw);
+    bool same = fast.high == slow.high && fast.sequences == slow.sequences &&
+                fast.bad == slow.bad && fast.nul == slow.nul && fast.escape == slow.escape;
+    uint64_t bad = 0, sequences = 0;
+    for (const unsigned char *s = bytes, *end = bytes + len; s < end;) {
+        int step = *s < 0x80 ? 1 : utf8_step(s, end);
+        sequences += step > 1;
+        bad += step < 0;
+        s += step > 0 ? step : -step;
+    }
+    if (!same || (slow.bad == 0) != utf8_valid(raw) ||
+        (bad * BYTES_SCARS > sequences) != (slow.bad * BYTES_SCARS > slow.sequences))
+        test_fail(__FILE__, __LINE__, "%zu bytes: bad %d high %d, slowly bad %d high %d", len,
+                  (int)fast.bad, (int)fast.high, (int)slow.bad, (int)slow.high);
+}
+
+/* Oracle: the slow twin, and core's own check. Every pair and triple of bytes that decides
+ * something at every place in a block, ends at every length, random soups of pieces of sequences.
+ */
+TEST(extract_charset_look)
+{
+    static const unsigned char edges[] = {0x00, 0x1B, 'a',  0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0,
+                                          0xBF, 0xC0, 0xC1, 0xC2, 0xDF, 0xE0, 0xE1, 0xEC, 0xED,
+                                          0xEE, 0xEF, 0xF0, 0xF1, 0xF3, 0xF4, 0xF5, 0xF8, 0xFF};
+    unsigned char block[128];
+    uint64_t state = 5;
+    for (size_t one = 0; one < 256; one++)
+        for (size_t two = 0; two < COUNT_OF(edges); two++)
+            for (size_t three = 0; three < COUNT_OF(edges); three++) {
+                size_t at = test_random(&state) % 94;
+                memset(block, 'x', sizeof block);
+                block[at] = (unsigned char)one;
+                block[at + 1] = edges[two];
+                block[at + 2] = edges[three];
+                check_look(block, at + 3 + test_random(&state) % 30);
+                check_look(block, at + 3);
+            }
+    static const char *const pieces[] = {"a",
+                                         "\xC3\xA9",
+                                         "\xE4\xBD\xA0",
+                                         "\xF0\x9F\x98\x80",
+                                         "\xE4\xBD",
+                                         "\xF0\x9F\x98",
+                                         "\x80",
+                                         "\xED\x9F\xBF",
+                                         "\xED\xA0\x80",
+                                         "\xF4\x8F\xBF\xBF",
+                                         "\xF4\x90\x80\x80",
+                                         "\xE0\x9F\x80",
+                                         "plain text that is long",
+                                         "\x1B",
+                                         "\xC1\x80",
+                                         "\xF0\x8F\x80\x80"};
+    for (int round = 0; round < 200000; round++) {
+        size_t len = 0, kinds = round % 2 ? COUNT_OF(pieces) : 4;
+        while (len < 40 + test_random(&state) % 60) {
+            const char *piece = pieces[test_random(&state) % kinds];
+            memcpy(block + len, piece, strlen(piece));
+            len += strlen(piece);
+        }
+        check_look(block, len);
+    }
+}
+
+/* Oracle: the index files and decoders of the Encoding standard, where iconv's tables differ. */
+TEST(extract_charset_as_the_standard)
+{
+    open_arena();
+    check(STR("\xF0\xD2\xC9\xD7\xC5\xD4 \xAE\xBE"), "koi8-u", "KOI8-U", "Привет ўЎ");
+    check(STR("caf\x8E \xDB \xC6"), "macintosh", "macintosh", "café € ∆");
+    check(STR("\x8F\xF0\xE8\xE2\xE5\xF2 \xFF"), "x-mac-cyrillic", "x-mac-cyrillic", "Привет €");
+    check(STR("\xCA\xE0"), "windows-1255", "windows-1255", "\xD6\xBA\xD7\x90");
+    check(STR("\x80 \xC4\xE3"), "gb2312", "GBK", "€ 你");
+    check(STR("\x80 \xC4\xE3 \x81\x30\x84\x36"), "gb18030", "gb18030", "€ 你 ¥");
+    check(STR("\x1B$B$3$s\x1B(B a\x1B(I1\x1B(B"), "iso-2022-jp", "ISO-2022-JP", "こん aｱ");
+    check(STR("\x81\x60 \x5C \xB1"), "shift_jis", "Shift_JIS", "～ \\ ｱ");
+    check(STR("\xA1\xC1 \x8E\xB1"), "euc-jp", "EUC-JP", "～ ｱ");
+    check(STR("\xA4\xA4\xA4\xE5"), "big5", "Big5", "中文");
+    check(STR("\xC7\xD1\xB1\xDB"), "ks_c_5601-1987", "EUC-KR", "한글");
+    uint64_t replaced;
+    const char *name;
+    struct str text =
+        convert(STR("some text that keeps the label credible \x1B$B$3\x0E\x1B(B\x0F ok"),
+                "iso-2022-jp", &name, &replaced);
+    CHECK(str_ends(text, "こ\xEF\xBF\xBD\xEF\xBF\xBD ok"));
+    CHECK_INT(replaced, 2);
+    /* a pair that is none goes as a whole, an ASCII byte behind a start does not */
+    text = convert(STR("\xC4\xE3\xBA\xC3 \x81\xFF\xC4\xE3 \x81<b>\xC4\xE3\xBA\xC3\xC4\xE3\xBA\xC3"
+                       "\xC4\xE3\xBA\xC3\xC4\xE3\xBA\xC3\xC4\xE3\xBA\xC3\xC4\xE3\xBA\xC3"),
+                   "gbk", &name, &replaced);
+    CHECK_STR(text, "你好 \xEF\xBF\xBD你 \xEF\xBF\xBD<b>你好你好你好你好你好你好");
+    CHECK_INT(replaced, 3);
+    arena_close(&arena);
 }

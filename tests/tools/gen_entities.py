@@ -5,7 +5,7 @@
 """
 from html.entities import html5
 
-print("/* entities - named character references of the HTML standard: made by tests/tools/gen_entities.py. */")
+print("/* entities - named references, made by tests/tools/gen_entities.py: do not edit. */")
 print("/* Name, code points (the second 0 when there is one), and whether it counts without a semicolon. */")
 for name in sorted(n[:-1] for n in html5 if n.endswith(";")):
     points = [ord(c) for c in html5[name + ";"]] + [0]
