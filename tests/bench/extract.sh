@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
 # The extraction and WARC table of docs/SPEED.md: this program beside the tools of others, same pages, same core.
 # Peers come from PyPI into an environment that is kept (PEERS_VENV); one that cannot be had is named and counted.
-# BUILD, SLUICE_DATA, CORE and CACHE may be set; arguments go to extract_bench.py (--help). With PAGES=debian the pages
-# are those of extract_debian.py: manuals in many languages, fitted to by nobody.
+# BUILD, SLUICE_DATA, CORE and CACHE may be set; arguments go to extract_bench.py (--help). PAGES=debian and
+# PAGES=news take pages that nobody fitted anything to instead: see extract_debian.py and extract_news.py.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build} data=${SLUICE_DATA:-../shared/data}
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/bench-extract}
 venv=${PEERS_VENV:-$cache/venv}
 pages=$data/html/wcxb-dev.warc.gz gold=$data/html/wcxb-dev.gold.jsonl.zst
-[ "${PAGES:-gold}" = debian ] || { [ -f "$pages" ] && [ -f "$gold" ]; } || { echo "bench-extract: skipped: $pages and its gold texts are not there (SLUICE_DATA)"; exit 0; }
+[ "${PAGES:-gold}" != gold ] || { [ -f "$pages" ] && [ -f "$gold" ]; } || { echo "bench-extract: skipped: $pages and its gold texts are not there (SLUICE_DATA)"; exit 0; }
 mkdir -p "$cache"
 
 if [ ! -x "$venv/bin/python" ]; then
@@ -32,10 +32,10 @@ for package in numpy lightgbm lxml lxml_html_clean $(cat tests/bench/extract_pee
 done
 
 "${MAKE:-make}" --no-print-directory -s -f tests/bench/bench.mk BUILD="$build" "$build/bench" "$build/unit"
-if [ "${PAGES:-gold}" = debian ]; then
-    pages=$cache/debian.warc.gz gold=$cache/debian.gold.jsonl.zst
-    [ -f "$gold" ] || "$venv/bin/python" tests/bench/extract_debian.py "$cache/debian"
-    set -- --foreign "$@"
-fi
+case ${PAGES:-gold} in debian | news)
+    pages=$cache/$PAGES.warc.gz gold=$cache/$PAGES.gold.jsonl.zst
+    [ -f "$gold" ] || "$venv/bin/python" "tests/bench/extract_$PAGES.py" "$cache/$PAGES"
+    set -- --foreign "$@" ;;
+esac
 exec "$venv/bin/python" tests/bench/extract_bench.py --build "$build" --pages "$pages" --gold "$gold" --cache "$cache" \
     --core "${CORE:-$(($(nproc) - 1))}" "$@"
