@@ -13,6 +13,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/socket.h>
@@ -416,6 +417,50 @@ TEST(crawl_s3_keys_expire)
     CHECK(strstr(err_text(), "ExpiredToken") && strstr(err_text(), "renew the credentials"));
     CHECK(strstr(err_text(), "aws-credentials") && strstr(err_text(), "4442587FB7D0A2F9"));
     CHECK(!strstr(err_text(), "oldsecret") && !strstr(err_text(), "FwoG"));
+}
+
+static void *get_some(void *arg)
+{
+    char key[16];
+    for (int i = 0; i < 6; i++) {
+        snprintf(key, sizeof key, "k%d", *(const int *)arg * 6 + i);
+        if (get(&quick, "expire", key, 500) < 0)
+            return arg;
+    }
+    return NULL;
+}
+
+/* Several threads with one set of keys, which expire under way. */
+TEST(crawl_s3_threads)
+{
+    enum { THREADS = 4 };
+    pthread_t thread[THREADS];
+    int number[THREADS];
+    struct buf list = {0};
+    for (int i = 0; i < THREADS * 6; i++) {
+        char key[16];
+        snprintf(key, sizeof key, "k%d", i);
+        add_key(&list, "expire", key, 500);
+    }
+    server_start(buf_cstr(&list));
+    buf_free(&list);
+    put("aws-credentials", "[default]\naws_access_key_id = OLDKEY\n"
+                           "aws_secret_access_key = oldsecretoldsecret\n"
+                           "aws_session_token = " TOKEN "\n");
+    CHECK_OK(get(&quick, "expire", "k0", 500));
+    put("aws-credentials", "[default]\naws_access_key_id = NEWKEY\n"
+                           "aws_secret_access_key = newsecretnewsecret\n"
+                           "aws_session_token = " TOKEN "2\n");
+    for (int i = 0; i < THREADS; i++) {
+        number[i] = i;
+        CHECK(pthread_create(&thread[i], NULL, get_some, &number[i]) == 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        void *failed;
+        pthread_join(thread[i], &failed);
+        CHECK(!failed);
+    }
+    CHECK_INT(logged("2xx"), THREADS * 6 + 1);
 }
 
 TEST(crawl_s3_refusals)
