@@ -95,6 +95,7 @@ struct walk {
     uint32_t link_depth, place_depth, hidden_depth, skip_depth;
     bool space, gap; /* since the last character: white space, an inline element's end */
     bool line;       /* right behind <pre>: a line end there is none */
+    bool shown;      /* some of the block is not hidden */
 };
 
 /* ---- counting first, so that arrays are asked for once ---- */
@@ -178,8 +179,7 @@ static void put_ink(struct walk *w, const char *bytes, size_t len, uint32_t char
         chars++;
     }
     w->space = w->gap = w->line = false;
-    if (w->hidden_depth)
-        b->flags |= BLOCK_HIDDEN;
+    w->shown |= w->hidden_depth == 0;
     memcpy(p->text + p->text_len, bytes, len);
     p->text_len += (uint32_t)len;
     b->chars += chars;
@@ -496,6 +496,7 @@ static uint8_t tag_of_block(const struct page *p, uint32_t node)
 static void start_block(struct walk *w)
 {
     w->block = (struct block){.start = w->page->text_len};
+    w->shown = false;
     w->space = w->gap = w->line = false;
 }
 
@@ -512,6 +513,8 @@ static void end_block(struct walk *w)
     b->len = p->text_len - b->start;
     if (b->len > 0) {
         b->node = w->owner;
+        if (!w->shown)
+            b->flags |= BLOCK_HIDDEN;
         if (w->pre)
             b->flags |= BLOCK_PRE;
         b->tag = tag_of_block(p, w->owner);

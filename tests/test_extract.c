@@ -70,6 +70,8 @@ TEST(extract_prints_blocks)
               "a bcd efg");
     check_all("<a href=/a>Home</a><a href=/b>About</a>", "Home About");
     check_all("<p>seen<p style='display:none'>hidden<p hidden>too", "seen");
+    check_all("<p>part <span hidden>not</span> shown<p><span hidden>all hidden</span>",
+              "part not shown"); /* a block is hidden when all of it is */
     check_all("<p>&lt;b&gt; &amp; &copy; &#x4e2d;", "<b> & © 中");
     check_all("<x-card>one</x-card><x-card>two</x-card>", "one two");
 }
