@@ -56,6 +56,14 @@ void pair_table_close(struct pair_table *t)
     *t = (struct pair_table){0};
 }
 
+/* Bit of the first 8 bytes of 32 and more: most long pieces are no token, and this tells it. */
+static inline uint32_t long_bit(const char *bytes)
+{
+    uint64_t first;
+    memcpy(&first, bytes, sizeof first);
+    return (uint32_t)(first * 0x9E3779B97F4A7C15u >> 52);
+}
+
 int token_map_open(struct token_map *m, const struct str *token, uint32_t count)
 {
     uint64_t size = 1024;
@@ -67,9 +75,14 @@ int token_map_open(struct token_map *m, const struct str *token, uint32_t count)
     memset(m->slot, 0xFF, size * sizeof *m->slot);
     m->mask = size - 1;
     m->longest = 0;
+    memset(m->long_first, 0, sizeof m->long_first);
     for (uint32_t id = 0; id < count; id++) {
         if (!token[id].ptr)
             continue;
+        if (token[id].len >= TOKEN_LONG) {
+            uint32_t bit = long_bit(token[id].ptr);
+            m->long_first[bit >> 6] |= (uint64_t)1 << (bit & 63);
+        }
         uint64_t hash = hash_str(token[id], 0), at = hash & m->mask;
         while (m->slot[at].id != NO_ID)
             at = (at + 1) & m->mask;
@@ -83,6 +96,11 @@ uint32_t token_map_find(const struct token_map *m, const struct str *token, stru
 {
     if (bytes.len > m->longest)
         return NO_ID;
+    if (bytes.len >= TOKEN_LONG) {
+        uint32_t bit = long_bit(bytes.ptr);
+        if (!(m->long_first[bit >> 6] >> (bit & 63) & 1))
+            return NO_ID;
+    }
     uint64_t hash = hash_str(bytes, 0), at = hash & m->mask;
     for (; m->slot[at].id != NO_ID; at = (at + 1) & m->mask)
         if (m->slot[at].hash == (uint32_t)(hash >> 32) && str_eq(token[m->slot[at].id], bytes))

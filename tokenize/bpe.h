@@ -44,8 +44,10 @@ struct token_map {
         uint32_t hash, id;
     } * slot;
     uint64_t mask;
-    size_t longest; /* bytes */
+    size_t longest;          /* bytes */
+    uint64_t long_first[64]; /* a bit for the hashed first 8 bytes of tokens of 32 and more */
 };
+enum { TOKEN_LONG = 32 };
 
 /* ---- cuts (tokenize/cuts.c): where a piece may be cut and its sides merged alone ---- */
 struct cuts {

@@ -28,6 +28,7 @@ enum {
     COUNT_SHIFT = 24, /* ids are below 2^22: the first one carries the count */
     ID_MASK = (1 << COUNT_SHIFT) - 1,
     PART = 16,        /* beside the length: a part of a piece */
+    LONG_MARK = 32,   /* the same in the other cache */
     SPLIT_MAX = 1024, /* pieces cut at a time */
     AHEAD = 64,       /* pieces whose places are asked for before they are looked at */
     ROOM = 16,        /* ids written past the end of what counts */
@@ -42,7 +43,7 @@ struct short_line {
 };
 struct long_entry {
     char key[LONG_BYTES];
-    uint8_t len; /* 0: free */
+    uint8_t len; /* and LONG_MARK; 0: free */
     uint32_t id[LONG_IDS], count;
 };
 struct key {
@@ -144,6 +145,7 @@ static inline void short_fill(struct short_entry *s, struct key k, const uint32_
 {
     s->low = k.low;
     s->high = k.high;
+    s->id[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         s->id[i] = id[i];
     s->id[0] |= count << COUNT_SHIFT;
@@ -163,14 +165,64 @@ static struct short_entry *short_victim(struct encoder *e, uint64_t place)
     return &line->way[1];
 }
 
-/* A piece of up to SHORT_BYTES that the cache does not have; *count ids to out. */
+/* ---- the cache of longer pieces, and of short ones with many ids ---- */
+static struct long_entry *long_place(const struct encoder *e, struct str bytes, bool marked)
+{
+    return &e->longer[hash64(bytes.ptr, bytes.len, marked) >> (64 - LONG_BITS)];
+}
+
+static bool long_holds(const struct long_entry *l, struct str bytes, bool marked)
+{
+    return l->len == (bytes.len | (marked ? LONG_MARK : 0)) &&
+           memcmp(l->key, bytes.ptr, bytes.len) == 0;
+}
+
+static uint32_t long_copy(const struct long_entry *l, uint32_t *out)
+{
+    memcpy(out, l->id, sizeof l->id);
+    return l->count;
+}
+
+static void long_fill(struct long_entry *l, struct str bytes, bool marked, const uint32_t *id,
+                      uint32_t count)
+{
+    memcpy(l->key, bytes.ptr, bytes.len);
+    memcpy(l->id, id, sizeof *id * count);
+    l->len = (uint8_t)(bytes.len | (marked ? LONG_MARK : 0));
+    l->count = count;
+}
+
+/* At most LONG_BYTES that are not for the short cache: their ids from the other one, or by merging,
+ * *count of them to out. */
+static int long_or_merge(struct encoder *e, struct str bytes, bool part, uint32_t *out,
+                         uint32_t *count)
+{
+    bool marked = part && e->t->whole_piece_first;
+    struct long_entry *l = long_place(e, bytes, marked);
+    if (long_holds(l, bytes, marked)) {
+        *count = long_copy(l, out);
+        return 0;
+    }
+    TRY(piece_merge(e, bytes, part, count));
+    memcpy(out, e->symbol, sizeof *out * *count);
+    if (*count <= LONG_IDS && (*count > SHORT_IDS || bytes.len > SHORT_BYTES))
+        long_fill(l, bytes, marked, out, *count);
+    return 0;
+}
+
+/* A piece of up to SHORT_BYTES that the cache does not have; *count ids to out. Where they are too
+ * many for an entry, one with the count 0 says that the other cache has them. */
 static int short_miss(struct encoder *e, struct str piece, bool part, struct key k, uint32_t *out,
                       uint32_t *count)
 {
     TRY(piece_merge(e, piece, part, count));
     memcpy(out, e->symbol, sizeof *out * *count);
-    if (*count <= SHORT_IDS)
-        short_fill(short_victim(e, key_place(k)), k, out, *count);
+    if (*count > LONG_IDS)
+        return 0;
+    bool many = *count > SHORT_IDS, marked = part && e->t->whole_piece_first;
+    if (many)
+        long_fill(long_place(e, piece, marked), piece, marked, out, *count);
+    short_fill(short_victim(e, key_place(k)), k, out, many ? 0 : *count);
     return 0;
 }
 
@@ -197,19 +249,21 @@ static inline uint32_t short_copy(const struct short_entry *s, uint32_t *out)
     return count;
 }
 
-/* One part of a piece, or a whole piece, that is not cut any further. */
-static int part_ids(struct encoder *e, struct str piece, bool marked, uint32_t *out,
-                    uint32_t *count)
+/* One part of a piece that is not cut any further. */
+static int part_ids(struct encoder *e, struct str part, uint32_t *out, uint32_t *count)
 {
-    if (piece.len <= SHORT_BYTES) {
-        struct key k = piece_key(piece.ptr, (uint32_t)piece.len, e->limit, marked ? PART : 0);
+    bool marked = e->t->whole_piece_first;
+    if (part.len <= SHORT_BYTES) {
+        struct key k = piece_key(part.ptr, (uint32_t)part.len, e->limit, marked ? PART : 0);
         const struct short_entry *s = short_find(e, k, key_place(k));
         if (!s)
-            return short_miss(e, piece, true, k, out, count);
+            return short_miss(e, part, true, k, out, count);
         *count = short_copy(s, out);
-        return 0;
+        return *count ? 0 : long_or_merge(e, part, true, out, count);
     }
-    TRY(piece_merge(e, piece, true, count));
+    if (part.len <= LONG_BYTES)
+        return long_or_merge(e, part, true, out, count);
+    TRY(piece_merge(e, part, true, count));
     memcpy(out, e->symbol, sizeof *out * *count);
     return 0;
 }
@@ -219,6 +273,7 @@ static int part_ids(struct encoder *e, struct str piece, bool marked, uint32_t *
 static int long_miss(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
 {
     const struct tokenizer *t = e->t;
+    uint32_t total = 0;
     if (t->whole_piece_first) {
         uint32_t id = token_map_find(&t->map, t->token, piece);
         if (id != NO_ID) {
@@ -227,13 +282,11 @@ static int long_miss(struct encoder *e, struct str piece, uint32_t *out, uint32_
             return 0;
         }
     }
-    if ((unsigned char)piece.ptr[piece.len / 2] < 0x80)
-        return part_ids(e, piece, false, out, count);
-    uint32_t total = 0;
+    bool whole = (unsigned char)piece.ptr[piece.len / 2] < 0x80;
     for (size_t at = 0; at < piece.len;) {
         uint32_t found;
-        size_t end = cuts_next(&t->cuts, piece, at);
-        TRY(part_ids(e, str_slice(piece, at, end), t->whole_piece_first, out + total, &found));
+        size_t end = whole ? piece.len : cuts_next(&t->cuts, piece, at);
+        TRY(part_ids(e, str_slice(piece, at, end), out + total, &found));
         total += found;
         at = end;
     }
@@ -245,19 +298,14 @@ static int long_ids(struct encoder *e, struct str piece, uint32_t *out, uint32_t
 {
     if (piece.len > LONG_BYTES)
         return long_miss(e, piece, out, count);
-    struct long_entry *l = &e->longer[hash64(piece.ptr, piece.len, 0) >> (64 - LONG_BITS)];
-    if (l->len == piece.len && memcmp(l->key, piece.ptr, piece.len) == 0) {
-        memcpy(out, l->id, sizeof l->id);
-        *count = l->count;
+    struct long_entry *l = long_place(e, piece, false);
+    if (long_holds(l, piece, false)) {
+        *count = long_copy(l, out);
         return 0;
     }
     TRY(long_miss(e, piece, out, count));
-    if (*count <= LONG_IDS) {
-        memcpy(l->key, piece.ptr, piece.len);
-        memcpy(l->id, out, sizeof *out * *count);
-        l->len = (uint8_t)piece.len;
-        l->count = *count;
-    }
+    if (*count <= LONG_IDS)
+        long_fill(l, piece, false, out, *count);
     return 0;
 }
 
@@ -339,10 +387,11 @@ static int pieces_encode(struct encoder *e, struct str text, size_t base, size_t
         from = to;
         if (piece.len <= SHORT_BYTES) {
             const struct short_entry *s = short_find(e, key[i], place[i]);
-            if (s)
-                count = short_copy(s, out);
-            else
+            count = s ? short_copy(s, out) : 0;
+            if (!s)
                 TRY(short_miss(e, piece, false, key[i], out, &count));
+            else if (!count)
+                TRY(long_or_merge(e, piece, false, out, &count));
         } else {
             TRY(long_ids(e, piece, out, &count));
         }
