@@ -202,7 +202,7 @@ void bench_extract(char **argv)
     pages_load(&all, argv[0]);
     need(arena_open(&a, 1 << 20));
     need(opt_defaults(stage_extract.opts, &conf, &a));
-    if (argv[2])
+    if (argv[1] && argv[2])
         conf.mode = argv[2];
     memory_reset_peak();
     uint64_t before = memory_kib("VmRSS:");
