@@ -829,6 +829,13 @@ static int reader_new(struct warc_reader **out, const char *path, size_t body_ma
     return r->win ? 0 : err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
 }
 
+static bool named_arc(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    struct str name = str_of(slash ? slash + 1 : path);
+    return str_ends(name, ".arc") || str_find(name, STR(".arc.")) != SIZE_MAX;
+}
+
 /* The reader's first steps, or its end. */
 static int reader_start(struct warc_reader **out, int rc)
 {
@@ -838,8 +845,10 @@ static int reader_start(struct warc_reader **out, int rc)
         *out = NULL;
         return rc;
     }
-    if (str_find(str_of(members_path(r->members)), STR(".arc")) != SIZE_MAX)
-        members_expect_arc(r->members); /* in case the line that says so is damaged */
+    if (named_arc(members_path(r->members))) { /* in case the line that says so is damaged */
+        members_expect_arc(r->members);
+        r->arc = true;
+    }
     mark_member(r);
     return 0;
 }
