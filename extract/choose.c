@@ -4,7 +4,12 @@
 
 #include <stdlib.h>
 
-enum { COPY_CHARS = 60 }; /* a block this long that stood before on the page is not wanted twice */
+enum {
+    COPY_CHARS = 60,      /* a block this long that stood before on the page is not wanted twice */
+    LEVELS = 64,          /* at which the page's main text may end */
+    SHELL_OUTSIDE = 5,    /* words: fewer outside of menus and footers, and fewer of main text */
+    SHELL_EXPECTED = 100, /* expected than this: a shell */
+};
 
 struct ranked {
     float keep;
@@ -21,29 +26,43 @@ static int by_keep(const void *left, const void *right)
 
 static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
 
-/* Takes the blocks from the likeliest down to where the expected F of the choice is highest: with
- * keep as the share of main words, choosing words m of which c are expected right out of all
- * expected e gives (1 + b^2) c / (m + b^2 e), b being the weight of recall. A fixed threshold is
- * right for articles but throws half of a listing away, where every block is a guess near one
- * half. */
+/* Words of main text in the page when everything with a keep above each level is main. */
+static void fill_levels(const struct page *p, const struct ranked *order, double words[LEVELS])
+{
+    double taken = 0;
+    uint32_t at = 0;
+    for (int level = LEVELS - 1; level >= 0; level--) {
+        while (at < p->block_count && (double)order[at].keep > (level + 0.5) / LEVELS)
+            taken += weight_of(&p->block[order[at++].index]);
+        words[level] = taken;
+    }
+}
+
+/* Takes the blocks from the likeliest down to where the expected F of the choice is highest. What
+ * is uncertain is mostly where a page's main text ends (whether its lists, its comments, its prices
+ * belong to it), less each block by itself: so the truth is taken to be the blocks above a level
+ * that is anywhere between 0 and 1, and of m words chosen and e words in truth the lesser is right:
+ * F = (1 + b^2) min(m, e) / (m + b^2 e), b being the weight of recall. Taking every block's chance
+ * as its own instead let a hundred unlikely links outvote an article: F1 .858 against .864, sites
+ * held out. A fixed threshold throws half of a listing away, where all is a guess near one half. */
 static bool choose(struct arena *a, const struct page *p, double beta, struct choice *out)
 {
     const float *keep = out->judged.keep;
     struct ranked *order = arena_array(a, struct ranked, p->block_count);
+    double truth[LEVELS], taken = 0, best = -1, weight = beta * beta;
+    uint32_t count = 0;
     if (!order)
         return false;
-    double expected = 0, right = 0, taken = 0, best = -1;
-    for (uint32_t i = 0; i < p->block_count; i++) {
+    for (uint32_t i = 0; i < p->block_count; i++)
         order[i] = (struct ranked){keep[i], i};
-        expected += (double)keep[i] * weight_of(&p->block[i]);
-    }
     qsort(order, p->block_count, sizeof *order, by_keep);
-    uint32_t count = 0;
+    fill_levels(p, order, truth);
     for (uint32_t i = 0; i < p->block_count; i++) {
-        double weight = weight_of(&p->block[order[i].index]);
-        right += (double)order[i].keep * weight;
-        taken += weight;
-        double value = right / (taken + beta * beta * expected);
+        double value = 0;
+        taken += weight_of(&p->block[order[i].index]);
+        for (int level = 0; level < LEVELS; level++)
+            value +=
+                (taken < truth[level] ? taken : truth[level]) / (taken + weight * truth[level]);
         if (value > best) {
             best = value;
             count = i + 1;
@@ -53,6 +72,20 @@ static bool choose(struct arena *a, const struct page *p, double beta, struct ch
         out->decision[order[i].index] = LIKELY;
     out->threshold = count ? order[count - 1].keep : 1;
     return true;
+}
+
+/* A shell: a page whose text comes by script, and of which only menus and a footer are there. Its
+ * main text is nothing. */
+static bool is_shell(const struct page *p, const struct judgement *j)
+{
+    double outside = 0, inside = 0, expected = 0;
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        const struct block *b = &p->block[i];
+        bool furniture = (b->flags & BLOCK_HIDDEN) || features_furniture(j->features, i);
+        *(furniture ? &inside : &outside) += weight_of(b);
+        expected += (double)j->keep[i] * weight_of(b);
+    }
+    return outside < SHELL_OUTSIDE && outside * 10 < inside && expected < SHELL_EXPECTED;
 }
 
 /* Galleries and lazy menus carry the same long text several times: the first one stays. */
@@ -92,6 +125,8 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
         out->threshold = 0;
         for (uint32_t i = 0; i < p->block_count; i++)
             out->decision[i] = p->block[i].flags & BLOCK_HIDDEN ? UNSEEN : LIKELY;
+    } else if (conf->beta <= 1 && is_shell(p, &out->judged)) {
+        memset(out->decision, SHELL, p->block_count);
     } else if (!choose(a, p, conf->beta, out) || !drop_copies(a, p, out->decision)) {
         return false;
     }

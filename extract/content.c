@@ -269,7 +269,7 @@ static void explain_block(const struct page *p, const struct choice *choice, uin
                           struct explain_block *out)
 {
     enum { COLUMNS = FEATURES_FIRST + FEATURES_SECOND };
-    static const char *const decided[] = {"unlikely", "likely", "copy", "hidden"};
+    static const char *const decided[] = {"unlikely", "likely", "copy", "hidden", "shell"};
     float weight[COLUMNS], row[COLUMNS];
     const struct block *b = &p->block[index];
     out->tag = gumbo_normalized_tagname((GumboTag)b->tag);

@@ -19,8 +19,7 @@ struct explain_block {
     float score;     /* 0..1: the share of its words thought to be main text */
     bool kept;       /* stands in the text that extract_main gives in the same mode */
     bool hidden;     /* not shown by a browser */
-    const char
-        *decided; /* why it was kept or not: "likely", "unlikely", "copy", "hidden"; static */
+    const char *decided; /* static: "likely", "unlikely", "copy", "hidden", "shell" */
     struct explain_reason reason[EXPLAIN_REASONS];
     uint32_t reason_count; /* strongest first */
 };

@@ -375,6 +375,14 @@ void features_page(const struct features *c, float *row)
     assert(f + SURROUND_PAGE - row == FEATURES_PAGE);
 }
 
+bool features_furniture(const struct features *c, uint32_t index)
+{
+    enum { NAV, HEADER, FOOTER, ASIDE, MAIN, ARTICLE }; /* as in struct aspect */
+    const uint8_t *tag = c->around->aspect[c->p->block[index].node].tag;
+    return tag[NAV] < NEAR_NONE || tag[FOOTER] < NEAR_NONE ||
+           (tag[HEADER] < NEAR_NONE && tag[MAIN] == NEAR_NONE && tag[ARTICLE] == NEAR_NONE);
+}
+
 struct pools features_pools(const struct features *c, uint32_t index)
 {
     const struct page *p = c->p;

@@ -109,6 +109,8 @@ struct features;
 struct features *features_open(struct arena *a, const struct page *p, const struct asides *asides);
 /* Writes FEATURES_FIRST numbers: what can be said of a block before any is judged. */
 void features_first(const struct features *f, uint32_t index, float *row);
+/* The block stands in nav, footer, or a header that is no article's. */
+bool features_furniture(const struct features *f, uint32_t index);
 struct pools features_pools(const struct features *f, uint32_t index);
 /* FEATURES_PAGE numbers of the page as a whole. */
 void features_page(const struct features *f, float *row);
@@ -136,7 +138,7 @@ double model_reasons(const struct judgement *j, uint32_t index, float *weight, f
 const char *feature_name(int column);
 
 /* ---- choose.c: which blocks are printed ---- */
-enum decision { UNLIKELY, LIKELY, COPY, UNSEEN };
+enum decision { UNLIKELY, LIKELY, COPY, UNSEEN, SHELL };
 struct choice_conf {
     bool all, explained;
     double beta;

@@ -203,7 +203,8 @@ TEST(extract_truncated_anywhere)
         memcpy(exact, article, len);
         enum extract_verdict verdict = run(&b, (struct str){exact, len}, &out);
         CHECK(verdict == EXTRACT_OK || verdict == EXTRACT_EMPTY);
-        CHECK(verdict == EXTRACT_OK || len < 120);
+        /* a menu alone is no main text; the sidebar is better than nothing */
+        CHECK(verdict == EXTRACT_OK || len < (size_t)(strstr(article, "Most read") - article) + 9);
         free(exact);
     }
     bench_close(&b);

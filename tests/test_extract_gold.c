@@ -58,7 +58,9 @@ static double f1_of(struct arena *a, struct str got, struct str want)
             k++;
     }
     arena_reset(a, mark);
-    return common ? 2.0 * (double)common / (double)(g.count + w.count) : 0;
+    if (g.count + w.count == 0)
+        return 1; /* nothing was to be said, and nothing was */
+    return 2.0 * (double)common / (double)(g.count + w.count);
 }
 
 struct kind {

@@ -317,3 +317,32 @@ TEST(extract_explains_json)
     extract_scratch_close(scratch);
     arena_close(&a);
 }
+
+/* Menus and a footer alone are no main text; with a few words of its own a page is no shell. */
+TEST(extract_shell)
+{
+    static const char shell[] =
+        "<title>Kettle</title><div style='display:none'><h1>Shop</h1></div><div id=root></div>"
+        "<nav><a href=/>Home</a><a href=/k>Kettles</a><a href=/c>Cups and saucers</a></nav><footer>"
+        "<h5>Help</h5><p>Help centre, disputes, returns, report a problem, questions of all kinds"
+        "</p><p>Terms, privacy, cookies, sitemap, jobs, press, partners, sellers</p></footer>";
+    struct extract_conf conf = {.depth_max = 512, .memory_max = 64u << 20, .time_max_ms = 10000};
+    struct extract_scratch *scratch;
+    struct extract_out out;
+    struct explain told;
+    struct arena a;
+    char page[sizeof shell + 64];
+    CHECK_OK(arena_open(&a, 64u << 20));
+    CHECK_OK(extract_scratch_open(&scratch, &conf));
+    CHECK_INT(extract_main(scratch, &a, STR(shell), &out), EXTRACT_EMPTY);
+    CHECK_INT(extract_explain(scratch, &a, STR(shell), &told), EXTRACT_EMPTY);
+    CHECK(told.count > 4);
+    CHECK_STR(str_of(told.block[0].decided), "shell");
+    snprintf(page, sizeof page, "%s%s", shell, "<p>Sorry, this kettle is sold out.");
+    CHECK_INT(extract_main(scratch, &a, str_of(page), &out), EXTRACT_OK);
+    CHECK_INT(
+        extract_main(scratch, &a, STR("<article><header><h1>Short</h1></header></article>"), &out),
+        EXTRACT_OK);
+    extract_scratch_close(scratch);
+    arena_close(&a);
+}

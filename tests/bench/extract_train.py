@@ -36,6 +36,8 @@ INNER_FOLDS = 4
 ROUNDS = 100
 LEAF_UNIT = 4096
 COPY_CHARS = 60
+LEVELS = 64
+HIDDEN, NEAR_TAGS = 25, 210  # columns of features_first()
 PARAMETERS = dict(
     objective="cross_entropy", learning_rate=0.08, num_leaves=16, min_data_in_leaf=60, feature_fraction=0.3,
     bagging_fraction=0.7, bagging_freq=1, lambda_l2=10, max_bin=63, verbose=-1, num_threads=1, seed=1,
@@ -266,20 +268,35 @@ def judge(models, page):
     return predict(models[2], np.concatenate([page["first"], second_columns(page, opinion, kinds)], 1)), kinds
 
 
-def f1(page, keep):
-    """The choice of content.c, then the metric of the gold set."""
+def choose(page, keep):
+    """The choice of choose.c, as block numbers."""
     weight = np.where(page["count"] > 0, page["count"], 0.5)
+    near = page["first"][:, NEAR_TAGS:NEAR_TAGS + 6] < 31  # nav, header, footer, aside, main, article
+    furniture = (page["first"][:, HIDDEN] > 0) | near[:, 0] | near[:, 2] | (near[:, 1] & ~near[:, 4] & ~near[:, 5])
+    outside = weight[~furniture].sum()
+    if outside < 5 and outside * 10 < weight[furniture].sum() and (keep * weight).sum() < 100:
+        return []
     order = np.argsort(-keep, kind="stable")
-    value = 2 * np.cumsum((keep * weight)[order]) / (np.cumsum(weight[order]) + (keep * weight).sum() + 1e-9)
-    chosen, seen, got = np.zeros(len(keep), bool), set(), collections.Counter()
-    chosen[order[:int(np.argmax(value)) + 1 if len(value) else 0]] = True
-    for i in np.flatnonzero(chosen):
+    taken = np.cumsum(weight[order])
+    levels = (np.arange(LEVELS) + 0.5) / LEVELS
+    above = np.searchsorted(-keep[order], -levels, side="left")
+    truth = np.where(above > 0, taken[np.maximum(above - 1, 0)], 0)
+    value = (np.minimum(taken[:, None], truth) / (taken[:, None] + truth)).sum(1)
+    seen, out = set(), []
+    for i in sorted(order[:int(np.argmax(value)) + 1]):
         text = page["text"][i]
         if len(text) < COPY_CHARS or text not in seen:
-            got.update(page["words"][i])
+            out.append(i)
         seen.add(text)
-    common = sum((got & page["gold"]).values())
-    every = sum(got.values()) + sum(page["gold"].values())
+    return out
+
+
+def f1(page, keep):
+    """The metric of the gold set; nothing where nothing is to be said is right."""
+    got = collections.Counter()
+    for i in choose(page, keep) if len(keep) else []:
+        got.update(page["words"][i])
+    common, every = sum((got & page["gold"]).values()), sum(got.values()) + sum(page["gold"].values())
     return 2 * common / every if every else 1.0
 
 
