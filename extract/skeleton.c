@@ -211,11 +211,11 @@ static void put_format(struct pass *s, const struct tag *t)
 }
 
 /* ---- marks: what the attributes of an element say ---- */
-static const struct known *known_of(struct pass *s, struct str value, uint64_t hash)
+static const struct known *known_of(struct pass *s, struct str value, bool class, uint64_t hash)
 {
     struct known *k = &s->known[hash % KNOWN];
     if (k->hash != hash)
-        *k = (struct known){hash, cues_of(value), class_flags(value)};
+        *k = (struct known){hash, cues_of(value), class ? class_flags(value) : 0};
     return k;
 }
 
@@ -244,8 +244,8 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
     for (int i = 0; i < SLOT_CUES; i++) {
         if (!t->slot[i].ptr)
             continue;
-        uint64_t hash = hash_str(t->slot[i], 1) | 1;
-        const struct known *known = known_of(s, t->slot[i], hash);
+        uint64_t hash = hash_str(t->slot[i], i == SLOT_CLASS) | 1; /* classes apart from others */
+        const struct known *known = known_of(s, t->slot[i], i == SLOT_CLASS, hash);
         m->cues |= known->cues;
         if (i != SLOT_CLASS)
             continue;

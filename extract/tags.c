@@ -1,13 +1,72 @@
 /* tags - reads tags, comments and raw text as the tokenizer of the HTML standard does. */
 #include "extract/parts.h"
 
-static bool is_space(char c)
+#include <pthread.h>
+#include <stdatomic.h>
+
+enum { SPACE = 1, NAME_END = 2, KEY_END = 4 }; /* what a byte is inside a tag */
+static const uint8_t bytes[256] = {
+    [' '] = SPACE | NAME_END | KEY_END,  ['\t'] = SPACE | NAME_END | KEY_END,
+    ['\n'] = SPACE | NAME_END | KEY_END, ['\f'] = SPACE | NAME_END | KEY_END,
+    ['\r'] = SPACE | NAME_END | KEY_END, ['/'] = NAME_END | KEY_END,
+    ['>'] = NAME_END | KEY_END,          ['='] = KEY_END,
+};
+static bool is(char c, uint8_t what) { return bytes[(unsigned char)c] & what; }
+static bool is_space(char c) { return is(c, SPACE); }
+static bool is_name_end(char c) { return is(c, NAME_END); }
+static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
+/* ---- names: those of up to eight bytes as one word in a table ---- */
+enum { NAMES = 1024, NAME_WORD = 8 };
+static struct {
+    uint64_t word;
+    GumboTag tag;
+} names[NAMES];
+static atomic_bool names_ready;
+static pthread_once_t names_once = PTHREAD_ONCE_INIT;
+
+/* Lower case, but letters and digits only: other bytes stay different from all names. */
+static uint64_t name_word(const char *name, size_t len)
 {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
+    uint64_t word = 0;
+    memcpy(&word, name, len);
+    uint64_t upper =
+        (word + 0x3F3F3F3F3F3F3F3Fu) & ~(word + 0x2525252525252525u) & ~word & 0x8080808080808080u;
+    return word | upper >> 2;
 }
 
-static bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-static bool is_name_end(char c) { return is_space(c) || c == '/' || c == '>'; }
+static uint32_t name_slot(uint64_t word)
+{
+    uint32_t at = (uint32_t)(word * 0x9E3779B97F4A7C15u >> 54);
+    while (names[at].word && names[at].word != word)
+        at = (at + 1) % NAMES;
+    return at;
+}
+
+static void fill_names(void)
+{
+    for (int tag = 0; tag < GUMBO_TAG_UNKNOWN; tag++) {
+        const char *name = gumbo_normalized_tagname((GumboTag)tag);
+        size_t len = strlen(name);
+        if (len == 0 || len > NAME_WORD)
+            continue;
+        uint64_t word = name_word(name, len);
+        uint32_t at = name_slot(word);
+        names[at].word = word;
+        names[at].tag = (GumboTag)tag;
+    }
+    atomic_store_explicit(&names_ready, true, memory_order_release);
+}
+
+static GumboTag tag_of(const char *name, uint32_t len)
+{
+    if (len > NAME_WORD || len == 0)
+        return gumbo_tagn_enum(name, len);
+    if (!atomic_load_explicit(&names_ready, memory_order_acquire))
+        pthread_once(&names_once, fill_names);
+    uint32_t at = name_slot(name_word(name, len));
+    return names[at].word ? names[at].tag : GUMBO_TAG_UNKNOWN;
+}
 
 /* ---- reading a tag ---- */
 static bool name_is(const char *name, size_t len, const char *lower)
@@ -107,7 +166,7 @@ const char *attribute_next(const char *at, const char *end, struct str *name, st
     if (at >= end || *at == '>')
         return NULL;
     const char *start = at++;
-    while (at < end && !is_name_end(*at) && *at != '=')
+    while (at < end && !is(*at, KEY_END))
         at++;
     *name = (struct str){start, (size_t)(at - start)};
     *value = (struct str){"", 0};
@@ -139,7 +198,7 @@ bool tag_read(const char *at, const char *end, struct tag *t)
             t->end = at + 1 + t->self_closing;
             if (t->end > end)
                 return false;
-            GumboTag tag = gumbo_tagn_enum(t->name, t->name_len);
+            GumboTag tag = tag_of(t->name, t->name_len);
             t->element.tag = (uint16_t)tag;
             for (uint32_t i = 0; tag == GUMBO_TAG_UNKNOWN && i < t->name_len && i < 64; i++)
                 t->element.hash =
@@ -147,7 +206,7 @@ bool tag_read(const char *at, const char *end, struct tag *t)
             return true;
         }
         const char *name = at++;
-        while (at < end && !is_name_end(*at) && *at != '=')
+        while (at < end && !is(*at, KEY_END))
             at++;
         size_t name_len = (size_t)(at - name);
         const char *equal = at;
