@@ -95,7 +95,7 @@ static int flush_line(struct extracting *x)
 {
     if (x->line.failed)
         return err_set(ERR_LIMIT, "extract: no memory for a line of output");
-    if (fwrite(x->line.ptr, 1, x->line.len, stdout) == x->line.len)
+    if (x->line.len == 0 || fwrite(x->line.ptr, 1, x->line.len, stdout) == x->line.len)
         return 0;
     x->gone = errno == EPIPE; /* `| head` has seen enough */
     return err_sys("standard output");
