@@ -275,7 +275,9 @@ static bool slot_fill(struct fetcher *f, struct slot *s)
         item->etag[0] = item->modified[0] = 0;
         s->item = item;
         s->host = host_of(f, item->url);
-        int rc = s->host->dead ? err_set(ERR_IO, "crawl: GET %s: %s", item->url, s->host->why)
+        char shown[IO_PATH_MAX];
+        int rc = s->host->dead ? err_set(ERR_IO, "crawl: GET %s: %s",
+                                         fetch_url_shown(item->url, shown), s->host->why)
                                : transfer_open(&s->transfer, &f->shared, item);
         if (rc < 0) {
             memset(s, 0, sizeof *s);
@@ -502,7 +504,7 @@ int fetch_memory(const struct fetch_conf *conf, const char *url, size_t max, cha
     buf_cstr(&memory);
     if (memory.failed) {
         buf_free(&memory);
-        return err_set(ERR_LIMIT, "crawl: no memory for the %zu bytes of %s", *len, url);
+        return err_set(ERR_LIMIT, "crawl: no memory for a document of %zu bytes", *len);
     }
     *out = memory.ptr;
     return 0;

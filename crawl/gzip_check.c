@@ -7,6 +7,7 @@
 
 #include <isa-l/igzip_lib.h>
 #include <stdlib.h>
+#include <zlib.h>
 
 enum { SCRATCH_BYTES = 64 << 10, FEED_MAX = 1 << 30 };
 enum part { PART_HEADER, PART_DATA, PART_ZEROS, PART_BAD };
@@ -41,6 +42,18 @@ void gzip_check_reset(struct gzip_check *g, bool behind_member)
     buf_clear(&g->header);
 }
 
+/* No flag that RFC 1952 reserves, and its own checksum right, where it has one (FHCRC). */
+static bool header_is_good(const struct buf *header)
+{
+    enum { FLAGS = 3, FHCRC = 2, RESERVED = 0xe0 };
+    const unsigned char *at = (const unsigned char *)header->ptr;
+    size_t end = header->len - 2;
+    if ((at[FLAGS] & RESERVED) || !(at[FLAGS] & FHCRC))
+        return !(at[FLAGS] & RESERVED);
+    unsigned sum = crc32(0, at, (unsigned)end) & 0xffff;
+    return sum == (at[end] | (unsigned)at[end + 1] << 8);
+}
+
 /* Takes bytes of a header; all that is behind it stays. */
 static size_t feed_header(struct gzip_check *g, const char *at, size_t len)
 {
@@ -61,10 +74,10 @@ static size_t feed_header(struct gzip_check *g, const char *at, size_t len)
             break;
         }
         if (members_gzip_header((const unsigned char *)g->header.ptr, g->header.len, &want)) {
+            g->part = header_is_good(&g->header) ? PART_DATA : PART_BAD;
             buf_clear(&g->header);
             isal_inflate_reset(&g->state);
             g->state.crc_flag = ISAL_GZIP_NO_HDR_VER;
-            g->part = PART_DATA;
             break;
         }
     }
@@ -120,6 +133,8 @@ bool gzip_check_feed(struct gzip_check *g, const void *bytes, size_t len)
             if (done + took < len)
                 g->part = PART_BAD;
         }
+        if (g->part == PART_BAD)
+            break; /* ISA-L does not say how much of what was bad it has read */
         done += took;
         g->open_bytes = between_members(g) ? 0 : g->open_bytes + took;
     }

@@ -4,6 +4,7 @@
 #include "crawl/crawl.h"
 #include "crawl/landing.h"
 #include "crawl/pace.h"
+#include "crawl/reply.h"
 #include "crawl/s3.h"
 
 #include "core/err.h"
@@ -27,9 +28,7 @@
  * (DNS rebinding) leads from the open internet into the local network. */
 enum {
     REDIRECTS_MAX = 5,
-    HEADERS_MAX = 256 << 10,   /* bytes of all headers of one try, interim responses included */
     ERROR_BODY_MAX = 64 << 10, /* bytes of an error page read before the connection is dropped */
-    RETRY_AFTER_MAX_S = 3600,
     HEAD_SHOWN = 24,
 };
 
@@ -47,16 +46,12 @@ struct transfer {
     int first;           /* the first address connected to: -1 none yet, 1 private */
     uint64_t asked;      /* offset of the range asked for, 0: the whole */
     /* of the try */
-    struct origin said;
+    struct reply reply;
     char shown[IO_PATH_MAX]; /* the URL without its secrets */
-    char encoding[64];
     long status;
-    uint64_t range_start, range_end, range_total, length, retry_after_ms; /* UINT64_MAX: not said */
-    size_t header_bytes, ignored;
-    struct buf header, error_body;
-    int redirects;
-    bool chunked, begun, take, refuse, refuse_for_good, not_gzip, too_large, cut, no_room, paused,
-        connected;
+    size_t ignored;
+    struct buf error_body;
+    bool begun, take, refuse, refuse_for_good, not_gzip, too_large, cut, no_room, paused, connected;
     uint64_t window_start, window_bytes; /* of the check for stalls */
     char head[HEAD_SHOWN + 1];           /* first bytes, to show what came instead of gzip */
     char curl_text[CURL_ERROR_SIZE], reason[512];
@@ -65,7 +60,7 @@ struct transfer {
 
 CURL *transfer_handle(const struct transfer *t) { return t->easy; }
 uint64_t transfer_bytes(const struct transfer *t) { return t->landing.have; }
-uint64_t transfer_retry_after_ms(const struct transfer *t) { return t->retry_after_ms; }
+uint64_t transfer_retry_after_ms(const struct transfer *t) { return t->reply.retry_after_ms; }
 const char *transfer_reason(const struct transfer *t) { return t->reason; }
 
 int transfer_error(const struct transfer *t, int64_t tries)
@@ -96,7 +91,7 @@ static bool address_allowed(struct transfer *t, bool private)
     bool allowed = !private || t->first == 1;
     if (!allowed) {
         refuse(t, "%s a private address, which is refused",
-               t->redirects ? "redirected to" : "the host's name leads to");
+               t->reply.redirects ? "redirected to" : "the host's name leads to");
         t->refuse_for_good = true;
     }
     return allowed;
@@ -128,108 +123,14 @@ static int on_request(void *self, char *to, char *from, int to_port, int from_po
 }
 
 /* ---- what the server says ---- */
-static void copy_header(char *to, size_t room, struct str value)
-{
-    to[0] = 0;
-    if (value.len < room && !memchr(value.ptr, '\r', value.len) &&
-        !memchr(value.ptr, 0, value.len) && !memchr(value.ptr, '\n', value.len)) {
-        memcpy(to, value.ptr, value.len);
-        to[value.len] = 0;
-    }
-}
-
-/* "bytes 10-99/100" and "bytes *" "/100". */
-static void read_range(struct transfer *t, struct str value)
-{
-    struct str total, start, end;
-    if (!str_starts_nocase(value, "bytes"))
-        return;
-    value = str_trim(str_slice(value, 5, value.len));
-    start = str_cut(value, '/', &total);
-    start = str_cut(start, '-', &end);
-    if (!str_u64(start, &t->range_start))
-        t->range_start = UINT64_MAX;
-    if (!str_u64(end, &t->range_end))
-        t->range_end = UINT64_MAX;
-    if (!str_u64(total, &t->range_total))
-        t->range_total = UINT64_MAX;
-}
-
-static void read_retry_after(struct transfer *t, struct str value)
-{
-    char text[64];
-    uint64_t seconds = 0;
-    if (!str_u64(value, &seconds)) {
-        snprintf(text, sizeof text, "%.*s", (int)(value.len < 60 ? value.len : 60), value.ptr);
-        bool digits = value.len > 0;
-        for (size_t i = 0; i < value.len; i++)
-            digits = digits && isdigit((unsigned char)value.ptr[i]);
-        time_t when = digits ? INT32_MAX : curl_getdate(text, NULL), now = time(NULL);
-        seconds = when > now ? (uint64_t)(when - now) : 0;
-    }
-    t->retry_after_ms = (seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
-}
-
-/* curl reads to the end of the connection when the length is no number: a short file would pass. */
-static bool read_length(struct transfer *t, struct str value)
-{
-    uint64_t length = 0;
-    bool good = str_u64(value, &length) && length <= INT64_MAX &&
-                (t->length == UINT64_MAX || t->length == length);
-    t->length = length;
-    if (!good)
-        refuse(t, "Content-Length is no length, or there are two: \"%.*s\"",
-               (int)(value.len < 40 ? value.len : 40), value.ptr);
-    return good;
-}
-
-static void response_begins(struct transfer *t)
-{
-    t->said = (struct origin){.total = UINT64_MAX};
-    t->range_start = t->range_end = t->range_total = t->length = UINT64_MAX;
-    t->retry_after_ms = 0;
-    t->encoding[0] = 0;
-    t->chunked = false;
-    buf_clear(&t->header);
-}
-
-static bool read_field(struct transfer *t, struct str line)
-{
-    struct str value, name = str_cut(line, ':', &value);
-    value = str_trim(value);
-    if (str_eq_nocase(name, STR("ETag")))
-        copy_header(t->said.etag, sizeof t->said.etag, value);
-    else if (str_eq_nocase(name, STR("Last-Modified")))
-        copy_header(t->said.modified, sizeof t->said.modified, value);
-    else if (str_eq_nocase(name, STR("Content-Encoding")))
-        copy_header(t->encoding, sizeof t->encoding, value);
-    else if (str_eq_nocase(name, STR("Transfer-Encoding")))
-        t->chunked = str_starts_nocase(value, "chunked");
-    else if (str_eq_nocase(name, STR("Content-Range")))
-        read_range(t, value);
-    else if (str_eq_nocase(name, STR("Retry-After")))
-        read_retry_after(t, value);
-    else if (str_eq_nocase(name, STR("Content-Length")))
-        return read_length(t, value);
-    return true;
-}
-
 static size_t on_header(char *bytes, size_t size, size_t count, void *self)
 {
     struct transfer *t = self;
-    struct str line = {bytes, size * count};
-    t->header_bytes += line.len;
-    if (t->header_bytes > HEADERS_MAX) {
-        refuse(t, "headers of more than %d bytes", HEADERS_MAX);
+    if (!reply_line(&t->reply, (struct str){bytes, size * count}, time(NULL))) {
+        refuse(t, "%s", t->reply.reason);
         return 0;
     }
-    bool first = str_starts(line, "HTTP/"); /* a new response: what the one before said is void */
-    if (first) {
-        t->redirects += str_find(line, STR(" 3")) < 12;
-        response_begins(t);
-    }
-    buf_str(&t->header, line);
-    return first || read_field(t, line) ? line.len : 0;
+    return size * count;
 }
 
 static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *self)
@@ -278,13 +179,15 @@ static bool range_fits(const struct transfer *t)
 {
     const struct origin *o = &t->landing.origin;
     if (t->item->length)
-        return t->range_start == t->item->offset &&
-               t->range_end - t->range_start + 1 == t->item->length;
-    return t->asked && t->range_start == t->asked && same_if_said(t->said.etag, o->etag) &&
-           same_if_said(t->said.modified, o->modified) &&
-           (t->range_total == UINT64_MAX || o->total == UINT64_MAX || t->range_total == o->total) &&
-           (t->range_total == UINT64_MAX || t->range_end == UINT64_MAX ||
-            t->range_end + 1 == t->range_total);
+        return t->reply.range_start == t->item->offset &&
+               t->reply.range_end - t->reply.range_start + 1 == t->item->length;
+    return t->asked && t->reply.range_start == t->asked &&
+           same_if_said(t->reply.said.etag, o->etag) &&
+           same_if_said(t->reply.said.modified, o->modified) &&
+           (t->reply.range_total == UINT64_MAX || o->total == UINT64_MAX ||
+            t->reply.range_total == o->total) &&
+           (t->reply.range_total == UINT64_MAX || t->reply.range_end == UINT64_MAX ||
+            t->reply.range_end + 1 == t->reply.range_total);
 }
 
 /* 200: the whole file, from its first byte. */
@@ -304,8 +207,8 @@ static void whole_begins(struct transfer *t, uint64_t length)
         t->refuse_for_good = true;
         return;
     }
-    t->said.total = length;
-    landing_begin(l, &t->said);
+    t->reply.said.total = length;
+    landing_begin(l, &t->reply.said);
 }
 
 static void part_begins(struct transfer *t)
@@ -316,10 +219,10 @@ static void part_begins(struct transfer *t)
         return;
     }
     if (t->item->length) {
-        t->said.total = t->item->length;
-        landing_begin(l, &t->said);
+        t->reply.said.total = t->item->length;
+        landing_begin(l, &t->reply.said);
     } else if (l->origin.total == UINT64_MAX) {
-        l->origin.total = t->range_total;
+        l->origin.total = t->reply.range_total;
     }
 }
 
@@ -327,7 +230,7 @@ static void part_begins(struct transfer *t)
  * a short one could not be told from a whole one. */
 static void check_end(struct transfer *t)
 {
-    if (!t->file && !t->item->memory && t->length == UINT64_MAX && !t->chunked) {
+    if (!t->file && !t->item->memory && t->reply.length == UINT64_MAX && !t->reply.chunked) {
         refuse(t, "the server does not say where the file ends (no Content-Length)");
         t->refuse_for_good = true;
     }
@@ -346,8 +249,10 @@ static bool is_result(const struct transfer *t)
 static void check_encoding(struct transfer *t)
 {
     bool pages = t->item->flags & FETCH_ANY_STATUS;
-    if (t->encoding[0] && strcmp(t->encoding, "identity") != 0 && !t->landing.gzip && !pages) {
-        refuse(t, "the file comes in Content-Encoding %s, which was not asked for", t->encoding);
+    if (t->reply.encoding[0] && strcmp(t->reply.encoding, "identity") != 0 && !t->landing.gzip &&
+        !pages) {
+        refuse(t, "the file comes in Content-Encoding %s, which was not asked for",
+               t->reply.encoding);
         t->refuse_for_good = true;
     }
 }
@@ -365,10 +270,10 @@ static void body_begin(struct transfer *t)
     if (!t->take)
         return;
     if (t->item->flags & FETCH_HEAD) {
-        t->said.total = t->length;
+        t->reply.said.total = t->reply.length;
         if (t->file && length >= 0)
-            t->said.total = (uint64_t)length;
-        t->landing.origin = t->said;
+            t->reply.said.total = (uint64_t)length;
+        t->landing.origin = t->reply.said;
         return;
     }
     check_encoding(t);
@@ -533,7 +438,7 @@ int transfer_open(struct transfer **out, const struct transfer_shared *shared,
     t->item = item;
     t->first = -1;
     t->landing.fd = -1;
-    t->header.max = HEADERS_MAX + 1;
+    t->reply.header.max = REPLY_BYTES_MAX;
     fetch_url_shown(item->url, t->shown);
     int rc = url_check(t);
     if (rc == 0 && !(t->easy = curl_easy_init()))
@@ -626,9 +531,9 @@ static void headers_free(struct transfer *t)
 
 static int try_reset(struct transfer *t)
 {
-    response_begins(t);
-    t->header_bytes = t->ignored = 0;
-    t->redirects = t->landing.broken = t->landing.rc = 0;
+    reply_clear(&t->reply);
+    t->ignored = 0;
+    t->landing.broken = t->landing.rc = 0;
     t->begun = t->take = t->refuse = t->refuse_for_good = t->not_gzip = t->too_large = false;
     t->cut = t->no_room = t->paused = t->connected = false;
     t->window_bytes = 0;
@@ -735,7 +640,7 @@ static enum outcome end_of_status(struct transfer *t)
 {
     long s = t->status;
     if (t->scheme && t->scheme->judge) {
-        struct transfer_refusal refusal = {s, buf_view(&t->header), buf_view(&t->error_body)};
+        struct transfer_refusal refusal = {s, buf_view(&t->reply.header), buf_view(&t->error_body)};
         enum outcome said =
             t->scheme->judge(t->conf, t->item->url, &refusal, t->reason, sizeof t->reason);
         t->code = said == OUTCOME_BUSY ? ERR_AGAIN : ERR_IO;
@@ -743,7 +648,7 @@ static enum outcome end_of_status(struct transfer *t)
             return said;
     }
     if (s == 416 && t->asked) {
-        if (t->range_total == t->landing.have && landing_whole(&t->landing))
+        if (t->reply.range_total == t->landing.have && landing_whole(&t->landing))
             return OUTCOME_DONE;
         landing_drop(&t->landing);
         return verdict(t, OUTCOME_RESTART, ERR_IO, "the partial file did not fit the server's");
@@ -780,14 +685,14 @@ static enum outcome end_of_curl(struct transfer *t, CURLcode code)
         return verdict(t, OUTCOME_FAIL, ERR_IO, "more than %d redirects", REDIRECTS_MAX);
     case CURLE_UNSUPPORTED_PROTOCOL:
         return verdict(t, OUTCOME_FAIL, ERR_IO, "%s%s",
-                       t->redirects ? "redirected to where it may not lead: " : "", text);
+                       t->reply.redirects ? "redirected to where it may not lead: " : "", text);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
         return verdict(t, OUTCOME_FAIL, ERR_IO, "the server's certificate is not trusted: %s",
                        text);
     case CURLE_FILE_COULDNT_READ_FILE: return verdict(t, OUTCOME_FAIL, ERR_IO, "%s", text);
     case CURLE_URL_MALFORMAT:
-        return verdict(t, OUTCOME_FAIL, t->redirects ? ERR_IO : ERR_USAGE, "%s", text);
+        return verdict(t, OUTCOME_FAIL, t->reply.redirects ? ERR_IO : ERR_USAGE, "%s", text);
     case CURLE_PARTIAL_FILE:
         return verdict(t, OUTCOME_RETRY, ERR_IO, "the connection ended before the file did: %s",
                        text);
@@ -825,7 +730,7 @@ static void answer_fill(struct transfer *t)
     curl_easy_getinfo(t->easy, CURLINFO_RESPONSE_CODE, &answer->status);
     curl_easy_getinfo(t->easy, CURLINFO_REDIRECT_URL, &location);
     buf_clear(&answer->header);
-    buf_str(&answer->header, buf_view(&t->header));
+    buf_str(&answer->header, buf_view(&t->reply.header));
     if (location && strlen(location) < sizeof answer->location)
         snprintf(answer->location, sizeof answer->location, "%s", location);
 }
@@ -912,7 +817,7 @@ void transfer_close(struct transfer *t)
     headers_free(t);
     curl_slist_free_all(t->resolve);
     landing_close(&t->landing);
-    buf_free(&t->header);
+    reply_free(&t->reply);
     buf_free(&t->error_body);
     free(t);
 }
