@@ -23,7 +23,7 @@ enum {
     REGION_MAX = 40,
     HOST_MAX = 512,
     BUCKETS_MAX = 64,
-    NOTES = 1024,         /* a power of two; many more than transfers under way */
+    NOTES = 4096,         /* a power of two; many more than transfers under way */
     SKEW_MIN_S = 60,      /* a smaller difference of clocks is not the cause */
     SKEW_ALLOWED_S = 900, /* S3's own limit */
     EXPIRY_MARGIN_S = 60,
@@ -265,11 +265,12 @@ static void note_try(uint64_t hash)
     session.note[hash % NOTES].generation = session.generation;
 }
 
-/* Something was learned since this URL was signed. */
+/* Something was learned since this URL was signed; or its note made room for another URL's, and it
+ * is taken to be so: one more try settles it, and the loop allows three. */
 static bool is_outdated(const char *url)
 {
     uint64_t hash = hash_str(str_of(url), 0);
-    return session.note[hash % NOTES].url == hash &&
+    return session.note[hash % NOTES].url != hash ||
            session.note[hash % NOTES].generation != session.generation;
 }
 
