@@ -130,12 +130,14 @@ int answer_robots(struct crawler *c, struct visit *v)
     } else if (!gone && h->robots_tries < c->conf->page_retries) {
         rc = crawler_again(c, v);
     } else {
-        char why[320];
-        snprintf(why, sizeof why, "its robots.txt cannot be had: %s%d %s",
-                 v->status ? "status " : "", v->status, v->why);
+        char why[320], status[24] = "";
+        if (v->status)
+            snprintf(status, sizeof status, "status %d ", v->status);
+        snprintf(why, sizeof why, "its robots.txt cannot be had: %s%s", status, v->why);
         crawler_give_up(c, v, gone ? v->why : why);
         if (!c->first_failure[0])
-            snprintf(c->first_failure, sizeof c->first_failure, "%.200s: %.250s", v->url, why);
+            snprintf(c->first_failure, sizeof c->first_failure, "%.200s: %.250s", v->url,
+                     gone ? v->why : why);
         rc = frontier_later(c->frontier, v->page, clock_ns());
     }
     visits_release(c->visits, v);

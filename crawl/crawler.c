@@ -64,8 +64,7 @@ int crawler_again(struct crawler *c, const struct visit *v)
         v->robots ? h->robots_tries++ : frontier_page_of(c->frontier, v->page)->tries++;
     uint64_t wait = pause_again(c, v, tries);
     c->retried++;
-    log_debug("crawl: %s: %s%d %s: again in %.1f s", v->url, v->status ? "status " : "", v->status,
-              v->why, (double)wait * 1e-9);
+    log_debug("crawl: %s: %d %s: again in %.1f s", v->url, v->status, v->why, (double)wait * 1e-9);
     return frontier_later(c->frontier, v->page, clock_ns() + wait);
 }
 

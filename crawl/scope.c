@@ -6,6 +6,7 @@
 #include "crawl/urlhost.h"
 #include "crawl/urljoin.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 struct scope {
@@ -170,13 +171,15 @@ static bool is_pathological(struct str url)
     return false;
 }
 
-/* Of origin and target with every run of digits as one 0, and names of the query only. */
+/* Of the origin, and the target with every run of digits as one 0 and names of the query only. */
 static uint64_t pattern_hash(struct str url)
 {
     char text[URL_BYTES_MAX];
-    size_t n = 0;
+    size_t n = url_origin(url).len; /* digits of a host are its name */
     bool query = false, value = false;
-    for (size_t i = 0; i < url.len && n < sizeof text; i++) {
+    assert(url.len <= sizeof text);
+    memcpy(text, url.ptr, n);
+    for (size_t i = n; i < url.len; i++) {
         char c = url.ptr[i];
         bool digit = c >= '0' && c <= '9';
         if (query && (c == '=' || c == '&'))
@@ -184,7 +187,7 @@ static uint64_t pattern_hash(struct str url)
         query = query || c == '?';
         if (value && c != '=')
             continue;
-        if (digit && n && text[n - 1] == '0')
+        if (digit && text[n - 1] == '0')
             continue;
         text[n++] = digit ? '0' : c;
     }

@@ -207,6 +207,11 @@ TEST(crawl_seeds_scope_patterns_and_traps)
     CHECK_INT(in, 10);
     CHECK_INT(scope_judge(s, STR("http://h/calendar/1990/1?view=a&month=1")), SCOPE_IN);
     CHECK_INT(scope_judge(s, STR("http://g/calendar/1990/1?view=a&day=1")), SCOPE_IN);
+    for (int i = 0; i < 100; i++) { /* digits of a host are its name */
+        char url[64];
+        snprintf(url, sizeof url, "http://h%d/calendar/%d", i, i);
+        CHECK_INT(scope_judge(s, str_of(url)), SCOPE_IN);
+    }
     scope_close(s);
 }
 

@@ -109,6 +109,8 @@ for round in $(seq 40); do
     [ $rc = 0 ] && break
 done 2> /dev/null
 crawl killed wide.test --depth=20 --sync_s=0.05 --warc_size=40K; same seeds_killed_ends 0 $?
+crawl slow3 slow.test --delay=5 & pid=$!; sleep 0.7; pkill -TERM -P $pid; wait $pid; same seeds_stop_exit 130 $?
+grep -q 'goes on' slow3.err && ok seeds_stop_said || bad seeds_stop_said "$(cat slow3.err)"
 [ $kills -gt 3 ] && ok seeds_kills || bad seeds_kills "only $kills kills"
 same seeds_killed_once "" "$(uris killed | sort | uniq -d)"
 same seeds_killed_same "$(uris whole | sort)" "$(uris killed | sort)"
