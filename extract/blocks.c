@@ -438,6 +438,35 @@ static bool is_sentence_end(uint32_t cp)
            cp == 0x2026 || cp == 0x0964 || cp == 0x061F || cp == 0x06D4;
 }
 
+/* What an ASCII character is to the counts of a block. */
+enum { IN_WORD = 1, IN_NUMBER = 2, IN_UPPER = 4, IN_END = 8, IN_COMMA = 16, IN_CLOSING = 32 };
+static const uint8_t signs[128] = {
+    ['0' ... '9'] = IN_WORD | IN_NUMBER,
+    ['A' ... 'Z'] = IN_WORD | IN_UPPER,
+    ['a' ... 'z'] = IN_WORD,
+    ['.'] = IN_END,
+    ['!'] = IN_END,
+    ['?'] = IN_END,
+    [','] = IN_COMMA,
+    ['"'] = IN_CLOSING,
+    [')'] = IN_CLOSING,
+    [']'] = IN_CLOSING,
+};
+
+/* The full stops of Urdu and Hindi and the comma of Arabic are in words to is_word_char. */
+static uint8_t sign_of(uint32_t cp)
+{
+    if (cp < 0x80)
+        return signs[cp];
+    bool upper = (cp >= 0xC0 && cp <= 0xDE) || (cp >= 0x410 && cp <= 0x42F);
+    uint8_t sign = !is_word_char(cp) ? 0 : upper ? IN_WORD | IN_UPPER : IN_WORD;
+    if (is_sentence_end(cp))
+        return sign | IN_END;
+    if (cp == 0x3001 || cp == 0xFF0C || cp == 0x060C)
+        return sign | IN_COMMA;
+    return cp == 0x201D || cp == 0x2019 || cp == 0xBB ? IN_CLOSING : sign;
+}
+
 static void measure_block(const struct page *p, struct block *b)
 {
     const char *at = p->text + b->start, *end = at + b->len;
@@ -446,25 +475,23 @@ static void measure_block(const struct page *p, struct block *b)
     while (at < end) {
         uint32_t cp = (unsigned char)*at;
         at += cp < 0x80 ? 1 : utf8_decode(at, end, &cp);
-        bool word = is_word_char(cp);
+        uint8_t sign = sign_of(cp);
+        bool word = sign & IN_WORD;
         if (word) {
             b->letters++;
-            b->digits += cp >= '0' && cp <= '9';
-            b->upper += (cp >= 'A' && cp <= 'Z') || (cp >= 0xC0 && cp <= 0xDE) ||
-                        (cp >= 0x410 && cp <= 0x42F);
-            wide += is_wide_letter(cp);
+            b->digits += (sign & IN_NUMBER) != 0;
+            b->upper += (sign & IN_UPPER) != 0;
             b->words += !in_word;
+            wide += is_wide_letter(cp);
         }
         /* a stop inside a number or a name ends nothing: only one before a blank, a quote or the
          * end does */
-        if (ended && !word)
-            b->ends++;
-        ended = is_sentence_end(cp);
-        b->ends += ended && cp > 0x2E80 ? 1 : 0;
-        b->commas += cp == ',' || cp == 0x3001 || cp == 0xFF0C || cp == 0x060C;
+        b->ends += ended && !word;
+        ended = (sign & IN_END) != 0;
+        b->ends += ended && cp > 0x2E80;
+        b->commas += (sign & IN_COMMA) != 0;
         in_word = word;
-        if (!word &&
-            (cp == '"' || cp == ')' || cp == ']' || cp == 0x201D || cp == 0x2019 || cp == 0xBB))
+        if (sign & IN_CLOSING)
             ended = b->sentence;
         b->sentence = ended || cp == ':';
     }
