@@ -44,9 +44,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct str url = {(const char *)data, size};
     struct url_parts parts;
-    struct arena a;
+    static struct arena a; /* its pages are kept: mapping them anew took half the time */
     struct buf one = {0}, two = {0};
-    if (arena_open(&a, 8 << 20) < 0)
+    if (!a.base && arena_open(&a, 8 << 20) < 0)
         return 0;
     bool is_url = url_split(url, &parts);
     if (is_url) {
@@ -71,6 +71,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         abort();
     buf_free(&one);
     buf_free(&two);
-    arena_close(&a);
+    arena_reset(&a, 0);
     return 0;
 }
