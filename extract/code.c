@@ -55,44 +55,51 @@ struct str code_language(struct str classes)
 
 uint8_t class_flags(struct str classes)
 {
+#define WORD(text, flag)                                                                           \
+    {                                                                                              \
+        text, sizeof text - 1, flag                                                                \
+    }
     static const struct {
         const char *word;
+        size_t len;
         uint8_t flag;
     } words[] = {
-        {"linenos", CLASS_GUTTER},
-        {"lineno", CLASS_GUTTER},
-        {"linenumber", CLASS_GUTTER},
-        {"linenumbers", CLASS_GUTTER},
-        {"line-number", CLASS_GUTTER},
-        {"line-numbers-rows", CLASS_GUTTER},
-        {"gutter", CLASS_GUTTER},
-        {"blob-num", CLASS_GUTTER},
-        {"hljs-ln-numbers", CLASS_GUTTER},
-        {"hljs-ln-n", CLASS_GUTTER},
-        {"rouge-gutter", CLASS_GUTTER},
-        {"lnt", CLASS_GUTTER},
-        {"ln", CLASS_GUTTER},
-        {"code-line-number", CLASS_GUTTER},
-        {"line_numbers", CLASS_GUTTER},
-        {"crayon-num", CLASS_GUTTER},
-        {"linenodiv", CLASS_GUTTER},
-        {"katex-html", CLASS_RENDERED},
-        {"MathJax_Preview", CLASS_RENDERED},
-        {"MathJax", CLASS_RENDERED},
-        {"MathJax_Display", CLASS_RENDERED},
-        {"MathJax_SVG", CLASS_RENDERED},
-        {"MathJax_SVG_Display", CLASS_RENDERED},
-        {"MathJax_CHTML", CLASS_RENDERED},
-        {"mjx-chtml", CLASS_RENDERED},
-        {"MJX-TEX", CLASS_RENDERED},
-        {"mwe-math-mathml-inline", CLASS_SHOWN},
-        {"mwe-math-mathml-display", CLASS_SHOWN},
+        WORD("linenos", CLASS_GUTTER),
+        WORD("lineno", CLASS_GUTTER),
+        WORD("linenumber", CLASS_GUTTER),
+        WORD("linenumbers", CLASS_GUTTER),
+        WORD("line-number", CLASS_GUTTER),
+        WORD("line-numbers-rows", CLASS_GUTTER),
+        WORD("gutter", CLASS_GUTTER),
+        WORD("blob-num", CLASS_GUTTER),
+        WORD("hljs-ln-numbers", CLASS_GUTTER),
+        WORD("hljs-ln-n", CLASS_GUTTER),
+        WORD("rouge-gutter", CLASS_GUTTER),
+        WORD("lnt", CLASS_GUTTER),
+        WORD("ln", CLASS_GUTTER),
+        WORD("code-line-number", CLASS_GUTTER),
+        WORD("line_numbers", CLASS_GUTTER),
+        WORD("crayon-num", CLASS_GUTTER),
+        WORD("linenodiv", CLASS_GUTTER),
+        WORD("katex-html", CLASS_RENDERED),
+        WORD("MathJax_Preview", CLASS_RENDERED),
+        WORD("MathJax", CLASS_RENDERED),
+        WORD("MathJax_Display", CLASS_RENDERED),
+        WORD("MathJax_SVG", CLASS_RENDERED),
+        WORD("MathJax_SVG_Display", CLASS_RENDERED),
+        WORD("MathJax_CHTML", CLASS_RENDERED),
+        WORD("mjx-chtml", CLASS_RENDERED),
+        WORD("MJX-TEX", CLASS_RENDERED),
+        WORD("mwe-math-mathml-inline", CLASS_SHOWN),
+        WORD("mwe-math-mathml-display", CLASS_SHOWN),
     };
+#undef WORD
     uint8_t flags = 0;
     struct str rest = classes, word;
     while ((word = next_word(&rest)).len)
         for (size_t i = 0; i < COUNT_OF(words); i++)
-            if (str_is(word, words[i].word))
+            if (words[i].len == word.len && *words[i].word == *word.ptr &&
+                memcmp(words[i].word, word.ptr, word.len) == 0)
                 flags |= words[i].flag;
     return flags;
 }
