@@ -156,7 +156,10 @@ static int take(void *self, struct batch *b)
         }
         TRY(flush_line(x));
     }
-    return fflush(stdout) == 0 || errno == EAGAIN ? 0 : flush_line(x);
+    if (fflush(stdout) == 0)
+        return 0;
+    x->gone = errno == EPIPE;
+    return err_sys("standard output");
 }
 
 /* ---- --explain ---- */
