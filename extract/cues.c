@@ -6,12 +6,14 @@
 
 enum { SLOTS = 2048, WORD_MAX = 24, FURNITURE_WORDS = 40 };
 
-struct vocabulary { enum cue cue; const char *words; };
+struct vocabulary {
+    enum cue cue;
+    const char *words;
+};
 static const struct vocabulary vocabularies[] = {
-    {CUE_NAV,
-     "nav navigation navbar navi subnav topnav leftnav sitenav navlist menu submenu menus "
-     "menubar topmenu mainmenu breadcrumb breadcrumbs crumbs crumb sitemap toolbar topbar "
-     "drawer hamburger megamenu skip"},
+    {CUE_NAV, "nav navigation navbar navi subnav topnav leftnav sitenav navlist menu submenu menus "
+              "menubar topmenu mainmenu breadcrumb breadcrumbs crumbs crumb sitemap toolbar topbar "
+              "drawer hamburger megamenu skip"},
     {CUE_HEADER,
      "header head masthead pageheader siteheader hd globalheader top banner logo brand"},
     {CUE_FOOTER,
@@ -20,9 +22,8 @@ static const struct vocabulary vocabularies[] = {
     {CUE_SIDE,
      "sidebar side aside rail sidebars secondary widget widgets complementary rightcol leftcol "
      "rightbar leftbar sidecolumn tertiary offcanvas wpsidebar infobox"},
-    {CUE_COMMENT,
-     "comment comments commentlist commentary disqus respond reply replies commenter "
-     "comentarios kommentare discussion livefyre"},
+    {CUE_COMMENT, "comment comments commentlist commentary disqus respond reply replies commenter "
+                  "comentarios kommentare discussion livefyre"},
     {CUE_SHARE,
      "share sharing social follow facebook twitter linkedin pinterest whatsapp addthis addtoany "
      "sharedaddy sharebar instagram youtube socials tweet email print"},
@@ -111,9 +112,31 @@ static const char furniture[] =
     "accedi iscriviti cerca delen inloggen zoeken войти поиск подписаться комментарии "
     "подробнее главная 登录 注册 首页 更多 分享 评论 ログイン 検索 ホーム 로그인 검색";
 
-struct entry { uint64_t key; uint32_t cues; bool furniture; };
+struct entry {
+    uint64_t key;
+    uint32_t cues;
+    bool furniture;
+};
 static struct entry table[SLOTS]; /* filled once, then only read */
 static pthread_once_t table_once = PTHREAD_ONCE_INIT;
+
+/* One bit for the length and first three bytes of every word there is: most words of a page end
+ * here. */
+static uint64_t starts[512];
+
+static uint32_t start_of(const char *word, size_t len)
+{
+    uint32_t first = (unsigned char)word[0];
+    first |= len > 1 ? (uint32_t)(unsigned char)word[1] << 8 : 0;
+    first |= len > 2 ? (uint32_t)(unsigned char)word[2] << 16 : 0;
+    return ((first ^ (uint32_t)len << 24) * 2654435761u) >> 17;
+}
+
+static bool may_be_known(const char *word, size_t len)
+{
+    uint32_t start = start_of(word, len);
+    return starts[start >> 6] >> (start & 63) & 1;
+}
 
 static struct entry *entry_for(const char *word, size_t len)
 {
@@ -129,6 +152,8 @@ static void add_words(const char *words, uint32_t cues, bool is_furniture)
     while (rest.ptr) {
         struct str word = str_cut(rest, ' ', &rest);
         struct entry *e = entry_for(word.ptr, word.len);
+        uint32_t start = start_of(word.ptr, word.len);
+        starts[start >> 6] |= 1ull << (start & 63);
         e->key = hash64(word.ptr, word.len, 0) | 1;
         e->cues |= cues;
         e->furniture |= is_furniture;
@@ -155,7 +180,7 @@ uint32_t cues_of(struct str value)
         char c = i < value.len ? value.ptr[i] : ' ';
         bool hump = is_upper(c) && i > 0 && is_lower(value.ptr[i - 1]);
         if (len > 0 && (hump || !(is_lower(c) || is_upper(c)))) {
-            if (len <= WORD_MAX)
+            if (len <= WORD_MAX && may_be_known(word, len))
                 cues |= entry_for(word, len)->cues;
             len = 0;
         }
@@ -207,7 +232,7 @@ uint32_t cues_furniture(struct str text)
         }
         if (len > 0) {
             words++;
-            hits += len <= WORD_MAX && entry_for(word, len)->furniture;
+            hits += len <= WORD_MAX && may_be_known(word, len) && entry_for(word, len)->furniture;
             len = 0;
         }
     }
