@@ -75,6 +75,8 @@ static void response_begins(struct reply *r)
 static bool read_field(struct reply *r, struct str line, time_t now)
 {
     struct str value, name = str_cut(line, ':', &value);
+    if (!value.ptr)
+        return true;
     value = str_trim(value);
     if (str_eq_nocase(name, STR("ETag")))
         copy_header(r->said.etag, sizeof r->said.etag, value);
