@@ -10,10 +10,8 @@
 
 enum { EVAL_JSON_MAX = 16 << 20 };
 
-/* Weights by the recipe, or by tokens when it names none; domains without tokens are left out, said
- * once. */
-static int mixture_resolve(const struct mixture_conf *conf, const struct store *s,
-                           const char *phase, struct mixture *out)
+int mixture_resolve(const struct mixture_conf *conf, const struct store *s, const char *phase,
+                    struct mixture *out)
 {
     const struct store_meta *meta = store_meta(s);
     memset(out, 0, sizeof *out);

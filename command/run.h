@@ -16,6 +16,7 @@
 #ifndef SLUICE_COMMAND_RUN_H
 #define SLUICE_COMMAND_RUN_H
 #include "command/recipe.h"
+#include "store/store.h"
 
 /* name: as the recipe or the mirror's list has it, the same on every machine; path: where it lies
  * here. */
@@ -111,6 +112,12 @@ void survivors_close(struct survivors *s);
 /* Reads the spools once more and writes the URLs of all survivors of c to path. */
 int survivors_write(struct run *r, const struct clusters *c, const char *path,
                     struct io_info *info);
+
+/* ---- the mixture of a phase (command/learn.c) ---- */
+/* Weights by the recipe, or by tokens when it names none; domains without tokens are left out, said
+ * once. Weights add up to 1. ERR_GATE when nothing is left. */
+int mixture_resolve(const struct mixture_conf *conf, const struct store *s, const char *phase,
+                    struct mixture *out);
 
 /* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c
  * reads). */

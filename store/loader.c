@@ -218,6 +218,24 @@ static int advance(struct loader *l, uint32_t *domain, uint64_t *sequence)
     return 0;
 }
 
+int loader_places(struct loader *l, uint32_t rows, struct loader_place *out)
+{
+    const struct store_meta *meta = store_meta(l->store);
+    struct loader_state before = l->state;
+    for (uint32_t i = 0; i < rows; i++) {
+        uint64_t sequence;
+        int rc = advance(l, &out[i].domain, &sequence);
+        if (rc < 0) {
+            l->state = before;
+            return rc;
+        }
+        uint64_t left = meta->domain[out[i].domain].tokens - sequence * l->length;
+        out[i].start = sequence * l->length;
+        out[i].count = left < l->length ? (uint32_t)left : l->length;
+    }
+    return 0;
+}
+
 int loader_skip(struct loader *l, uint64_t rows)
 {
     struct loader_state before = l->state;

@@ -77,6 +77,26 @@ int store_unigram(struct store *s, uint64_t *counts);
 int store_verify(struct store *s);
 void store_close(struct store *s); /* NULL is fine */
 
+/* ---- for other trainers (store/export.c) ---- */
+/* Writes one domain, or all one after the other (domain -1), into dir, each file whole or not at
+ * all, names from prefix:
+ *   llmc      PREFIX.bin          256 int32 {20240520, 1, tokens} and u16; with a vocabulary over
+ *                                 65536 {20240801, 7, tokens} and u32; below 2^31 tokens
+ *   nanogpt   PREFIX.bin          u16 (u32 with a large vocabulary), nothing else
+ *   megatron  PREFIX.bin, .idx    a sequence a document, <|endoftext|> at its end
+ *   datatrove PREFIX.ds, .ds.index   documents one after the other, each with <|endoftext|> at its
+ *                                 end; index: where each ends, in tokens
+ * In the store <|endoftext|> stands in front of a document; here it stands where the formats' own
+ * tools put it: llmc in front, the others behind. Documents without tokens are left out of megatron
+ * and datatrove. */
+enum store_format { STORE_LLMC, STORE_NANOGPT, STORE_MEGATRON, STORE_DATATROVE };
+struct store_exported {
+    uint64_t documents, tokens;
+    char file[2][IO_PATH_MAX]; /* the second is empty when there is one only */
+};
+int store_export(struct store *s, int domain, enum store_format format, const char *dir,
+                 const char *prefix, struct store_exported *out);
+
 /* ---- mixture: what share of the rows comes from which domain, how often one may repeat ---- */
 struct mixture {
     int count;
@@ -122,6 +142,13 @@ int loader_phase(struct loader *l, uint32_t phase, const struct mixture *m);
  */
 int loader_next(struct loader *l, uint32_t rows, int32_t *inputs, int32_t *targets,
                 int32_t *doc_start, uint32_t *domain);
+/* Where the next rows lie, without reading them: the state moves on as with loader_next. count is
+ * less than T only at a domain's end. */
+struct loader_place {
+    uint32_t domain, count;
+    uint64_t start; /* token in the domain */
+};
+int loader_places(struct loader *l, uint32_t rows, struct loader_place *out);
 /* Passes over rows without reading them: what the other ranks read. */
 int loader_skip(struct loader *l, uint64_t rows);
 /* Rows this phase can still give; UINT64_MAX: no end. */

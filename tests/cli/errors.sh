@@ -50,7 +50,7 @@ if model_here; then
 else
     skip errors_with_runs "lid.176.ftz is not in the cache (make deps)"
 fi
-for command in run task status why report tokenize keys crawl generate model; do
+for command in run task status why report tokenize store keys crawl generate model; do
     check "help_of_$command" bash -c "'$sluice' $command --help | grep -q 'usage: sluice $command'"
 done
 check recipe_manual_is_current bash -c "'$sluice' keys --markdown | diff -q - '$here/docs/RECIPE.md'"

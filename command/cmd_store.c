@@ -1,0 +1,284 @@
+/* cmd_store - `sluice store ls|verify|trace|mix|find|export`: looks into the tokens of a run. */
+#include "command/command.h"
+#include "command/store_tool.h"
+#include "core/err.h"
+#include "core/log.h"
+#include "tokenize/tokenize.h"
+
+#include <stdlib.h>
+
+enum { FIND_CHUNK = 1 << 16, FIND_IDS_MAX = 4096, FIND_ARENA = 64 << 20 };
+
+static const struct opt store_opts[] = {
+    OPT_ROW(OPT_STR, struct store_flags, run, NULL, 0, 0, NULL,
+            "folder of the run; for ls, verify and export its store/ will do", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, domain, NULL, 0, 0, NULL,
+            "find, export: only this domain; empty: all", NULL),
+    OPT_ROW(OPT_INT, struct store_flags, step, "1", 1, 1e15, NULL,
+            "trace: the training step, from 1 as in train.jsonl", NULL),
+    OPT_ROW(OPT_INT, struct store_flags, row, "-1", -1, 1e9, NULL,
+            "trace: only this row of the step; -1: all", NULL),
+    OPT_ROW(OPT_INT, struct store_flags, limit, "20", 1, 1e9, NULL, "find: show so many places",
+            NULL),
+    OPT_ROW(OPT_ENUM, struct store_flags, format, "llmc", 0, 0, "llmc|nanogpt|megatron|datatrove",
+            "export: for which trainer", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, out, ".", 0, 0, NULL, "export: folder to write to", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, prefix, "tokens", 0, 0, NULL,
+            "export: beginning of the files' names", NULL),
+    OPT_ROW(OPT_BOOL, struct store_flags, dry_run, "false", 0, 1, NULL,
+            "mix: say what would be drawn; it never does more", NULL),
+    OPT_ROW(OPT_BOOL, struct store_flags, json, "false", 0, 1, NULL, "print JSON", NULL),
+    OPT_LAST,
+};
+
+static int open_store(const struct store_flags *flags, struct store **s)
+{
+    char path[IO_PATH_MAX], inside[IO_PATH_MAX];
+    if (!flags->run || !flags->run[0])
+        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
+                                  "made");
+    TRY(io_path(inside, "%s/data.mdb", flags->run));
+    TRY(io_path(path, io_exists(inside) ? "%s" : "%s/store", flags->run));
+    return store_open(s, path);
+}
+
+static int domain_flag(const struct store_flags *flags, const struct store *s, int *domain)
+{
+    *domain = -1;
+    if (!flags->domain || !flags->domain[0])
+        return 0;
+    *domain = store_domain(s, flags->domain);
+    return *domain >= 0
+               ? 0
+               : err_set(ERR_USAGE, "store: there is no domain \"%s\": see sluice store ls",
+                         flags->domain);
+}
+
+/* ---- ls and verify ---- */
+static int store_ls(const struct store_flags *flags)
+{
+    struct store *s;
+    TRY(open_store(flags, &s));
+    const struct store_meta *meta = store_meta(s);
+    if (flags->json)
+        printf("{\"vocab\":%u,\"token_bytes\":%u,\"eot\":%u,\"tokenizer\":\"%016llx%016llx\","
+               "\"domains\":[",
+               meta->vocab_size, meta->token_bytes, meta->eot,
+               (unsigned long long)meta->tokenizer_hash.high,
+               (unsigned long long)meta->tokenizer_hash.low);
+    else
+        printf("%-24s %12s %16s %16s %8s\n", "domain", "documents", "tokens", "bytes", "B/token");
+    for (uint32_t d = 0; d < meta->domain_count; d++) {
+        double bytes = (double)meta->domain[d].bytes, tokens = (double)meta->domain[d].tokens;
+        printf(flags->json ? "%s{\"name\":\"%s\",\"documents\":%llu,\"tokens\":%llu,\"bytes\":%llu,"
+                             "\"bytes_per_token\":%.4f}"
+                           : "%s%-24s %12llu %16llu %16llu %8.3f\n",
+               flags->json && d ? "," : "", meta->domain[d].name,
+               (unsigned long long)meta->domain[d].documents,
+               (unsigned long long)meta->domain[d].tokens,
+               (unsigned long long)meta->domain[d].bytes, tokens > 0 ? bytes / tokens : 0);
+    }
+    if (flags->json)
+        printf("]}\n");
+    else
+        printf("vocabulary %u, %u bytes a token, <|endoftext|> %u, tokenizer %016llx%016llx\n",
+               meta->vocab_size, meta->token_bytes, meta->eot,
+               (unsigned long long)meta->tokenizer_hash.high,
+               (unsigned long long)meta->tokenizer_hash.low);
+    store_close(s);
+    return 0;
+}
+
+static int store_check(const struct store_flags *flags)
+{
+    struct store *s;
+    TRY(open_store(flags, &s));
+    int rc = store_verify(s);
+    store_close(s);
+    if (rc >= 0)
+        printf("every block, document and count of %s is as it was written\n", flags->run);
+    return rc;
+}
+
+/* ---- find ---- */
+struct finding {
+    const struct store_flags *flags;
+    struct store *store;
+    const uint32_t *want;
+    uint32_t want_count;
+    struct hit {
+        uint32_t domain;
+        uint64_t token, document, id;
+    } * hit;
+    int64_t hits, shown;
+};
+
+static int find_hit(struct finding *f, uint32_t domain, uint64_t token)
+{
+    struct store_doc doc;
+    uint64_t index;
+    if (f->hits++ >= f->flags->limit)
+        return 0;
+    TRY(store_doc_of(f->store, domain, token, &index, &doc));
+    f->hit[f->shown++] = (struct hit){domain, token, index, doc.id};
+    return 0;
+}
+
+/* The sequence of ids, wherever it begins; blocks overlap by its length. */
+static int find_in(struct finding *f, uint32_t domain, uint32_t *ids)
+{
+    uint64_t tokens = store_meta(f->store)->domain[domain].tokens;
+    for (uint64_t at = 0; at < tokens; at += FIND_CHUNK) {
+        uint64_t room = tokens - at, most = FIND_CHUNK + f->want_count - 1;
+        uint32_t have = (uint32_t)(room < most ? room : most);
+        TRY(store_read(f->store, domain, at, have, ids));
+        for (uint32_t i = 0; i + f->want_count <= have && i < FIND_CHUNK; i++)
+            if (ids[i] == f->want[0] && memcmp(ids + i, f->want, sizeof *ids * f->want_count) == 0)
+                TRY(find_hit(f, domain, at + i));
+    }
+    return 0;
+}
+
+static int find_print(struct finding *f)
+{
+    struct origin *origin = calloc(f->shown ? (size_t)f->shown : 1, sizeof *origin);
+    if (!origin)
+        return err_set(ERR_LIMIT, "store find: no memory");
+    for (int64_t i = 0; i < f->shown; i++)
+        origin[i].id = f->hit[i].id;
+    int rc = origins_find(f->flags->run, origin, (size_t)f->shown);
+    for (int64_t i = 0; i < f->shown && rc >= 0; i++) {
+        const struct hit *h = &f->hit[i];
+        const struct origin *from = origins_at(origin, (size_t)f->shown, h->id);
+        printf("%s token %llu  document %llu  %016llx  %s\n",
+               store_meta(f->store)->domain[h->domain].name, (unsigned long long)h->token,
+               (unsigned long long)h->document, (unsigned long long)h->id,
+               from && from->found ? from->url : "(no ledger row)");
+    }
+    origins_free(origin, (size_t)f->shown);
+    return rc;
+}
+
+static int find_ids(const struct store_flags *flags, const char *text, struct arena *a,
+                    const uint32_t **ids, uint32_t *count)
+{
+    char path[IO_PATH_MAX];
+    struct tokenizer *t;
+    struct encoder *e = NULL;
+    TRY(io_path(path, "%s/tokenizer", flags->run));
+    TRY(tokenizer_open(&t, path));
+    int rc = encoder_open(&e, t);
+    if (rc >= 0)
+        rc = encoder_encode(e, str_of(text), a, ids, count);
+    encoder_close(e);
+    tokenizer_close(t);
+    if (rc >= 0 && (*count == 0 || *count > FIND_IDS_MAX))
+        return err_set(ERR_USAGE, "store find: the text has %u tokens: 1 to %d are looked for",
+                       *count, FIND_IDS_MAX);
+    return rc;
+}
+
+static int store_find(const struct store_flags *flags, const char *text)
+{
+    struct finding f = {.flags = flags};
+    struct arena a = {0};
+    uint32_t *ids = NULL;
+    int rc, domain = -1;
+    TRY_OUT(arena_open(&a, FIND_ARENA));
+    TRY_OUT(open_store(flags, &f.store));
+    TRY_OUT(domain_flag(flags, f.store, &domain));
+    TRY_OUT(find_ids(flags, text, &a, &f.want, &f.want_count));
+    ids = malloc(sizeof *ids * (FIND_CHUNK + FIND_IDS_MAX));
+    f.hit = calloc((size_t)flags->limit, sizeof *f.hit);
+    TRY_OUT(ids && f.hit ? 0 : err_set(ERR_LIMIT, "store find: no memory"));
+    for (uint32_t d = 0; d < store_meta(f.store)->domain_count; d++)
+        if (domain < 0 || (uint32_t)domain == d)
+            TRY_OUT(find_in(&f, d, ids));
+    TRY_OUT(find_print(&f));
+    log_info("%lld places hold these %u tokens in a row", (long long)f.hits, f.want_count);
+out:
+    free(ids);
+    free(f.hit);
+    store_close(f.store);
+    arena_close(&a);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- export ---- */
+static void print_snippet(const struct store_exported *x, const char *format, uint32_t width)
+{
+    const char *type = width == 2 ? "uint16" : "uint32";
+    if (strcmp(format, "llmc") == 0)
+        printf("# numpy: t = np.fromfile(\"%s\", np.%s, offset=1024)\n", x->file[0], type);
+    else if (strcmp(format, "nanogpt") == 0)
+        printf("# numpy: t = np.memmap(\"%s\", np.%s, \"r\")\n", x->file[0], type);
+    else if (strcmp(format, "megatron") == 0)
+        printf("# Megatron-LM: IndexedDataset(\"%.*s\")[0]; --data-path %.*s\n",
+               (int)strlen(x->file[0]) - 4, x->file[0], (int)strlen(x->file[0]) - 4, x->file[0]);
+    else
+        printf("# numpy: e = np.fromfile(\"%s\", np.uint64); t = np.memmap(\"%s\", np.%s, \"r\"); "
+               "t[e[0]:e[1]] is document 1\n",
+               x->file[1], x->file[0], type);
+}
+
+static int export_files(const struct store_flags *flags)
+{
+    static const char *const names[] = {"llmc", "nanogpt", "megatron", "datatrove"};
+    struct store *s;
+    struct store_exported *x = calloc(1, sizeof *x);
+    int domain, rc, format = 0;
+    if (!x)
+        return err_set(ERR_LIMIT, "store export: no memory");
+    rc = open_store(flags, &s);
+    if (rc < 0) {
+        free(x);
+        return rc;
+    }
+    while (strcmp(names[format], flags->format) != 0)
+        format++;
+    TRY_OUT(domain_flag(flags, s, &domain));
+    TRY_OUT(store_export(s, domain, (enum store_format)format, flags->out, flags->prefix, x));
+    printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
+           x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);
+    print_snippet(x, flags->format, store_meta(s)->token_bytes);
+out:
+    store_close(s);
+    free(x);
+    return rc < 0 ? rc : 0;
+}
+
+static int command_store_main(void *conf, int argc, char **argv, struct arena *a)
+{
+    const struct store_flags *flags = conf;
+    const char *verb = argc ? argv[0] : "";
+    if (strcmp(verb, "find") == 0 && argc == 2)
+        return store_find(flags, argv[1]);
+    if (argc == 1 && strcmp(verb, "ls") == 0)
+        return store_ls(flags);
+    if (argc == 1 && strcmp(verb, "verify") == 0)
+        return store_check(flags);
+    if (argc == 1 && strcmp(verb, "trace") == 0)
+        return store_trace(flags, a);
+    if (argc == 1 && strcmp(verb, "mix") == 0)
+        return store_mix(flags, a);
+    if (argc == 1 && strcmp(verb, "export") == 0)
+        return export_files(flags);
+    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, find TEXT or export");
+}
+
+const struct command command_store = {
+    .name = "store",
+    .group = "looking",
+    .usage = "store ls|verify|trace|mix|find TEXT|export --run=DIR [FLAGS]",
+    .help =
+        "the tokens of a run: what there is, which pages a step reads, files for other trainers",
+    .text = "  sluice store ls --run=r                       documents and tokens of each domain\n"
+            "  sluice store trace --run=r --step=100 --row=3 the pages behind a row of a batch\n"
+            "  sluice store mix --run=r --dry_run            what each phase draws, in epochs\n"
+            "  sluice store find --run=r ' the same words'   where exactly these tokens stand\n"
+            "  sluice store export --run=r --format=megatron --out=tok\n"
+            "  sluice store verify --run=r                   every checksum",
+    .opts = store_opts,
+    .conf_size = sizeof(struct store_flags),
+    .run = command_store_main,
+};

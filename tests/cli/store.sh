@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# `sluice store`: the tokens of a small run, read back in Python from every file it writes.
+. "$(dirname "$0")/common.sh"
+model_here || { skip store "lid.176.ftz is not in the cache (make deps)"; finish; }
+cd "$work"
+python3 "$here/tests/tools/make_warc.py" in 2 60 33
+"$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=r > log 2>&1 || { bad store_run "$(tail -n 2 log)"; finish; }
+check store_verify "$sluice" store verify --run=r
+check store_ls_agrees_with_the_corpus bash -c "'$sluice' store ls --run=r --json > ls.json && python3 -c \"
+import json
+rows = [d for d in json.load(open('ls.json'))['domains']]
+have = json.load(open('r/store.json'))['domains']
+assert sum(d['documents'] for d in rows) > 50
+for row in rows:
+    other = [d for d in have if d['name'] == row['name']][0]
+    assert (row['documents'], row['tokens'], row['bytes']) == (other['documents'], other['tokens'], other['bytes'])\""
+for format in llmc nanogpt megatron datatrove; do
+    "$sluice" store export --run=r --format=$format --out=out --prefix=$format > /dev/null 2>> log || bad "store_export_$format" "$(tail -n 1 log)"
+done
+cat > back.py <<'PY'
+"""Reads the four kinds of files by their formats' definitions and tells that they hold the same documents."""
+import array, json, struct, subprocess, sys
+ls = json.load(open("ls.json"))
+eot, tokens = ls["eot"], sum(d["tokens"] for d in ls["domains"])
+def ids(data): return list(struct.unpack(f"<{len(data) // 2}H", data))
+llmc = open("out/llmc.bin", "rb").read()
+head = struct.unpack("<256i", llmc[:1024])
+assert head[:3] == (20240520, 1, tokens), head[:3]
+llmc = ids(llmc[1024:])
+nano = ids(open("out/nanogpt.bin", "rb").read())
+assert len(llmc) == len(nano) == tokens and llmc[0] == eot == nano[-1]
+docs, at = [], 0
+while at < len(llmc):
+    end = llmc.index(eot, at + 1) if eot in llmc[at + 1:] else len(llmc)
+    docs.append(llmc[at + 1:end])
+    at = end
+idx = open("out/megatron.idx", "rb").read()
+assert idx[:9] == b"MMIDIDX\0\0"
+version, kind, sequences, documents = struct.unpack_from("<QBQQ", idx, 9)
+assert (version, kind, documents) == (1, 8, sequences + 1)
+lengths = struct.unpack_from(f"<{sequences}i", idx, 34)
+pointers = struct.unpack_from(f"<{sequences}q", idx, 34 + 4 * sequences)
+bounds = struct.unpack_from(f"<{documents}q", idx, 34 + 12 * sequences)
+assert len(idx) == 34 + 12 * sequences + 8 * documents and bounds == tuple(range(documents))
+data = open("out/megatron.bin", "rb").read()
+megatron = [ids(data[p:p + 2 * n]) for p, n in zip(pointers, lengths)]
+ends = struct.unpack(f"<{sequences}Q", open("out/datatrove.ds.index", "rb").read())
+data = ids(open("out/datatrove.ds", "rb").read())
+datatrove = [data[a:b] for a, b in zip((0,) + ends, ends)]
+assert megatron == datatrove == [d + [eot] for d in docs], "documents differ"
+# And they are the corpus.
+lines = "".join(json.dumps({"tokens": d}) + "\n" for d in docs)
+out = subprocess.run([sys.argv[1], "tokenize", "decode", "--tokenizer=r/tokenizer", "--jsonl", "-"], input=lines.encode(), stdout=subprocess.PIPE, check=True).stdout
+texts = sorted(json.loads(line)["text"] for line in out.splitlines())
+corpus = sorted(json.loads(line)["text"] for line in open("corpus.jsonl"))
+assert texts == corpus, (len(texts), len(corpus))
+PY
+zstd -dcq r/corpus/*.zst > corpus.jsonl 2> /dev/null
+if [ -s corpus.jsonl ]; then check store_files_hold_the_corpus python3 back.py "$sluice"; else skip store_files_hold_the_corpus "no zstd program"; fi
+check store_trace_names_pages bash -c "'$sluice' store trace --run=r --step=5 --json > trace.jsonl && python3 -c \"
+import json
+rows = [json.loads(line) for line in open('trace.jsonl')]
+corpus = {row['url'] for row in map(json.loads, open('corpus.jsonl'))}
+assert {row['row'] for row in rows} == {0, 1, 2, 3}, rows
+for want in range(4):
+    mine = [row for row in rows if row['row'] == want]
+    assert mine[0]['first'] == 0 and all(a['first'] + a['tokens'] == b['first'] for a, b in zip(mine, mine[1:]))
+assert all(row['url'] in corpus and row['source'].startswith('in/') for row in rows)\""
+# train.jsonl has what the trainer itself drew at each step: tokens of each domain.
+cat > steps.py <<'PY'
+import collections, json, subprocess, sys
+rows = [row for row in map(json.loads, open("r/train/train.jsonl")) if "loss" in row]
+assert len(rows) == 24
+for row in rows:
+    out = subprocess.run([sys.argv[1], "store", "trace", "--run=r", f"--step={row['step']}", "--json"], stdout=subprocess.PIPE, check=True).stdout
+    drawn = collections.Counter()
+    for line in map(json.loads, out.splitlines()):
+        drawn[line["domain"]] += line["tokens"]
+    want = {name: d["tokens"] for name, d in row["domains"].items() if d["tokens"]}
+    assert want == dict(drawn), (row["step"], want, drawn)
+PY
+check store_trace_is_what_was_trained python3 steps.py "$sluice"
+check store_mix_adds_up bash -c "'$sluice' store mix --run=r --dry_run --json | python3 -c \"
+import json, sys
+mix = json.load(sys.stdin)
+drawn = sum(d['stable_tokens'] + d['anneal_tokens'] for d in mix['domains'])
+assert drawn == mix['steps'] * mix['batch'] * mix['sequence'] and mix['runs_dry_at_step'] == -1, mix\""
+check store_find bash -c "
+text=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['text'][:40], end='')\")
+url=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['url'])\")
+'$sluice' store find --run=r \"\$text\" 2> /dev/null | grep -qF \"\$url\""
+fails() { # NAME CODE PATTERN COMMAND...
+    local name=$1 code=$2 pattern=$3; shift 3
+    "$@" > out.txt 2> err < /dev/null; local rc=$?
+    if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
+}
+fails store_no_run 2 'run=DIR is missing' "$sluice" store ls
+fails store_no_verb 2 'say what' "$sluice" store --run=r
+fails store_step_beyond 2 'trains steps 1 to' "$sluice" store trace --run=r --step=100000
+fails store_no_domain 2 'no domain "x"' "$sluice" store export --run=r --domain=x
+python3 - <<'PY'
+data = bytearray(open("r/store/data.mdb", "rb").read())
+for at in range(70000, len(data), 50000):
+    data[at] ^= 0x55
+open("r/store/data.mdb", "wb").write(data)
+PY
+fails store_damage_is_found 3 'checksum|damaged|block|page' "$sluice" store verify --run=r
+finish
