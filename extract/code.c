@@ -90,6 +90,7 @@ uint8_t class_flags(struct str classes)
         WORD("MathJax_CHTML", CLASS_RENDERED),
         WORD("mjx-chtml", CLASS_RENDERED),
         WORD("MJX-TEX", CLASS_RENDERED),
+        WORD("mw-editsection", CLASS_RENDERED),
         WORD("mwe-math-mathml-inline", CLASS_SHOWN),
         WORD("mwe-math-mathml-display", CLASS_SHOWN),
     };

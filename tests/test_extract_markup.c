@@ -218,6 +218,7 @@ TEST(extract_markup_inline)
     check_markdown("<p>H<sub>2</sub>O <del>old</del> <kbd>Ctrl</kbd>",
                    "H<sub>2</sub>O ~~old~~ `Ctrl`");
     check_markdown("<h2><b>Title</b> <code>f()</code></h2>", "## Title `f()`");
+    check_text("<h2>Past <span class=mw-editsection>[<a href=/e>edit</a>]</span></h2>", "Past");
     check_markdown("<h3>1. First</h3>", "### 1. First");
     check_markdown("<p>I &lt;3 it", "I <3 it");
     check_markdown("<p>see <a href=/x>this</a>", "see this");
