@@ -132,6 +132,12 @@ struct known {
     uint8_t flags; /* enum class_flag */
 };
 
+/* A formatting element that is hidden: open, and how many of its name have opened inside it. */
+struct veil {
+    bool open;
+    uint32_t inside;
+};
+
 struct pass {
     struct scan scan;
     const char *begin;
@@ -150,6 +156,7 @@ struct pass {
     bool seen_title;
     bool span_kept[SPANS_MAX]; /* of scan.spans */
     struct known known[KNOWN];
+    struct veil veil[GUMBO_TAG_LAST];
 };
 
 static bool is_space(char c)
@@ -497,6 +504,41 @@ static void span_tag(struct pass *s, const struct tag *t)
     }
 }
 
+/* ---- formatting tags: nothing, unless they hide what is in them ---- */
+static struct tag veiled(const struct tag *t)
+{
+    struct tag other = *t; /* no name that the tree builder knows: it does not reopen this one */
+    other.element = (struct element){GUMBO_TAG_UNKNOWN, 0x80000000u | t->element.tag};
+    return other;
+}
+
+static void formatting_start(struct pass *s, const struct tag *t)
+{
+    struct veil *veil = &s->veil[t->element.tag];
+    veil->inside += veil->open;
+    if (t->hidden && !veil->open) {
+        struct tag other = veiled(t);
+        *veil = (struct veil){true, 0};
+        inner_start(s, &other);
+        return;
+    }
+    put_nothing(s);
+    put_format(s, t);
+}
+
+static void formatting_end(struct pass *s, const struct tag *t)
+{
+    struct veil *veil = &s->veil[t->element.tag];
+    if (veil->open && veil->inside == 0) {
+        struct tag other = veiled(t);
+        veil->open = false;
+        inner_end(s, &other);
+        return;
+    }
+    veil->inside -= veil->open;
+    put_format(s, t);
+}
+
 /* ---- the rest ---- */
 static void rule(struct pass *s, const struct tag *t)
 {
@@ -644,10 +686,7 @@ static void start_tag(struct pass *s, const struct tag *t)
     switch ((enum act)tag_acts[t->element.tag]) {
     case ACT_ELEMENT: element_start(s, t); break;
     case ACT_INNER: inner_start(s, t); break;
-    case ACT_FORMAT:
-        put_nothing(s);
-        put_format(s, t);
-        break;
+    case ACT_FORMAT: formatting_start(s, t); break;
     case ACT_VOID: void_tag(s, t); break;
     case ACT_SPAN: span_tag(s, t); break;
     case ACT_BREAK: put_piece(s, PIECE_BREAK, 0, 0); break;
@@ -687,7 +726,7 @@ static void end_tag(struct pass *s, const struct tag *t)
     case ACT_ELEMENT: element_end(s, t); break;
     case ACT_INNER: inner_end(s, t); break;
     case ACT_SPAN: span_tag(s, t); break;
-    case ACT_FORMAT: put_format(s, t); break;
+    case ACT_FORMAT: formatting_end(s, t); break;
     case ACT_BREAK: put_piece(s, PIECE_BREAK, 0, 0); break; /* </br> is <br> to the standard */
     case ACT_RULE: put_space(s); break;
     default: break;

@@ -129,6 +129,8 @@ TEST(extract_skeleton_inner)
     check("<a href=x>1<a href=y>2</a>", "<a>1<a>2</a>");
     check("<x-y>1</x-y><x-y>2<hr>3</x-y>", "{:1}<x-90cdbe92>2<hr>3</x-90cdbe92>");
     check("<span style='display:none'>x</span>", "{span:x}");
+    check("a<b hidden>x<b>y</b>z</b>c<b>d</b>", "a{:xyz}cd");
+    check("<i style=display:none>x<p>y</p></i>z", "<x-80000038>x<p>y</p></x-80000038>z");
     check("<div><a href=x>1</div>2<a href=y>3</a>4<a href=y>5</a>",
           "<div><a>1</div>2<a>3</a>4<a>5</a>");
     close_arenas();

@@ -48,10 +48,18 @@ static void put_ink(struct writing *w, const char *bytes, size_t len)
 
 static void put_name(struct writing *w, GumboTag tag, bool closing)
 {
-    const char *name = tag == GUMBO_TAG_UNKNOWN ? "x" : gumbo_normalized_tagname(tag);
+    bool nameless = tag == GUMBO_TAG_UNKNOWN || tag_acts[tag] == ACT_FORMAT; /* if hidden */
+    const char *name = nameless ? "x" : gumbo_normalized_tagname(tag);
     put(w, closing ? "</" : "<", closing ? 2 : 1);
     put(w, name, strlen(name));
     put(w, ">", 1);
+}
+
+static bool is_hidden(const GumboElement *e)
+{
+    struct tag t;
+    struct str tag = {e->original_tag.data, e->original_tag.length};
+    return tag.ptr && tag_read(tag.ptr, tag.ptr + tag.len, &t) && t.hidden;
 }
 
 static bool carries_something(const GumboElement *e)
@@ -60,9 +68,7 @@ static bool carries_something(const GumboElement *e)
     for (size_t i = 0; i < COUNT_OF(names); i++)
         if (gumbo_get_attribute(&e->attributes, names[i]))
             return true;
-    struct tag t;
-    struct str tag = {e->original_tag.data, e->original_tag.length};
-    return tag.ptr && tag_read(tag.ptr, tag.ptr + tag.len, &t) && t.hidden;
+    return is_hidden(e);
 }
 
 /* Longer ones are the page of readers without scripts: see NOSCRIPT_MIN. */
@@ -90,7 +96,7 @@ static enum show show_of(const GumboElement *e)
     case ACT_SPAN: return carries_something(e) ? SHOW_ALL : SHOW_CONTENT;
     case ACT_BREAK:
     case ACT_RULE: return SHOW_SIGN;
-    case ACT_FORMAT:
+    case ACT_FORMAT: return is_hidden(e) ? SHOW_ALL : SHOW_CONTENT;
     case ACT_VOID:
     case ACT_BODY: return SHOW_CONTENT;
     case ACT_RAW: return is_long_noscript(e) ? SHOW_CONTENT : SHOW_NOTHING;
