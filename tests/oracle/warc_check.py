@@ -21,7 +21,7 @@ except ImportError as error:
 
 sluice, paths = sys.argv[2], sys.argv[3:]
 data = os.environ.get("SLUICE_DATA", os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../shared/data"))
-paths = paths or sorted(glob.glob(data + "/warc/*/*arc*"))
+paths = paths or sorted(glob.glob(data + "/warc/*/*arc*") + glob.glob(data + "/html/*.warc.gz"))
 if not paths:
     print(f"no archives under {data}/warc")
     sys.exit(77)
