@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The lines are those of cdxj-indexer 1.4 (webrecorder), byte for byte, so that indexes of both can
+/* The lines are those of cdxj-indexer 1.5 (webrecorder), byte for byte, so that indexes of both can
  * be merged: which records (response, revisit, and resource and metadata that are no list of
  * fields), which members of the object and in which order, and escapes as Python writes them. */
 enum {
