@@ -1,8 +1,8 @@
 /* spool - what pass 1 leaves for pass 2: every record of one input file in order, with its verdict.
  *
  * A zstd stream of records, little-endian: head (struct spool_head), signals f32[signal_count],
- * then url, host, date, title, meta and text bytes. Magic and signal count stand first; the stream's own
- * checksum and the manifest's XXH3 guard it. */
+ * then url, host, date, title, meta and text bytes. Magic and signal count stand first; the
+ * stream's own checksum and the manifest's XXH3 guard it. */
 #include "command/run.h"
 #include "core/err.h"
 

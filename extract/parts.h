@@ -253,8 +253,8 @@ static inline struct str block_text(const struct page *p, const struct block *b)
 }
 
 /* ---- code.c: what classes say of code and formulas ---- */
-/* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it, and MediaWiki's edit
- * links in headings: no text; SHOWN: a formula's source that is hidden in favour of a picture;
+/* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it, and MediaWiki's
+ * edit links in headings: no text; SHOWN: a formula's source that is hidden in favour of a picture;
  * GUTTER: numbers of lines, where code is. */
 enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4 };
 uint8_t class_flags(struct str classes);
