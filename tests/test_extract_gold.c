@@ -86,8 +86,8 @@ static double cpu_seconds(void)
 }
 
 /* The trees were fitted to these very pages, so this guards against regressions of code; the honest
- * figure on unseen sites comes from tests/bench/extract_train.py (0.847). Trafilatura has 0.791 on
- * the set these pages are from. */
+ * figure on unseen sites comes from tests/bench/extract_train.py (0.869, docs/SPEED.md).
+ * Trafilatura has 0.791 on the set these pages are from. */
 TEST_LIMIT(extract_gold_f1, 120)
 {
     struct pages pages;
@@ -142,7 +142,7 @@ TEST_LIMIT(extract_gold_f1, 120)
         (double)bytes / 1e6 / seconds);
     CHECK(shown > 0);
     CHECK_INT(count, 448);
-    CHECK(sum / count > 0.85);
+    CHECK(sum / count > 0.90);
     CHECK(lost < 20);
     extract_scratch_close(scratch);
     arena_close(&a);
