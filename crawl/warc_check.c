@@ -19,6 +19,7 @@ static enum warc_digest expect(struct str field, struct digest *d, unsigned char
 void check_begin(struct warc_check *c, const struct warc_record *rec)
 {
     c->streaming = false;
+    c->request = str_eq_nocase(rec->type, STR("request"));
     if (!c->on)
         return;
     c->block_state = expect(rec->block_digest, &c->block, c->block_want);
@@ -29,9 +30,14 @@ void check_begin(struct warc_check *c, const struct warc_record *rec)
         c->payload_state = WARC_DIGEST_UNCHECKED;
 }
 
-static struct str payload_of(struct str block)
+/* What stands behind the HTTP header. */
+static struct str payload_of(const struct warc_check *c, struct str block)
 {
     struct str body;
+    if (c->request) {
+        size_t end = str_find(block, STR("\r\n\r\n"));
+        return end == SIZE_MAX ? block : str_slice(block, end + 4, block.len);
+    }
     http_header(block, &body);
     return body;
 }
@@ -48,7 +54,7 @@ void check_stream(struct warc_check *c, struct str held, struct str bytes)
         return;
     if (!c->streaming) {
         /* A header that is not held to its end hides where the payload starts. */
-        struct str payload = payload_of(held);
+        struct str payload = payload_of(c, held);
         c->streaming = true;
         c->streamed = held.len;
         c->payload_split = payload.len > 0;
@@ -96,7 +102,7 @@ void check_end(struct warc_check *c, struct warc_record *rec, uint64_t total)
         assert(!rec->cut);
         add_if(c->block_state, &c->block, rec->body);
         rec->block_check = verdict(c->block_state, &c->block, c->block_want);
-        rec->payload_check = payload_verdict(c, payload_of(rec->body));
+        rec->payload_check = payload_verdict(c, payload_of(c, rec->body));
         return;
     }
     if (total != c->streamed) /* what streamed past was more than the record */

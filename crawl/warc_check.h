@@ -7,7 +7,7 @@
 /* Inside crawl/ only: the reader's own. A body that is held whole is digested at its end; one that
  * is not, while it streams past. */
 struct warc_check {
-    bool on, streaming;
+    bool on, streaming, request;
     bool payload_split;                          /* streaming: where the payload starts is known */
     uint64_t streamed;                           /* bytes digested so far */
     enum warc_digest block_state, payload_state; /* what is known before the body */
