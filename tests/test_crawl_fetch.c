@@ -393,7 +393,7 @@ static void behaviour_run(const struct behaviour *b, int index, int to)
         snprintf(text, sizeof text, "%s: a file is %s", b->path, there ? "left" : "missing");
     else if (now_s() - start > b->max_s)
         snprintf(text, sizeof text, "%s: took %.1f s", b->path, now_s() - start);
-    else if (usage.ru_maxrss > 64 << 10)
+    else if (usage.ru_maxrss > MEMORY_MAX_KIB)
         snprintf(text, sizeof text, "%s: %ld KiB of memory", b->path, usage.ru_maxrss);
     if (rc == 0 && strstr(path, ".gz")) {
         bool new = strcmp(b->path, "/changed.gz") == 0 || strcmp(b->path, "/liar.gz") == 0;
@@ -480,7 +480,7 @@ TEST_LIMIT(crawl_fetch_random_answers, 60)
         test_fail(__FILE__, __LINE__, "%d answers were taken for files", whole);
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
-    CHECK(usage.ru_maxrss < 64 << 10);
+    CHECK(usage.ru_maxrss < MEMORY_MAX_KIB);
 }
 
 /* Retry-After in seconds and as a date is waited for, and an absurd one is no reason to go on. */
