@@ -382,7 +382,7 @@ static void ahead_read(struct ahead_rig *r, struct crawl_ahead *h, int from, int
         buf_free(&want);
         buf_free(&got);
         CHECK_OK(crawl_ahead_done(h, index, stays));
-        CHECK(io_exists(r->list[index].path) == stays);
+        CHECK(stays || !io_exists(r->list[index].path)); /* it may have had to yield already */
     }
 }
 

@@ -453,7 +453,7 @@ static pid_t ask_and_wait(const char *path)
  * said where it ends (the longest there can be has a few hundred bytes). */
 TEST_LIMIT(crawl_fetch_random_answers, 60)
 {
-    enum { ANSWERS = 250 };
+    enum { ANSWERS = 150 };
     server_start();
     static char url[ANSWERS][96], path[ANSWERS][IO_PATH_MAX];
     static struct fetch_item item[ANSWERS];
@@ -509,7 +509,7 @@ TEST(crawl_fetch_retry_after)
  * failures themselves (1 / 0.7 = 1.43 requests a file). */
 TEST_LIMIT(crawl_fetch_against_thirty_percent_failures, 60)
 {
-    enum { FILES = 300, LANDED = 40 }; /* the others go to memory, which needs no syncing */
+    enum { FILES = 200, LANDED = 20 }; /* the others go to memory, which needs no syncing */
     server_start();
     static char url[FILES][96], path[LANDED][IO_PATH_MAX];
     static struct buf memory[FILES];
