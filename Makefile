@@ -24,8 +24,8 @@ NVCC ?= $(or $(shell command -v nvcc 2>/dev/null),$(wildcard /usr/local/cuda/bin
 ROOMS ?= core crawl extract filter dedup classify tokenize store kernels model eval train report command
 
 # ---- what is here ----
-PKGS := gumbo lmdb libzstd libcurl libisal zlib libbrotlidec uchardet fasttext libxxhash
-DEBS := build-essential pkg-config libgumbo-dev liblmdb-dev libzstd-dev libcurl4-openssl-dev libisal-dev \
+PKGS := gumbo lmdb libzstd libcurl libisal libdeflate zlib libbrotlidec uchardet fasttext libxxhash
+DEBS := build-essential pkg-config libgumbo-dev liblmdb-dev libzstd-dev libcurl4-openssl-dev libisal-dev libdeflate-dev \
         zlib1g-dev libbrotli-dev libuchardet-dev libfasttext-dev libxxhash-dev
 DEMO_DEBS := nginx-light xz-utils zstd python3 ca-certificates
 

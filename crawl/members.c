@@ -3,13 +3,13 @@
 
 #include "core/err.h"
 #include "core/str.h"
-#include "crawl/inflate.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <isa-l/crc.h>
 #include <isa-l/igzip_lib.h>
+#include <libdeflate.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -52,7 +52,7 @@ struct members {
     uint64_t size, start, bad_from, lost, again;
     struct inflate_state *gz;
     bool headed;          /* the gzip member's header is behind us */
-    struct inflate_tables *whole;
+    struct libdeflate_decompressor *whole;
     unsigned whole_skip, whole_failed; /* members not to try; tries that failed in a row */
     ZSTD_DStream *zstd;
     char path[];
@@ -322,7 +322,8 @@ static int64_t gzip_whole(struct members *m, void *to, size_t len)
         return -1;
     }
     left -= GZIP_TRAILER;
-    if (inflate_whole(m->whole, in, left, to, len, &used, &made) == INFLATE_DONE) {
+    if (libdeflate_deflate_decompress_ex(m->whole, in, left, to, len, &used, &made) ==
+        LIBDEFLATE_SUCCESS) {
         uint32_t want[2], crc = crc32_gzip_refl(0, to, made);
         memcpy(want, in + used, sizeof want);
         if (want[0] == crc && want[1] == (uint32_t)made) {
@@ -608,7 +609,7 @@ static int decoder_open(struct members *m)
     m->format = tell_format(m->path, m->in, head);
     if (m->format == MEMBERS_GZIP) {
         m->gz = malloc(sizeof *m->gz);
-        m->whole = inflate_tables_new();
+        m->whole = libdeflate_alloc_decompressor();
         if (m->gz)
             isal_inflate_init(m->gz);
     } else if (m->format == MEMBERS_ZSTD) {
@@ -697,7 +698,7 @@ void members_close(struct members *m)
         close(m->fd);
     free(m->in);
     free(m->gz);
-    free(m->whole);
+    libdeflate_free_decompressor(m->whole);
     ZSTD_freeDStream(m->zstd);
     free(m);
 }
