@@ -38,8 +38,8 @@ struct bpe_train_conf {
 };
 int bpe_trainer_open(struct bpe_trainer **out, const struct bpe_train_conf *conf);
 int bpe_trainer_add(struct bpe_trainer *t, struct str text, uint64_t weight);
-/* Learns and writes dir/tokenizer.json (Hugging Face) and dir/tokenizer.tiktoken (ranks), both
- * atomically. */
+/* Learns and writes dir/tokenizer.json (Hugging Face) with tokenizer_config.json and
+ * special_tokens_map.json, and dir/tokenizer.tiktoken (ranks), each atomically. */
 int bpe_trainer_finish(struct bpe_trainer *t, const char *dir, struct io_info *json_info,
                        struct io_info *ranks_info);
 void bpe_trainer_close(struct bpe_trainer *t);
@@ -48,7 +48,8 @@ void bpe_trainer_close(struct bpe_trainer *t);
  * <|endoftext|> is one. */
 struct tokenizer;
 int tokenizer_open(struct tokenizer **out,
-                   const char *path); /* tokenizer.json, .tiktoken or a folder with one */
+                   const char *path); /* tokenizer.json, .tiktoken, .gguf (a model's too),
+                                         encoder.json beside vocab.bpe, or a folder with one */
 /* The same with a splitter given, for rank files, which do not name theirs; -1: as tokenizer_open.
  */
 int tokenizer_open_as(struct tokenizer **out, const char *path, int pretok);
@@ -70,7 +71,7 @@ void encoder_close(struct encoder *e);
 /* Bytes of one token (lives with t); empty for specials. */
 struct str tokenizer_bytes(const struct tokenizer *t, uint32_t id);
 /* What stands for an id in text: its bytes, or an added token's text, special or not. */
-struct str tokenizer_text(const struct tokenizer *t, uint32_t id);
+/* Text of ids; special tokens leave nothing unless asked for. ERR_FORMAT names a wrong id. */
 /* Text of ids; special tokens leave nothing unless asked for. ERR_FORMAT names an id that is not. */
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
                      struct buf *to);
@@ -93,5 +94,15 @@ uint32_t tokenizer_added_count(const struct tokenizer *t);
 /* Added token number index; its text lives with t. */
 struct str tokenizer_added(const struct tokenizer *t, uint32_t index, uint32_t *id, bool *special);
 bool tokenizer_find(const struct tokenizer *t, struct str bytes, uint32_t *id); /* not added ones */
+/* Which token begins a text and which ends an answer, where the files say so; NO_TOKEN. */
+#define NO_TOKEN UINT32_MAX
+uint32_t tokenizer_bos(const struct tokenizer *t);
+uint32_t tokenizer_eos(const struct tokenizer *t);
+struct str tokenizer_chat_template(const struct tokenizer *t); /* Jinja; empty: none */
+/* Writes t as OUT.json (Hugging Face), OUT.tiktoken or OUT.gguf; any other name is a folder, in
+ * which tokenizer.json, tokenizer_config.json and special_tokens_map.json are written. ERR_FORMAT
+ * with the reason, and no file, when the format cannot hold what decides the ids: the bytes are
+ * read back and compared before they are written. */
+int tokenizer_convert(const struct tokenizer *t, const char *out);
 void tokenizer_close(struct tokenizer *t);
 #endif
