@@ -71,8 +71,8 @@ void encoder_close(struct encoder *e);
 /* Bytes of one token (lives with t); empty for specials. */
 struct str tokenizer_bytes(const struct tokenizer *t, uint32_t id);
 /* What stands for an id in text: its bytes, or an added token's text, special or not. */
+struct str tokenizer_text(const struct tokenizer *t, uint32_t id);
 /* Text of ids; special tokens leave nothing unless asked for. ERR_FORMAT names a wrong id. */
-/* Text of ids; special tokens leave nothing unless asked for. ERR_FORMAT names an id that is not. */
 int tokenizer_decode(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
                      struct buf *to);
 int tokenizer_decode_special(const struct tokenizer *t, const uint32_t *ids, uint32_t count,
