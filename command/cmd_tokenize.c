@@ -1,5 +1,5 @@
-/* cmd_tokenize - `sluice tokenize train|encode|decode|count|compare|inspect`: vocabularies at work.
- */
+/* cmd_tokenize - `sluice tokenize train|encode|decode|count|compare|inspect|convert`: vocabularies
+ * at work. */
 #include "command/command.h"
 #include "command/token_lines.h"
 #include "core/err.h"
@@ -11,8 +11,11 @@
 enum { TEXT_ARENA = 2047 << 20, IDS_MAX = 64 << 20 };
 
 static const struct opt token_opts[] = {
-    OPT_ROW(OPT_STR, struct token_flags, tokenizer, NULL, 0, 0, NULL,
-            "tokenizer.json, .tiktoken, or a folder with one; compare: several, with commas", NULL),
+    OPT_ROW(
+        OPT_STR, struct token_flags, tokenizer, NULL, 0, 0, NULL,
+        "tokenizer.json, .tiktoken, .gguf, encoder.json beside vocab.bpe, or a folder with one; "
+        "compare: several, with commas",
+        NULL),
     OPT_ROW(OPT_STR, struct token_flags, pattern, NULL, 0, 0, NULL,
             "how text is split, for .tiktoken files, which do not say: gpt2, cl100k, o200k, qwen2, "
             "deepseek-v3; else by their size",
@@ -466,6 +469,25 @@ static void show_added(const struct tokenizer *t)
     printf(count > SHOWN ? "\n              and %u more\n" : "\n", count - SHOWN);
 }
 
+static void show_named(const struct tokenizer *t)
+{
+    struct str template = tokenizer_chat_template(t);
+    if (tokenizer_bos(t) != NO_TOKEN)
+        printf("begins text   %u\n", tokenizer_bos(t));
+    if (tokenizer_eos(t) != NO_TOKEN)
+        printf("ends answer   %u\n", tokenizer_eos(t));
+    if (template.len)
+        printf("chat template %zu bytes\n", template.len);
+}
+
+static void json_named(const struct tokenizer *t)
+{
+    if (tokenizer_bos(t) != NO_TOKEN)
+        printf("\"bos\":%u,", tokenizer_bos(t));
+    if (tokenizer_eos(t) != NO_TOKEN)
+        printf("\"eos\":%u,", tokenizer_eos(t));
+}
+
 static int verb_inspect(const struct token_flags *flags, const char *const *paths, int count)
 {
     struct tokenizer *t = NULL;
@@ -478,20 +500,45 @@ static int verb_inspect(const struct token_flags *flags, const char *const *path
         rc = show_text(flags, t);
     } else if (flags->json) {
         printf(
-            "{\"vocab\":%u,\"merges\":%llu,\"pattern\":\"%s\",\"nfc\":%s,\"added\":%u,\"eot\":%u,"
-            "\"hash\":\"%016llx%016llx\"}\n",
+            "{\"vocab\":%u,\"merges\":%llu,\"pattern\":\"%s\",\"nfc\":%s,\"added\":%u,\"eot\":%u,",
             tokenizer_vocab(t), (unsigned long long)tokenizer_merges(t),
             pretok_name(tokenizer_pretok(t)), tokenizer_nfc(t) ? "true" : "false",
-            tokenizer_added_count(t), tokenizer_eot(t), (unsigned long long)hash.high,
-            (unsigned long long)hash.low);
+            tokenizer_added_count(t), tokenizer_eot(t));
+        json_named(t);
+        printf("\"chat_template\":%zu,\"hash\":\"%016llx%016llx\"}\n",
+               tokenizer_chat_template(t).len, (unsigned long long)hash.high,
+               (unsigned long long)hash.low);
     } else {
         printf("vocabulary    %u ids, %llu merges\npattern       %s%s (Unicode 16.0)\n"
                "end of text   %u\nhash          %016llx%016llx\n",
                tokenizer_vocab(t), (unsigned long long)tokenizer_merges(t),
                pretok_name(tokenizer_pretok(t)), tokenizer_nfc(t) ? ", after NFC" : "",
                tokenizer_eot(t), (unsigned long long)hash.high, (unsigned long long)hash.low);
+        show_named(t);
         show_lengths(t);
         show_added(t);
+    }
+    tokenizer_close(t);
+    return rc;
+}
+
+/* ---- convert ---- */
+static int verb_convert(const struct token_flags *flags, const char *const *paths, int count)
+{
+    struct tokenizer *t = NULL;
+    if (count != 2)
+        return err_set(ERR_USAGE, "tokenize convert: name what is read and what is written: IN OUT "
+                                  "(.json, .tiktoken, .gguf or a folder)");
+    TRY(open_tokenizer(flags, paths[0], &t));
+    int rc = tokenizer_convert(t, paths[1]);
+    if (rc >= 0) {
+        log_info("%s: %u ids, %llu merges, %u added tokens, read back and compared", paths[1],
+                 tokenizer_vocab(t), (unsigned long long)tokenizer_merges(t),
+                 tokenizer_added_count(t));
+        struct str name = str_of(paths[1]);
+        if (name.len > 9 && str_is(str_slice(name, name.len - 9, name.len), ".tiktoken"))
+            log_info("a .tiktoken file does not say how text is split: read it with --pattern=%s",
+                     pretok_name(tokenizer_pretok(t)));
     }
     tokenizer_close(t);
     return rc;
@@ -575,8 +622,9 @@ static int command_tokenize_main(void *conf, int argc, char **argv, struct arena
         const char *name;
         int (*run)(const struct token_flags *flags, const char *const *paths, int count);
     } verbs[] = {
-        {"train", verb_train}, {"encode", verb_encode},   {"decode", verb_decode},
-        {"count", verb_count}, {"compare", verb_compare}, {"inspect", verb_inspect},
+        {"train", verb_train},     {"encode", verb_encode},   {"decode", verb_decode},
+        {"count", verb_count},     {"compare", verb_compare}, {"inspect", verb_inspect},
+        {"convert", verb_convert},
     };
     UNUSED(a);
     for (size_t i = 0; argc && i < COUNT_OF(verbs); i++)
@@ -585,16 +633,16 @@ static int command_tokenize_main(void *conf, int argc, char **argv, struct arena
                             : verbs[i].run(conf, standard_input, 1);
     return err_set(ERR_USAGE,
                    argc ? "tokenize: there is no \"%s\": train, encode, decode, count, "
-                          "compare, inspect"
+                          "compare, inspect, convert"
                         : "tokenize: say what: train, encode, decode, count, compare, "
-                          "inspect%s",
+                          "inspect, convert%s",
                    argc ? argv[0] : "");
 }
 
 const struct command command_tokenize = {
     .name = "tokenize",
     .group = "looking",
-    .usage = "tokenize train|encode|decode|count|compare|inspect [FLAGS] [FILE...|-]",
+    .usage = "tokenize train|encode|decode|count|compare|inspect|convert [FLAGS] [FILE...|-]",
     .help = "train, use, measure and look into byte-level BPE vocabularies",
     .text =
         "Reads and writes what Hugging Face tokenizers and tiktoken do, and gives the same ids.\n"
@@ -604,6 +652,7 @@ const struct command command_tokenize = {
         "  sluice tokenize compare --tokenizer=a.json,b.json en.txt de.txt ja.txt\n"
         "  sluice tokenize inspect --tokenizer=a.json --text 'antidisestablishmentarianism'\n"
         "  sluice tokenize train --vocab_size=32768 --out=tok --jsonl corpus.jsonl.zst\n"
+        "  sluice tokenize convert qwen/tokenizer.json qwen.gguf\n"
         "Files may be gzip or zstd; - is standard input. Without --jsonl a file is one text.",
     .opts = token_opts,
     .conf_size = sizeof(struct token_flags),

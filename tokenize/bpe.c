@@ -467,12 +467,18 @@ static int added_compare(const void *a, const void *b)
     return str_cmp(((const struct added_token *)a)->text, ((const struct added_token *)b)->text);
 }
 
-static void added_sort(struct tokenizer *t)
+static int added_sort(struct tokenizer *t)
 {
     if (t->added_count)
         qsort(t->added, t->added_count, sizeof *t->added, added_compare);
-    for (uint32_t i = 0; i < t->added_count; i++)
-        t->added_first[(unsigned char)t->added[i].text.ptr[0]] = true;
+    for (uint32_t i = 0; i < t->added_count; i++) {
+        const struct added_token *token = &t->added[i];
+        if (i && str_eq(token->text, token[-1].text))
+            return err_set(ERR_FORMAT, "the added tokens %u and %u have the same text",
+                           token[-1].id, token->id);
+        t->added_first[(unsigned char)token->text.ptr[0]] = true;
+    }
+    return 0;
 }
 
 int tokenizer_seal(struct tokenizer *t)
@@ -482,7 +488,7 @@ int tokenizer_seal(struct tokenizer *t)
     TRY(token_map_open(&t->map, t->token, t->vocab));
     TRY(cuts_open(&t->cuts, t->token, t->vocab));
     TRY(merge_map_open(t));
-    added_sort(t);
+    TRY(added_sort(t));
     TRY(hash_begin(&h));
     uint32_t head[4] = {(uint32_t)t->pretok | (uint32_t)t->nfc << 8, t->whole_piece_first, t->vocab,
                         t->eot};
@@ -506,6 +512,10 @@ int tokenizer_seal(struct tokenizer *t)
 uint32_t tokenizer_vocab(const struct tokenizer *t) { return t->vocab; }
 uint32_t tokenizer_eot(const struct tokenizer *t) { return t->eot; }
 struct hash128 tokenizer_hash(const struct tokenizer *t) { return t->hash; }
+
+uint32_t tokenizer_bos(const struct tokenizer *t) { return t->bos; }
+uint32_t tokenizer_eos(const struct tokenizer *t) { return t->eos; }
+struct str tokenizer_chat_template(const struct tokenizer *t) { return t->chat_template; }
 
 void tokenizer_close(struct tokenizer *t)
 {

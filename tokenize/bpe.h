@@ -5,6 +5,7 @@
 
 enum {
     VOCAB_MAX = 1 << 21, /* ids a tokenizer may have */
+    MERGES_MAX = 1 << 22,
     TOKEN_BYTES_MAX = 1 << 16,
     BPE_SCAN_MAX = 64, /* symbols up to which scanning is the faster way */
     NO_ID = 0xFFFFFFFF,
@@ -102,6 +103,8 @@ struct tokenizer {
     bool nfc;               /* text is normalised before it is split */
     bool whole_piece_first; /* a piece that is a token is that token, merges or not */
     uint32_t vocab, eot;
+    uint32_t bos, eos; /* what its files say begins a text and ends an answer; NO_ID: nothing */
+    struct str chat_template;  /* Jinja; empty: none */
     struct str *token;         /* [vocab]; ptr NULL: added or unused */
     struct added_token *added; /* in the order of the file until sealed, then by their bytes */
     uint32_t added_count;
@@ -145,20 +148,77 @@ void merge_map_close(struct merge_map *m);
 int merge_work_grow(struct merge_work *w, uint32_t count);
 void merge_work_free(struct merge_work *w);
 
-/* ---- files (tokenize/formats.c reads, tokenize/formats_write.c writes) ---- */
-int tokenizer_read_json(struct tokenizer *t, struct str text);
+/* ---- reading (tokenize/formats.c; gguf.c; formats_pair.c) ----
+ * Each fills pretok, tokens, added tokens and merges of a zeroed tokenizer with an open arena, from
+ * the bytes of a file; tokenizer_seal follows. ERR_FORMAT says where and why. */
+int tokenizer_read_json(struct tokenizer *t, struct str text); /* 1: an encoder.json */
 /* pretok: -1 by the number of ranks. */
 int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok);
+/* pretok: -1 by tokenizer.ggml.pre. bytes may end anywhere behind the vocabulary. */
+int tokenizer_read_gguf(struct tokenizer *t, struct str bytes, int pretok);
+/* encoder.json with vocab.bpe, or vocab.json with merges.txt: text is one of them, path its name,
+ * the other one lies beside it. pretok: -1 gpt2. */
+int tokenizer_read_pair(struct tokenizer *t, const char *path, struct str text, int pretok);
+int tokenizer_read_halves(struct tokenizer *t, struct str vocab, struct str merges);
+/* Any of them, told by content, and sealed. path: where files beside it are looked for, NULL: none
+ * are. */
+int tokenizer_open_bytes(struct tokenizer **out, const char *path, struct str bytes, int pretok);
+bool is_gguf(struct str bytes);
+bool is_sentencepiece(struct str bytes); /* a ModelProto: field 1 thrice, each a piece */
+/* tokenizer_config.json and chat_template.jinja beside tokenizer.json, where they are: first and
+ * last token, chat template. Added tokens must be known. */
+int tokenizer_read_config(struct tokenizer *t, const char *path);
+
+/* What the readers share. */
 int tokenizer_add(struct tokenizer *t, const struct added_token *token); /* copies the text */
+int tokens_alloc(struct tokenizer *t, uint64_t count); /* sets vocab; none has bytes yet */
+/* Printable characters back to bytes, into the tokenizer's arena; ERR_FORMAT: not all of them. */
+int token_bytes(struct tokenizer *t, struct str printable, struct str *out);
+/* merges_begin, then each merge in its order by its printable sides, then merges_end. Two ids with
+ * the same bytes are ERR_FORMAT at the begin. */
+int merges_begin(struct tokenizer *t, uint64_t count);
+int merges_add(struct tokenizer *t, struct str left, struct str right, uint32_t rank);
+void merges_end(struct tokenizer *t);
+/* Sets eot: the added token that ends a document, by name, the commonest names first; else `other`
+ * (NO_ID: ERR_FORMAT). */
+int find_eot(struct tokenizer *t, uint32_t other);
+uint32_t added_find(const struct tokenizer *t, struct str text); /* id, NO_ID */
+
 /* The split pattern as tokenizer.json states it; of deepseek-v3's three, number 0, 1 or 2. */
 const char *pretok_pattern(enum pretok p, int number);
 int pretok_splits(enum pretok p); /* how many splits, one inside the other: 1 or 3 */
 /* GPT-2's printable form of a byte: a code point. */
 uint32_t byte_char(unsigned char byte);
-/* tokens[0..255] single bytes; then one per merge; pair[i] made token 256 + i. */
+void put_token(struct buf *to, struct str token); /* printable */
+
+/* ---- writing (tokenize/formats_write.c, gguf.c, convert.c) ---- */
 struct bpe_pair {
     uint32_t left, right;
 };
+/* All that a file can say, borrowed. */
+struct vocab_parts {
+    enum pretok pretok;
+    bool nfc, whole_piece_first;
+    uint32_t vocab, eot, bos, eos;   /* bos, eos: NO_ID when not said */
+    const struct str *token;         /* [tokens]; ptr NULL: added or unused */
+    uint32_t tokens;                 /* <= vocab: behind them only added ones and gaps */
+    const struct added_token *added; /* by id */
+    uint32_t added_count;
+    const struct bpe_pair *pair; /* merges in their order */
+    uint32_t pairs;
+    struct str chat_template;
+};
+/* Each appends a file to `to`; no memory: to->failed. */
+void put_tokenizer_json(struct buf *to, const struct vocab_parts *v);
+void put_tokenizer_config(struct buf *to, const struct vocab_parts *v);
+void put_special_tokens_map(struct buf *to, const struct vocab_parts *v);
+void put_ranks(struct buf *to, const struct vocab_parts *v);
+void put_gguf(struct buf *to, const struct vocab_parts *v);
+/* Writes dir/name atomically; info may be NULL. */
+int write_vocab_file(const char *dir, const char *name, const struct buf *text,
+                     struct io_info *info);
+/* tokens[0..255] single bytes; then one per merge; pair[i] made token 256 + i. Writes
+ * tokenizer.json, tokenizer.tiktoken, tokenizer_config.json and special_tokens_map.json. */
 int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
                     const struct bpe_pair *pair, uint32_t merges, struct io_info *json_info,
                     struct io_info *ranks_info);

@@ -1,19 +1,29 @@
-/* formats - reads tokenizers: Hugging Face tokenizer.json (byte-level BPE) and tiktoken rank files.
- */
+/* formats - reads tokenizers: Hugging Face tokenizer.json (byte-level BPE) and tiktoken rank files,
+ * and tells by content which of the formats a file has. */
 #include "core/err.h"
 #include "core/json.h"
 #include "tokenize/bpe.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
+#include <unistd.h>
 
-enum { FILE_MAX = 256 << 20, JSON_ARENA = 1 << 30, CHARS = 512 };
+enum {
+    FILE_MAX = 256 << 20,
+    JSON_ARENA = 1 << 30,
+    CHARS = 512,
+    JSON_IS_PAIR = 1, /* not a tokenizer.json but an encoder.json */
+};
 
-static int tokens_alloc(struct tokenizer *t, uint32_t count)
+int tokens_alloc(struct tokenizer *t, uint64_t count)
 {
-    t->vocab = count;
+    if (count > VOCAB_MAX)
+        return err_set(ERR_FORMAT, "%llu tokens: at most %d are read", (unsigned long long)count,
+                       VOCAB_MAX);
+    t->vocab = (uint32_t)count;
     t->token = calloc(count ? count : 1, sizeof *t->token);
-    return t->token ? 0 : err_set(ERR_LIMIT, "no memory for %u tokens", count);
+    return t->token ? 0 : err_set(ERR_LIMIT, "no memory for %u tokens", t->vocab);
 }
 
 /* ---- tokenizer.json ---- */
@@ -28,9 +38,12 @@ static void char_byte_fill(void)
         char_byte[byte_char((unsigned char)b)] = (int16_t)b;
 }
 
-/* Printable characters back to bytes, into the tokenizer's arena. */
-static int to_bytes(struct tokenizer *t, struct str text, struct str *out)
+int token_bytes(struct tokenizer *t, struct str text, struct str *out)
 {
+    pthread_once(&char_byte_once, char_byte_fill);
+    if (text.len == 0 || text.len > 2 * TOKEN_BYTES_MAX)
+        return err_set(ERR_FORMAT, "a token of %zu bytes: 1 to %d are read", text.len,
+                       2 * TOKEN_BYTES_MAX);
     char *bytes = arena_push(&t->arena, text.len + 1, 1);
     size_t len = 0;
     if (!bytes)
@@ -42,7 +55,7 @@ static int to_bytes(struct tokenizer *t, struct str text, struct str *out)
             return err_set(
                 ERR_FORMAT,
                 "token \"%.*s\" holds U+%04X, which stands for no byte: not a byte-level BPE",
-                STR_ARG(text), cp);
+                STR_ARG(str_slice(text, 0, text.len < 60 ? text.len : 60)), cp);
         bytes[len++] = (char)char_byte[cp];
     }
     *out = (struct str){bytes, len};
@@ -176,7 +189,7 @@ static int read_vocab(struct tokenizer *t, const struct json *vocab, const struc
 {
     uint64_t highest, id = 0;
     TRY(highest_id(vocab, added, &highest));
-    TRY(tokens_alloc(t, (uint32_t)highest + 1));
+    TRY(tokens_alloc(t, highest + 1));
     static char is_added[1]; /* marks a token as not of the vocabulary while this is read */
     for (const struct json *v = added ? added->child : NULL; v; v = v->next) {
         json_u64(json_get(v, "id"), &id);
@@ -188,8 +201,9 @@ static int read_vocab(struct tokenizer *t, const struct json *vocab, const struc
             .rstrip = json_is_true(v, "rstrip", false),
             .single_word = json_is_true(v, "single_word", false),
         };
-        if (token.text.len == 0)
-            return err_set(ERR_FORMAT, "added token %u has no content", token.id);
+        if (token.text.len == 0 || t->token[id].ptr)
+            return err_set(ERR_FORMAT, "added token %u has no content or another one's id",
+                           token.id);
         TRY(tokenizer_add(t, &token));
         t->token[id].ptr = is_added;
     }
@@ -200,7 +214,7 @@ static int read_vocab(struct tokenizer *t, const struct json *vocab, const struc
         if (t->token[id].ptr)
             return err_set(ERR_FORMAT, "token \"%.*s\" has the id %u of another one",
                            STR_ARG(v->key), (unsigned)id);
-        TRY(to_bytes(t, v->key, &t->token[id]));
+        TRY(token_bytes(t, v->key, &t->token[id]));
     }
     for (uint32_t i = 0; i < t->vocab; i++)
         if (t->token[i].ptr == is_added)
@@ -208,8 +222,15 @@ static int read_vocab(struct tokenizer *t, const struct json *vocab, const struc
     return 0;
 }
 
-/* The token that ends a document: by name, the commonest names first. */
-static int find_eot(struct tokenizer *t)
+uint32_t added_find(const struct tokenizer *t, struct str text)
+{
+    for (uint32_t k = 0; k < t->added_count; k++)
+        if (str_eq(t->added[k].text, text))
+            return t->added[k].id;
+    return NO_ID;
+}
+
+int find_eot(struct tokenizer *t, uint32_t other)
 {
     static const char *const names[] = {
         "<|endoftext|>",
@@ -222,45 +243,76 @@ static int find_eot(struct tokenizer *t)
         "<eos>",
     };
     for (size_t i = 0; i < COUNT_OF(names); i++)
-        for (uint32_t k = 0; k < t->added_count; k++)
-            if (str_is(t->added[k].text, names[i])) {
-                t->eot = t->added[k].id;
-                return 0;
-            }
+        if ((t->eot = added_find(t, str_of(names[i]))) != NO_ID)
+            return 0;
+    if ((t->eot = other) != NO_ID)
+        return 0;
     return err_set(ERR_FORMAT,
                    "no <|endoftext|> among the added tokens: documents could not be told apart");
 }
 
+/* ---- merges ---- */
+int merges_begin(struct tokenizer *t, uint64_t count)
+{
+    if (count > MERGES_MAX)
+        return err_set(ERR_FORMAT, "%llu merges: at most %d are read", (unsigned long long)count,
+                       MERGES_MAX);
+    TRY(pair_table_open(&t->merges, count));
+    TRY(token_map_open(&t->map, t->token, t->vocab));
+    for (uint32_t id = 0; id < t->vocab; id++) {
+        uint32_t first = t->token[id].ptr ? token_map_find(&t->map, t->token, t->token[id]) : id;
+        if (first != id)
+            return err_set(ERR_FORMAT, "the ids %u and %u have the same bytes", first, id);
+    }
+    return 0;
+}
+
+int merges_add(struct tokenizer *t, struct str left, struct str right, uint32_t rank)
+{
+    size_t mark = arena_mark(&t->arena);
+    TRY(token_bytes(t, left, &left));
+    TRY(token_bytes(t, right, &right));
+    char *both = arena_push(&t->arena, left.len + right.len + 1, 1);
+    if (!both)
+        return ERR_LIMIT;
+    memcpy(both, left.ptr, left.len);
+    memcpy(both + left.len, right.ptr, right.len);
+    struct str joined = {both, left.len + right.len};
+    uint32_t a = token_map_find(&t->map, t->token, left),
+             b = token_map_find(&t->map, t->token, right);
+    uint32_t id = token_map_find(&t->map, t->token, joined);
+    arena_reset(&t->arena, mark);
+    if (a == NO_ID || b == NO_ID || id == NO_ID)
+        return err_set(ERR_FORMAT, "merge %u names a token the vocabulary does not have", rank);
+    return pair_table_put(&t->merges, a, b, rank, id);
+}
+
+void merges_end(struct tokenizer *t) { token_map_close(&t->map); }
+
 static int read_merges(struct tokenizer *t, const struct json *merges)
 {
     uint32_t rank = 0;
-    TRY(pair_table_open(&t->merges, merges->count));
-    TRY(token_map_open(&t->map, t->token, t->vocab));
+    TRY(merges_begin(t, merges->count));
     for (const struct json *v = merges->child; v; v = v->next, rank++) {
-        struct str left, right, joined;
+        struct str left, right;
         if (v->type == JSON_ARRAY && v->count == 2) {
             left = v->child->string;
             right = v->child->next->string;
         } else {
             left = str_cut(v->string, ' ', &right);
         }
-        TRY(to_bytes(t, left, &left));
-        TRY(to_bytes(t, right, &right));
-        char *both = arena_push(&t->arena, left.len + right.len + 1, 1);
-        if (!both)
-            return ERR_LIMIT;
-        memcpy(both, left.ptr, left.len);
-        memcpy(both + left.len, right.ptr, right.len);
-        joined = (struct str){both, left.len + right.len};
-        uint32_t a = token_map_find(&t->map, t->token, left),
-                 b = token_map_find(&t->map, t->token, right);
-        uint32_t id = token_map_find(&t->map, t->token, joined);
-        if (a == NO_ID || b == NO_ID || id == NO_ID)
-            return err_set(ERR_FORMAT, "merge %u names a token the vocabulary does not have", rank);
-        TRY(pair_table_put(&t->merges, a, b, rank, id));
+        if (left.len == 0 || right.len == 0)
+            return err_set(ERR_FORMAT, "merge %u is not of two tokens", rank);
+        TRY(merges_add(t, left, right, rank));
     }
-    token_map_close(&t->map);
+    merges_end(t);
     return 0;
+}
+
+/* encoder.json is nothing but tokens and their ids; "model" is one. */
+static bool pair_like(const struct json *root)
+{
+    return root->type == JSON_OBJECT && root->count >= 256 && root->child->type == JSON_NUMBER;
 }
 
 static int read_json_tree(struct tokenizer *t, const struct json *root)
@@ -268,6 +320,8 @@ static int read_json_tree(struct tokenizer *t, const struct json *root)
     const struct json *model = json_get(root, "model"), *added = json_get(root, "added_tokens");
     const struct json *vocab = model ? json_get(model, "vocab") : NULL,
                       *merges = model ? json_get(model, "merges") : NULL;
+    if ((!model || model->type == JSON_NUMBER) && pair_like(root))
+        return JSON_IS_PAIR;
     if (!vocab || !merges || vocab->type != JSON_OBJECT || merges->type != JSON_ARRAY)
         return err_set(ERR_FORMAT, "no BPE model with vocab and merges in it");
     if (json_str(model, "continuing_subword_prefix", STR("")).len ||
@@ -282,9 +336,8 @@ static int read_json_tree(struct tokenizer *t, const struct json *root)
                                    "llama3, o200k, qwen2, deepseek-v3)");
     t->pretok = (enum pretok)pretok;
     t->whole_piece_first = json_is_true(model, "ignore_merges", false);
-    pthread_once(&char_byte_once, char_byte_fill);
     TRY(read_vocab(t, vocab, added));
-    TRY(find_eot(t));
+    TRY(find_eot(t, NO_ID));
     return read_merges(t, merges);
 }
 
@@ -470,18 +523,72 @@ int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok)
 }
 
 /* ---- opening ---- */
-static int read_any(struct tokenizer *t, const char *path, int pretok)
+/* Told by content. A model's GGUF may be long; its vocabulary is at its front. */
+static int read_bytes(struct tokenizer *t, const char *path, struct str bytes, int pretok)
 {
-    char *bytes;
-    size_t len;
-    TRY(arena_open(&t->arena, (size_t)1 << 30));
-    TRY(io_read_file(path, FILE_MAX, &bytes, &len));
-    struct str text = {bytes, len}, start = str_trim(str_slice(text, 0, 64));
-    int rc = start.len && start.ptr[0] == '{' ? tokenizer_read_json(t, text)
-                                              : tokenizer_read_ranks(t, text, pretok);
-    free(bytes);
+    struct str start = str_trim(str_slice(bytes, 0, 64));
+    if (is_gguf(bytes))
+        return tokenizer_read_gguf(t, bytes, pretok);
+    if (is_sentencepiece(bytes))
+        return err_set(ERR_FORMAT,
+                       "a sentencepiece model: its pieces are characters with scores, and text is "
+                       "normalised by its own tables; sluice reads byte-level BPE (tokenizer.json, "
+                       ".tiktoken, .gguf, encoder.json with vocab.bpe)");
+    if (str_starts(start, "#version"))
+        return tokenizer_read_pair(t, path, bytes, pretok);
+    if (start.len == 0 || start.ptr[0] != '{')
+        return tokenizer_read_ranks(t, bytes, pretok);
+    int rc = tokenizer_read_json(t, bytes);
+    if (rc == JSON_IS_PAIR)
+        return tokenizer_read_pair(t, path, bytes, pretok);
     TRY(rc);
-    return tokenizer_seal(t);
+    return path ? tokenizer_read_config(t, path) : 0;
+}
+
+int tokenizer_open_bytes(struct tokenizer **out, const char *path, struct str bytes, int pretok)
+{
+    struct tokenizer *t = calloc(1, sizeof *t);
+    if (!t)
+        return err_set(ERR_LIMIT, "tokenizer: no memory");
+    t->bos = t->eos = NO_ID;
+    int rc = arena_open(&t->arena, (size_t)1 << 30);
+    if (rc >= 0)
+        rc = read_bytes(t, path, bytes, pretok);
+    if (rc >= 0)
+        rc = tokenizer_seal(t);
+    if (rc < 0) {
+        tokenizer_close(t);
+        return rc;
+    }
+    *out = t;
+    return 0;
+}
+
+/* The file, or as much of it as is read of a model. */
+static int read_front(const char *path, struct buf *to)
+{
+    uint64_t size;
+    int fd = io_open_file(path, &size), rc = 0;
+    if (fd < 0)
+        return fd;
+    for (;;) {
+        size_t want = to->len == 0 && size && size < FILE_MAX ? (size_t)size + 1 : 1 << 20;
+        want = want > FILE_MAX - to->len ? FILE_MAX - to->len : want;
+        char *room = want ? buf_room(to, want) : NULL;
+        ssize_t got = room ? read(fd, room, want) : 0;
+        if (want && !room)
+            rc = err_set(ERR_LIMIT, "no memory for its %zu bytes", to->len + want);
+        else if (got < 0 && errno != EINTR)
+            rc = err_sys("read at byte %zu", to->len);
+        else if (got > 0)
+            buf_grown(to, (size_t)got);
+        if (rc < 0 || (got == 0 && want) || !want)
+            break;
+    }
+    if (rc >= 0 && to->len == FILE_MAX && !is_gguf(buf_view(to)))
+        rc = err_set(ERR_LIMIT, "has more than the %d bytes that are read at most", FILE_MAX - 1);
+    close(fd);
+    return rc;
 }
 
 int tokenizer_open(struct tokenizer **out, const char *path)
@@ -491,22 +598,22 @@ int tokenizer_open(struct tokenizer **out, const char *path)
 
 int tokenizer_open_as(struct tokenizer **out, const char *path, int pretok)
 {
-    char json[IO_PATH_MAX], ranks[IO_PATH_MAX];
-    struct tokenizer *t = calloc(1, sizeof *t);
-    if (!t)
-        return err_set(ERR_LIMIT, "tokenizer: no memory");
-    int rc = io_path(json, "%s/tokenizer.json", path);
+    static const char *const inside[] = {"tokenizer.json", "tokenizer.tiktoken", "encoder.json",
+                                         "vocab.json", "tokenizer.gguf"};
+    char file[IO_PATH_MAX];
+    struct buf bytes = {.max = FILE_MAX};
+    int rc = 0;
+    for (size_t i = 0; i < COUNT_OF(inside) && rc >= 0; i++) {
+        rc = io_path(file, "%s/%s", path, inside[i]);
+        if (rc >= 0 && io_exists(file)) {
+            path = file;
+            break;
+        }
+    }
     if (rc >= 0)
-        rc = io_path(ranks, "%s/tokenizer.tiktoken", path);
-    if (rc >= 0) {
-        path = io_exists(json) ? json : io_exists(ranks) ? ranks : path;
-        rc = read_any(t, path, pretok);
-    }
-    if (rc < 0) {
-        err_in(rc, "tokenizer %s", path);
-        tokenizer_close(t);
-        return rc;
-    }
-    *out = t;
-    return 0;
+        rc = read_front(path, &bytes);
+    if (rc >= 0)
+        rc = tokenizer_open_bytes(out, path, buf_view(&bytes), pretok);
+    buf_free(&bytes);
+    return rc < 0 ? err_in(rc, "tokenizer %s", path) : 0;
 }

@@ -1,4 +1,5 @@
-/* formats_write - a trained vocabulary as Hugging Face tokenizer.json and as tiktoken ranks. */
+/* formats_write - a vocabulary as Hugging Face tokenizer.json with its configuration, and as
+ * tiktoken ranks. */
 #include "core/err.h"
 #include "core/json.h"
 #include "core/unicode.h"
@@ -47,7 +48,7 @@ uint32_t byte_char(unsigned char byte)
     return 256 + 67; /* 173 */
 }
 
-static void put_token(struct buf *to, struct str token)
+void put_token(struct buf *to, struct str token)
 {
     for (size_t i = 0; i < token.len; i++) {
         char utf8[4];
@@ -98,32 +99,89 @@ static void put_pre_tokenizer(struct json_writer *w, enum pretok p)
     json_close(w, '}');
 }
 
-static void put_added(struct json_writer *w, uint32_t eot)
+static void put_flags(struct json_writer *w, const struct added_token *token)
 {
-    static const char *const off[] = {"single_word", "lstrip", "rstrip", "normalized"};
+    json_key(w, "single_word");
+    json_put_bool(w, token->single_word);
+    json_key(w, "lstrip");
+    json_put_bool(w, token->lstrip);
+    json_key(w, "rstrip");
+    json_put_bool(w, token->rstrip);
+    json_key(w, "normalized");
+    json_put_bool(w, false);
+    json_key(w, "special");
+    json_put_bool(w, token->special);
+}
+
+static void put_added(struct json_writer *w, const struct vocab_parts *v)
+{
     json_key(w, "added_tokens");
     json_open(w, '[');
-    json_open(w, '{');
-    json_key(w, "id");
-    json_put_u64(w, eot);
-    json_key(w, "content");
-    json_put_str(w, STR("<|endoftext|>"));
-    for (size_t i = 0; i < COUNT_OF(off); i++) {
-        json_key(w, off[i]);
-        json_put_bool(w, false);
+    for (uint32_t i = 0; i < v->added_count; i++) {
+        json_open(w, '{');
+        json_key(w, "id");
+        json_put_u64(w, v->added[i].id);
+        json_key(w, "content");
+        json_put_str(w, v->added[i].text);
+        put_flags(w, &v->added[i]);
+        json_close(w, '}');
     }
-    json_key(w, "special");
-    json_put_bool(w, true);
-    json_close(w, '}');
     json_close(w, ']');
 }
 
-static void put_model(struct json_writer *w, const struct str *token, const struct bpe_pair *pair,
-                      uint32_t merges)
+static void put_normalizer(struct json_writer *w, bool nfc)
+{
+    json_key(w, "normalizer");
+    if (!nfc) {
+        json_put_null(w);
+        return;
+    }
+    json_open(w, '{');
+    json_key(w, "type");
+    json_put_str(w, STR("NFC"));
+    json_close(w, '}');
+}
+
+/* tokenizers numbers added tokens by itself, from the vocabulary's size on, unless they stand in
+ * the vocabulary too: so they do where there is a gap. */
+static bool added_follow(const struct vocab_parts *v)
+{
+    uint32_t count = 0;
+    for (uint32_t id = 0; id < v->tokens; id++)
+        count += v->token[id].ptr != NULL;
+    for (uint32_t i = 0; i < v->added_count; i++)
+        if (v->added[i].id != count + i)
+            return false;
+    return true;
+}
+
+static void put_vocab(struct json_writer *w, const struct vocab_parts *v, struct buf *text)
+{
+    bool all = !added_follow(v);
+    uint32_t next = 0;
+    json_key(w, "vocab");
+    json_open(w, '{');
+    for (uint32_t id = 0; id < v->vocab; id++) {
+        bool added = next < v->added_count && v->added[next].id == id;
+        buf_clear(text);
+        if (added && all)
+            buf_str(text, v->added[next].text);
+        else if (!added && id < v->tokens && v->token[id].ptr)
+            put_token(text, v->token[id]);
+        if (text->len) {
+            json_key(w, buf_cstr(text));
+            json_put_u64(w, id);
+        }
+        next += added;
+    }
+    json_close(w, '}');
+}
+
+static void put_model(struct json_writer *w, const struct vocab_parts *v)
 {
     static const char *const none[] = {"dropout", "unk_token", "continuing_subword_prefix",
                                        "end_of_word_suffix"};
-    static const char *const off[] = {"fuse_unk", "byte_fallback", "ignore_merges"};
+    static const char *const off[] = {"fuse_unk", "byte_fallback"};
     struct buf text = {0};
     json_key(w, "model");
     json_open(w, '{');
@@ -137,22 +195,16 @@ static void put_model(struct json_writer *w, const struct str *token, const stru
         json_key(w, off[i]);
         json_put_bool(w, false);
     }
-    json_key(w, "vocab");
-    json_open(w, '{');
-    for (uint32_t id = 0; id < 256 + merges; id++) {
-        buf_clear(&text);
-        put_token(&text, token[id]);
-        json_key(w, buf_cstr(&text));
-        json_put_u64(w, id);
-    }
-    json_close(w, '}');
+    json_key(w, "ignore_merges");
+    json_put_bool(w, v->whole_piece_first);
+    put_vocab(w, v, &text);
     json_key(w, "merges");
     json_open(w, '[');
-    for (uint32_t i = 0; i < merges; i++) {
+    for (uint32_t i = 0; i < v->pairs; i++) {
         buf_clear(&text);
-        put_token(&text, token[pair[i].left]);
+        put_token(&text, v->token[v->pair[i].left]);
         buf_char(&text, ' ');
-        put_token(&text, token[pair[i].right]);
+        put_token(&text, v->token[v->pair[i].right]);
         json_put_str(w, buf_view(&text));
     }
     json_close(w, ']');
@@ -162,8 +214,7 @@ static void put_model(struct json_writer *w, const struct str *token, const stru
     buf_free(&text);
 }
 
-static void write_json(struct buf *to, enum pretok p, const struct str *token,
-                       const struct bpe_pair *pair, uint32_t merges)
+void put_tokenizer_json(struct buf *to, const struct vocab_parts *v)
 {
     struct json_writer w;
     json_begin(&w, to);
@@ -174,15 +225,68 @@ static void write_json(struct buf *to, enum pretok p, const struct str *token,
     json_put_null(&w);
     json_key(&w, "padding");
     json_put_null(&w);
-    put_added(&w, 256 + merges);
-    json_key(&w, "normalizer");
-    json_put_null(&w);
-    put_pre_tokenizer(&w, p);
+    put_added(&w, v);
+    put_normalizer(&w, v->nfc);
+    put_pre_tokenizer(&w, v->pretok);
     json_key(&w, "post_processor");
     json_put_null(&w);
     json_key(&w, "decoder");
     put_byte_level(&w);
-    put_model(&w, token, pair, merges);
+    put_model(&w, v);
+    json_close(&w, '}');
+    buf_char(to, '\n');
+}
+
+/* The name of an added token under a key; nothing when there is none. */
+static void put_named(struct json_writer *w, const char *key, const struct vocab_parts *v,
+                      uint32_t id)
+{
+    for (uint32_t i = 0; id != NO_ID && i < v->added_count; i++)
+        if (v->added[i].id == id) {
+            json_key(w, key);
+            json_put_str(w, v->added[i].text);
+        }
+}
+
+void put_tokenizer_config(struct buf *to, const struct vocab_parts *v)
+{
+    struct json_writer w;
+    json_begin(&w, to);
+    json_open(&w, '{');
+    json_key(&w, "tokenizer_class");
+    json_put_str(&w, STR("PreTrainedTokenizerFast"));
+    json_key(&w, "clean_up_tokenization_spaces");
+    json_put_bool(&w, false);
+    put_named(&w, "bos_token", v, v->bos);
+    put_named(&w, "eos_token", v, v->eos != NO_ID ? v->eos : v->eot);
+    json_key(&w, "added_tokens_decoder");
+    json_open(&w, '{');
+    for (uint32_t i = 0; i < v->added_count; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%u", v->added[i].id);
+        json_key(&w, id);
+        json_open(&w, '{');
+        json_key(&w, "content");
+        json_put_str(&w, v->added[i].text);
+        put_flags(&w, &v->added[i]);
+        json_close(&w, '}');
+    }
+    json_close(&w, '}');
+    if (v->chat_template.len) {
+        json_key(&w, "chat_template");
+        json_put_str(&w, v->chat_template);
+    }
+    json_close(&w, '}');
+    buf_char(to, '\n');
+}
+
+void put_special_tokens_map(struct buf *to, const struct vocab_parts *v)
+{
+    struct json_writer w;
+    json_begin(&w, to);
+    json_open(&w, '{');
+    put_named(&w, "bos_token", v, v->bos);
+    put_named(&w, "eos_token", v, v->eos != NO_ID ? v->eos : v->eot);
     json_close(&w, '}');
     buf_char(to, '\n');
 }
@@ -200,7 +304,17 @@ static void put_base64(struct buf *to, struct str bytes)
     }
 }
 
-static int write_one(const char *dir, const char *name, struct buf *text, struct io_info *info)
+void put_ranks(struct buf *to, const struct vocab_parts *v)
+{
+    for (uint32_t id = 0; id < v->tokens; id++)
+        if (v->token[id].ptr) {
+            put_base64(to, v->token[id]);
+            buf_printf(to, " %u\n", id);
+        }
+}
+
+int write_vocab_file(const char *dir, const char *name, const struct buf *text,
+                     struct io_info *info)
 {
     char path[IO_PATH_MAX];
     struct io_writer *w;
@@ -220,16 +334,38 @@ int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
                     const struct bpe_pair *pair, uint32_t merges, struct io_info *json_info,
                     struct io_info *ranks_info)
 {
+    uint32_t eot = 256 + merges;
+    struct added_token end = {.text = STR("<|endoftext|>"), .id = eot, .special = true};
+    struct vocab_parts v = {
+        .pretok = p,
+        .vocab = eot + 1,
+        .eot = eot,
+        .bos = NO_ID,
+        .eos = NO_ID,
+        .token = token,
+        .tokens = eot,
+        .added = &end,
+        .added_count = 1,
+        .pair = pair,
+        .pairs = merges,
+    };
+    const struct {
+        const char *name;
+        void (*put)(struct buf *to, const struct vocab_parts *v);
+        struct io_info *info;
+    } files[] = {
+        {"tokenizer_config.json", put_tokenizer_config, NULL},
+        {"special_tokens_map.json", put_special_tokens_map, NULL},
+        {"tokenizer.json", put_tokenizer_json, json_info},
+        {"tokenizer.tiktoken", put_ranks, ranks_info},
+    };
     struct buf text = {0};
-    write_json(&text, p, token, pair, merges);
-    int rc = write_one(dir, "tokenizer.json", &text, json_info);
-    buf_clear(&text);
-    for (uint32_t id = 0; id < 256 + merges; id++) {
-        put_base64(&text, token[id]);
-        buf_printf(&text, " %u\n", id);
+    int rc = 0;
+    for (size_t i = 0; i < COUNT_OF(files) && rc >= 0; i++) {
+        buf_clear(&text);
+        files[i].put(&text, &v);
+        rc = write_vocab_file(dir, files[i].name, &text, files[i].info);
     }
-    if (rc >= 0)
-        rc = write_one(dir, "tokenizer.tiktoken", &text, ranks_info);
     buf_free(&text);
     return rc;
 }

@@ -46,6 +46,19 @@ import json, sys
 a, b = json.load(sys.stdin)
 assert a['vocab'] == b['vocab'] == 300 and a['files'] == b['files'] and a['bytes_per_token'] > 1\""
 check tokenize_inspect bash -c "'$sluice' tokenize inspect --tokenizer=tok | grep -q 'cl100k' && '$sluice' tokenize inspect --tokenizer=tok --text='the web' | grep -q ' web'"
+# Every format there and back: the same ids for the same lines.
+for end in gguf json tiktoken; do
+    check "tokenize_convert_$end" bash -c "'$sluice' tokenize convert tok/tokenizer.json to.$end 2> err && '$sluice' tokenize convert to.$end back-$end --pattern=cl100k 2> err &&
+        '$sluice' tokenize encode --tokenizer=to.$end --jsonl docs.jsonl | cmp - one.jsonl && '$sluice' tokenize encode --tokenizer=back-$end --jsonl docs.jsonl | cmp - one.jsonl"
+done
+check tokenize_train_writes_configuration python3 -c "
+import json
+config = json.load(open('tok/tokenizer_config.json'))
+assert config['eos_token'] == json.load(open('tok/special_tokens_map.json'))['eos_token'] == '<|endoftext|>'
+assert config['added_tokens_decoder']['299']['special']
+config['chat_template'] = '{{ messages }}'
+json.dump(config, open('tok2/tokenizer_config.json', 'w'))"
+check tokenize_convert_carries_the_template bash -c "'$sluice' tokenize convert tok2 chat.gguf 2> err && '$sluice' tokenize convert chat.gguf chat 2> err && grep -q '{{ messages }}' chat/tokenizer_config.json && '$sluice' tokenize inspect --tokenizer=chat | grep -q 'chat template 14 bytes'"
 fails() { # NAME CODE PATTERN COMMAND...
     local name=$1 code=$2 pattern=$3; shift 3
     "$@" > out 2> err < /dev/null; local rc=$?
@@ -54,6 +67,11 @@ fails() { # NAME CODE PATTERN COMMAND...
 fails tokenize_no_verb 2 'train, encode' tok
 fails tokenize_wrong_verb 2 'there is no "incode"' tok incode
 fails tokenize_no_tokenizer 2 'name a tokenizer' tok encode docs.jsonl
+fails tokenize_convert_two_names 2 'IN OUT' tok convert tok
+head -c 5000 to.gguf > cut.gguf
+fails tokenize_gguf_cut 3 'byte [0-9]+.*cut short or damaged' tok inspect --tokenizer=cut.gguf
+printf '\n\016\n\005<unk>\025\000\000\000\000\030\002\n\014\n\003<s>\025\000\000\000\000\030\003\n\015\n\004</s>\025\000\000\000\000\030\003' > spm.model
+fails tokenize_sentencepiece 3 'sentencepiece' tok inspect --tokenizer=spm.model
 fails tokenize_no_pattern 2 'no pattern "gpt5"' tok encode --tokenizer=tok --pattern=gpt5 docs.jsonl
 echo '{"text": 3}' > bad.jsonl
 fails tokenize_bad_line 3 'bad.jsonl: line 1.*no string "text"' tok encode --tokenizer=tok --jsonl bad.jsonl

@@ -1,5 +1,6 @@
-/* fuzz_tokenizer - any bytes as a tokenizer.json or a rank file: refused, or text survives it. */
-#include "tokenize/tokenize.h"
+/* fuzz_tokenizer - any bytes as a tokenizer.json, a rank file, a GGUF or, cut at a line "--", as
+ * encoder.json and vocab.bpe: refused, or text survives it. */
+#include "tokenize/bpe.h"
 #include "tests/fuzz/fuzz.h"
 
 #include <stdlib.h>
@@ -26,6 +27,24 @@ static void use(const struct tokenizer *t, struct arena *a)
     encoder_close(e);
 }
 
+/* encoder.json, a line "--", vocab.bpe. */
+static void use_halves(struct str bytes, struct arena *a)
+{
+    struct str cut = STR("\n--\n");
+    struct tokenizer *t;
+    size_t at = 0;
+    while (at + cut.len <= bytes.len && memcmp(bytes.ptr + at, cut.ptr, cut.len) != 0)
+        at++;
+    if (at + cut.len > bytes.len || !(t = calloc(1, sizeof *t)))
+        return;
+    if (arena_open(&t->arena, (size_t)1 << 30) >= 0 &&
+        tokenizer_read_halves(t, str_slice(bytes, 0, at),
+                              str_slice(bytes, at + cut.len, bytes.len)) >= 0 &&
+        tokenizer_seal(t) >= 0)
+        use(t, a);
+    tokenizer_close(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct tokenizer *t;
@@ -36,6 +55,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         use(t, &a);
         tokenizer_close(t);
     }
+    arena_reset(&a, 0);
+    use_halves((struct str){(const char *)data, size}, &a);
     arena_close(&a);
     return 0;
 }
