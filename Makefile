@@ -70,7 +70,7 @@ TEST_OBJ := $(TEST_SRC:%=$(BUILD)/%.o)
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-5s %s\n' $(1) $(2)
 
-.PHONY: all deps demo test check bench bench-extract fuzz asan tsan gpu-test install uninstall clean dist help unit detect
+.PHONY: all deps demo test check bench bench-extract bench-tokenize fuzz asan tsan gpu-test install uninstall clean dist help unit detect
 all: detect sluice
 
 detect:
@@ -173,6 +173,9 @@ bench: all
 # Main text and archives beside other tools, from PyPI: the table of docs/SPEED.md (ARGS: see extract_bench.py).
 bench-extract: all
 	@BUILD=$(BUILD) bash tests/bench/extract.sh $(ARGS)
+# Encoding and training beside other tokenizers, from PyPI (ARGS: see tokenize_bench.py).
+bench-tokenize: all
+	@BUILD=$(BUILD) bash tests/bench/tokenize.sh $(ARGS)
 
 # ---- a GPU machine with nothing but the CUDA toolkit and libc ----
 # What tests/gpu/train_gpu.c trains with: all of it free of LMDB, xxHash and the other libraries.
@@ -224,5 +227,6 @@ help:
 	@echo 'make asan tsan  unit tests under sanitizers        make fuzz        fuzz every parser (FUZZ_SECONDS=60)'
 	@echo 'make bench      figures for docs/SPEED.md           make gpu-test    op cases and 50 training steps on a GPU'
 	@echo 'make bench-extract   extraction and WARC beside the tools of others, in one run'
+	@echo 'make bench-tokenize  encoding and training beside the tokenizers of others, in one run'
 	@echo 'make install uninstall clean dist   (PREFIX=$(PREFIX), DESTDIR=)'
 .PHONY: fuzz-replay gpu-build

@@ -222,7 +222,7 @@ static void damage(const char *name, int pretok)
     size_t len;
     CHECK_OK(io_read_file(path_in(name), 1 << 20, &bytes, &len));
     char *copy = malloc(len);
-    for (size_t cut = 0; cut < len; cut += cut < 600 ? 1 : 11) {
+    for (size_t cut = 0; cut < len; cut += cut < 600 ? 1 : 23) {
         memcpy(copy, bytes, cut); /* not behind the end of what is allocated: ASan would see it */
         char *exact = malloc(cut ? cut : 1);
         memcpy(exact, bytes, cut);
@@ -230,7 +230,7 @@ static void damage(const char *name, int pretok)
         free(exact);
     }
     uint64_t state = 11;
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 2000; i++) {
         memcpy(copy, bytes, len);
         for (uint64_t k = test_random(&state) % 3 + 1; k; k--)
             copy[test_random(&state) % len] ^= (char)(1 << test_random(&state) % 8);

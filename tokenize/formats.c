@@ -11,10 +11,18 @@
 
 enum {
     FILE_MAX = 256 << 20,
-    JSON_ARENA = 1 << 30,
+    ARENA_MAX = 1 << 30,
+    JSON_PER_BYTE = 64, /* "1," is a value of 80 bytes and more */
+    BYTES_PER_BYTE = 8,
     CHARS = 512,
     JSON_IS_PAIR = 1, /* not a tokenizer.json but an encoder.json */
 };
+
+/* Address space for what a text of len bytes becomes. */
+static size_t arena_size(size_t len, size_t times)
+{
+    return len < ARENA_MAX / times / 2 ? len * times + (1 << 20) : ARENA_MAX;
+}
 
 int tokens_alloc(struct tokenizer *t, uint64_t count)
 {
@@ -345,7 +353,7 @@ int tokenizer_read_json(struct tokenizer *t, struct str text)
 {
     struct arena a;
     struct json *root;
-    TRY(arena_open(&a, JSON_ARENA));
+    TRY(arena_open(&a, arena_size(text.len, JSON_PER_BYTE)));
     int rc = json_parse(&a, text, &root);
     if (rc >= 0)
         rc = read_json_tree(t, root);
@@ -551,7 +559,8 @@ int tokenizer_open_bytes(struct tokenizer **out, const char *path, struct str by
     if (!t)
         return err_set(ERR_LIMIT, "tokenizer: no memory");
     t->bos = t->eos = NO_ID;
-    int rc = arena_open(&t->arena, (size_t)1 << 30);
+    /* Files beside this one may be larger than it. */
+    int rc = arena_open(&t->arena, path ? ARENA_MAX : arena_size(bytes.len, BYTES_PER_BYTE));
     if (rc >= 0)
         rc = read_bytes(t, path, bytes, pretok);
     if (rc >= 0)

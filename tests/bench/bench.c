@@ -6,6 +6,7 @@
  *   bench stages FILE                  each stage of a run, over every document that has a text
  *   bench settle DOCS DIR              near-duplicates: signing, settling, over made documents
  *   bench encode TOKENIZER DOCS [IDS]  text to tokens; IDS: where the ids go, as u32
+ *   bench passes TOKENIZER DOCS IDS   the same, cold and warm; IDS: each text's behind their count
  *   bench bpe DOCS VOCAB PRETOK DIR    learning a tokenizer
  *   bench language MODEL DOCS [LABELS] language of each text; LABELS: where the answers go
  *   bench store DOCS DIR               writing a store, reading it through the loader
@@ -105,7 +106,7 @@ int main(int argc, char **argv)
         {"warc", 1, bench_warc},         {"stages", 1, bench_stages}, {"settle", 2, bench_settle},
         {"encode", 2, bench_encode},     {"bpe", 4, bench_bpe},       {"store", 2, bench_store},
         {"language", 2, bench_language}, {"gemm", 0, bench_gemm},     {"inflate", 1, bench_inflate},
-        {"extract", 1, bench_extract},
+        {"extract", 1, bench_extract},   {"passes", 3, bench_passes},
     };
     for (size_t i = 0; argc > 1 && i < COUNT_OF(subjects); i++) {
         if (strcmp(argv[1], subjects[i].name) == 0 && argc - 2 >= subjects[i].args) {

@@ -38,6 +38,7 @@ void bench_extract(char **argv);
 void bench_stages(char **argv);
 void bench_settle(char **argv);
 void bench_encode(char **argv);
+void bench_passes(char **argv);
 void bench_bpe(char **argv);
 void bench_language(char **argv);
 void bench_store(char **argv);

@@ -37,7 +37,7 @@ static void use_halves(struct str bytes, struct arena *a)
         at++;
     if (at + cut.len > bytes.len || !(t = calloc(1, sizeof *t)))
         return;
-    if (arena_open(&t->arena, (size_t)1 << 30) >= 0 &&
+    if (arena_open(&t->arena, 16 << 20) >= 0 &&
         tokenizer_read_halves(t, str_slice(bytes, 0, at),
                               str_slice(bytes, at + cut.len, bytes.len)) >= 0 &&
         tokenizer_seal(t) >= 0)
@@ -51,12 +51,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct arena a;
     if (arena_open(&a, 64 << 20) < 0)
         return 0;
-    if (tokenizer_open(&t, fuzz_file(data, size)) >= 0) {
+    struct str bytes = {(const char *)data, size};
+    if (tokenizer_open_bytes(&t, NULL, bytes, -1) >= 0) {
         use(t, &a);
         tokenizer_close(t);
     }
     arena_reset(&a, 0);
-    use_halves((struct str){(const char *)data, size}, &a);
+    use_halves(bytes, &a);
     arena_close(&a);
     return 0;
 }
