@@ -349,10 +349,35 @@ static int read_json_tree(struct tokenizer *t, const struct json *root)
     return read_merges(t, merges);
 }
 
+/* Refuses lists longer than any tokenizer has before memory is spent on them. */
+static int check_counts(struct str text)
+{
+    uint32_t commas[JSON_DEPTH_MAX + 1] = {0};
+    int depth = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        if (c == '"') {
+            for (i++; i < text.len && text.ptr[i] != '"'; i++)
+                i += text.ptr[i] == '\\';
+        } else if (c == '[' || c == '{') {
+            if (depth == JSON_DEPTH_MAX)
+                return 0; /* too deep: the parser says so */
+            commas[++depth] = 0;
+        } else if (c == ']' || c == '}') {
+            depth -= depth > 0;
+        } else if (c == ',' && ++commas[depth] >= MERGES_MAX) {
+            return err_set(ERR_FORMAT, "byte %zu: a list of more than %d merges or tokens", i,
+                           MERGES_MAX);
+        }
+    }
+    return 0;
+}
+
 int tokenizer_read_json(struct tokenizer *t, struct str text)
 {
     struct arena a;
     struct json *root;
+    TRY(check_counts(text));
     TRY(arena_open(&a, arena_size(text.len, JSON_PER_BYTE)));
     int rc = json_parse(&a, text, &root);
     if (rc >= 0)
