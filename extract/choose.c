@@ -9,7 +9,10 @@ enum {
     LEVELS = 64,          /* at which the page's main text may end */
     SHELL_OUTSIDE = 5,    /* words: fewer outside of menus and footers, and fewer of main text */
     SHELL_EXPECTED = 100, /* expected than this: a shell */
+    CODE_AROUND = 3,
+    CODE_WORDS = 100,
 };
+#define CODE_SHARE 0.8
 
 struct ranked {
     float keep;
@@ -74,6 +77,51 @@ static bool choose(struct arena *a, const struct page *p, double beta, struct ch
     return true;
 }
 
+/* Code stays with the text it stands in: a listing that the judge doubts is taken when the part of
+ * the page that holds CODE_AROUND times its words was taken but for little. (The same for every
+ * doubtful block gains on as many pages as it loses.) */
+static bool keep_code(struct arena *a, const struct page *p, const struct features *f,
+                      uint8_t *decision)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < p->block_count && !any; i++)
+        any = (p->block[i].flags & BLOCK_PRE) && decision[i] == UNLIKELY;
+    if (!any)
+        return true;
+    double *all = arena_array_zero(a, double, p->node_count);
+    double *taken = arena_array_zero(a, double, p->node_count);
+    if (!all || !taken)
+        return false;
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        const struct block *b = &p->block[i];
+        if (b->flags & BLOCK_HIDDEN)
+            continue;
+        all[b->node] += weight_of(b);
+        taken[b->node] += decision[i] == LIKELY ? weight_of(b) : 0;
+    }
+    for (uint32_t n = p->node_count; n-- > 1;) { /* parents stand before their children */
+        uint32_t parent = p->node[n].parent;
+        if (parent == NO_NODE)
+            continue;
+        all[parent] += all[n];
+        taken[parent] += taken[n];
+    }
+    for (uint32_t i = 0; i < p->block_count; i++) {
+        const struct block *b = &p->block[i];
+        uint32_t n = b->node;
+        if (!(b->flags & BLOCK_PRE) || (b->flags & BLOCK_HIDDEN) || decision[i] != UNLIKELY ||
+            b->link_chars * 2 > b->chars || features_furniture(f, i))
+            continue;
+        while (n != NO_NODE && (all[n] - weight_of(b) < CODE_AROUND * weight_of(b) ||
+                                all[n] - weight_of(b) < CODE_WORDS))
+            n = p->node[n].parent;
+        if (n != NO_NODE && p->node[n].parent != NO_NODE &&
+            taken[n] >= CODE_SHARE * (all[n] - weight_of(b)))
+            decision[i] = LIKELY;
+    }
+    return true;
+}
+
 /* A shell: a page whose text comes by script, and of which only menus and a footer are there. Its
  * main text is nothing. */
 static bool is_shell(const struct page *p, const struct judgement *j)
@@ -127,7 +175,9 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
             out->decision[i] = p->block[i].flags & BLOCK_HIDDEN ? UNSEEN : LIKELY;
     } else if (conf->beta <= 1 && is_shell(p, &out->judged)) {
         memset(out->decision, SHELL, p->block_count);
-    } else if (!choose(a, p, conf->beta, out) || !drop_copies(a, p, out->decision)) {
+    } else if (!choose(a, p, conf->beta, out) ||
+               !keep_code(a, p, out->judged.features, out->decision) ||
+               !drop_copies(a, p, out->decision)) {
         return false;
     }
     for (uint32_t i = 0; i < p->block_count; i++)
