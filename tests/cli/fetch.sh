@@ -133,7 +133,8 @@ check run_with_whole_cache run --set source.cache=whole --run=whole.run
 watch() { while [ ! -e watch.end ]; do find "$1" \( -name 'part*' \) -printf '%s\n' 2> /dev/null | awk '{ s += $1 } END { print s + 0 }' >> watch.sizes; done; }
 watch bounded & watcher=$!
 bounded="$sluice run read.toml --set source.base=$slow --set source.paths=six.paths --set source.cache=bounded --set source.cache_max=$bound --threads=1 --run=bounded.run"
-for i in 1 2; do { timeout -s KILL 0.$((2 * i)) $bounded; } > /dev/null 2>&1; done
+# Killed and waited for: the lock of a process goes with its last breath, not with the signal.
+for i in 1 2; do { $bounded & victim=$!; sleep 0.$((2 * i)); kill -KILL $victim; wait $victim; } > /dev/null 2>&1; done
 $bounded > bounded.log 2>&1; rc=$?
 touch watch.end; wait $watcher
 [ $rc = 0 ] && ok run_with_bounded_cache || bad run_with_bounded_cache "exit $rc: $(tail -n 1 bounded.log)"
