@@ -86,7 +86,7 @@ static double cpu_seconds(void)
 }
 
 /* The trees were fitted to these very pages, so this guards against regressions of code; the honest
- * figure on unseen sites comes from tests/bench/extract_train.py (0.869, docs/SPEED.md).
+ * figure on unseen sites comes from make bench-extract (0.861, docs/SPEED.md).
  * Trafilatura has 0.791 on the set these pages are from. */
 TEST_LIMIT(extract_gold_f1, 120)
 {
