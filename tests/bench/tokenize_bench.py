@@ -213,8 +213,8 @@ def train_table(size):
     rows, rss = ours("bpe", path, size + 1, "cl100k", A.work)
     cpu = min(float(r[4]) for r in rows if r[0] == "tokenizer.train")
     print(f"\n### Training {size} tokens on {total:.1f} MB, all texts above, load {os.getloadavg()[0]:.1f}\n")
-    print("| who | CPU s | ours is | peak RSS, MB | of which texts, MB |\n|---|---:|---:|---:|---:|")
-    print(f"| sluice | {cpu:.2f} | | {rss / 1024:.0f} | {total:.0f} |", flush=True)
+    print("| who | CPU s | ours is | peak RSS, MB | before training, MB |\n|---|---:|---:|---:|---:|")
+    print(f"| sluice | {cpu:.2f} | | {rss / 1024:.0f} | the texts, {total:.0f} |", flush=True)
     for name in TRAINERS:
         got, why = child("train", name, size, path)
         print(f"| {version(name)} | | | | skipped: {why} |" if why else
