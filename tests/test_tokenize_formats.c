@@ -191,6 +191,17 @@ TEST(tokenize_formats_sentencepiece_refused)
     CHECK_OK(io_write_file(path_in("tokenizer.model"), (struct str){model, sizeof model - 1}));
     CHECK_ERR(tokenizer_open(&t, path_in("tokenizer.model")), ERR_FORMAT);
     CHECK(strstr(err_text(), "sentencepiece") != NULL);
+    /* Found by fuzzing: an empty piece at the end was looked into. */
+    for (size_t cut = 0; cut < sizeof model - 1; cut++) {
+        char *exact = malloc(cut ? cut : 1);
+        memcpy(exact, model, cut);
+        CHECK_INT(is_sentencepiece((struct str){exact, cut}), false);
+        free(exact);
+    }
+    char *empty = malloc(2);
+    memcpy(empty, "\n\0", 2);
+    CHECK(!is_sentencepiece((struct str){empty, 2}));
+    free(empty);
 }
 
 /* ---- damage ---- */

@@ -146,8 +146,8 @@ bool is_sentencepiece(struct str s)
         if (at >= s.len || s.ptr[at++] != 0x0A || !read_varint(s, &at, &len) || len > s.len - at)
             return false;
         size_t inner = at;
-        if (s.ptr[inner++] != 0x0A || !read_varint(s, &inner, &text) || text + 5 > len ||
-            inner + text >= s.len || s.ptr[inner + text] != 0x15)
+        if (len == 0 || s.ptr[inner++] != 0x0A || !read_varint(s, &inner, &text) ||
+            text + 5 > len || inner + text >= s.len || s.ptr[inner + text] != 0x15)
             return false;
         at += (size_t)len;
     }
