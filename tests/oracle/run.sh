@@ -6,12 +6,16 @@ cd "$(dirname "$0")/../.."
 here=$PWD
 . tests/cli/common.sh
 venv=${ORACLE_VENV:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/oracle-venv}
+packages="tokenizers pyarrow duckdb numpy warcio cdxj-indexer fastwarc"
 if [ ! -x "$venv/bin/python" ]; then
     dpkg-query -W python3-venv > /dev/null 2>&1 || python3 -c 'import ensurepip' 2> /dev/null ||
         { [ "$(id -u)" = 0 ] && apt-get install -y -qq --no-install-recommends python3-venv > /dev/null 2>&1; }
-    python3 -m venv "$venv" > /dev/null 2>&1 && "$venv/bin/pip" install -q tokenizers pyarrow duckdb numpy warcio cdxj-indexer fastwarc > "$work/pip.log" 2>&1 ||
-        { rm -rf "$venv"; skip oracles "PyPI's packages could not be installed"; finish; }
+    python3 -m venv "$venv" > /dev/null 2>&1 || { skip oracles "python3 -m venv failed"; finish; }
 fi
+# An environment kept from an older version may lack what was added since.
+"$venv/bin/python" -c 'import tokenizers, pyarrow, duckdb, numpy, warcio, cdxj_indexer, fastwarc' 2> /dev/null ||
+    "$venv/bin/pip" install -q $packages > "$work/pip.log" 2>&1 ||
+    { rm -rf "$venv"; skip oracles "PyPI's packages could not be installed"; finish; }
 model_here || { skip oracles "lid.176.ftz is not in the cache (make deps)"; finish; }
 python3 tests/tools/make_warc.py "$work/in" 3 80 21
 (cd "$work" && "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=r) > "$work/run.log" 2>&1 || { bad oracle_run "$(tail -n 2 "$work/run.log")"; finish; }

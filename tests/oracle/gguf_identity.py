@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""gguf_check - vocabularies to and from GGUF beside the gguf package of llama.cpp, and tokenizers on what was converted.
+"""gguf_identity - vocabularies to and from GGUF beside the gguf package of llama.cpp, and tokenizers on what was converted.
 
-    gguf_check.py SLUICE DATA WORK        prints a line a vocabulary; exit 1 when one differs
+    gguf_identity.py SLUICE DATA WORK        prints a line a vocabulary; exit 1 when one differs
 
 There: our file as GGUFReader sees it holds the tokens and merges of our tokenizer.json. Back: a file by GGUFWriter, as
 a converter would write it (without our own keys), gives the ids that llama.cpp's test pairs name.
