@@ -8,7 +8,7 @@
 
 #include <stdlib.h>
 
-enum { TEXT_ARENA = 2047 << 20, IDS_MAX = 64 << 20 };
+enum { TEXT_ARENA = 2047 << 20, HELD_BYTES_MAX = 64 << 20 };
 
 static const struct opt token_opts[] = {
     OPT_ROW(
@@ -104,18 +104,29 @@ static int encode_text(const struct token_flags *flags, struct token_worker *w, 
     return 0;
 }
 
+/* The ids of a JSON line's text; *count 0 and *row NULL for an empty line. */
+static int line_ids(const struct token_flags *flags, struct token_worker *w, struct str line,
+                    struct json **row, const uint32_t **ids, uint32_t *count)
+{
+    struct str text;
+    *row = NULL;
+    *count = 0;
+    if (line.len == 0)
+        return 0;
+    TRY(token_line_text(flags, line, &w->arena, row, &text));
+    return encode_text(flags, w, text, ids, count);
+}
+
 static int encode_line(const struct token_flags *flags, const struct tokenizer *t,
                        struct token_worker *w, struct str line)
 {
     struct json *row;
-    struct str text;
     const uint32_t *ids;
     uint32_t count;
     UNUSED(t);
-    if (line.len == 0)
+    TRY(line_ids(flags, w, line, &row, &ids, &count));
+    if (!row)
         return 0;
-    TRY(token_line_text(flags, line, &w->arena, &row, &text));
-    TRY(encode_text(flags, w, text, &ids, &count));
     const struct json *id = json_get(row, "id");
     buf_char(&w->out, '{');
     if (id && id->type == JSON_STRING) {
@@ -208,14 +219,10 @@ static int count_line(const struct token_flags *flags, const struct tokenizer *t
                       struct token_worker *w, struct str line)
 {
     struct json *row;
-    struct str text;
     const uint32_t *ids;
     uint32_t count;
     UNUSED(t);
-    if (line.len == 0)
-        return 0;
-    TRY(token_line_text(flags, line, &w->arena, &row, &text));
-    return encode_text(flags, w, text, &ids, &count);
+    return line_ids(flags, w, line, &row, &ids, &count);
 }
 
 static int count_all(const struct token_flags *flags, const struct tokenizer *t,
@@ -556,7 +563,8 @@ static int train_text(void *self, struct str text)
 {
     struct training *tr = self;
     uint64_t number = tr->documents++;
-    bool hold = hash_unit(1, number) < tr->flags->held_out && tr->held.len + text.len < IDS_MAX;
+    bool hold =
+        hash_unit(1, number) < tr->flags->held_out && tr->held.len + text.len < HELD_BYTES_MAX;
     tr->bytes += text.len;
     if (!hold)
         return bpe_trainer_add(tr->trainer, text, 1);

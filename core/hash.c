@@ -87,9 +87,12 @@ static const uint32_t sha_k[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
+const uint32_t sha256_start[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                  0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+
 static uint32_t turn(uint32_t x, int bits) { return x >> bits | x << (32 - bits); }
 
-static void sha_block(uint32_t state[8], const unsigned char *block)
+void sha256_block(uint32_t state[8], const unsigned char block[64])
 {
     uint32_t word[64], v[8];
     for (int i = 0; i < 16; i++)
@@ -118,12 +121,12 @@ static void sha_block(uint32_t state[8], const unsigned char *block)
 
 void sha256(const void *bytes, size_t len, unsigned char out[32])
 {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     const unsigned char *at = bytes;
     size_t left = len;
+    uint32_t state[8];
+    memcpy(state, sha256_start, sizeof state);
     for (; left >= 64; left -= 64, at += 64)
-        sha_block(state, at);
+        sha256_block(state, at);
     unsigned char tail[128] = {0};
     if (left)
         memcpy(tail, at, left);
@@ -133,7 +136,7 @@ void sha256(const void *bytes, size_t len, unsigned char out[32])
     for (int i = 0; i < 8; i++)
         tail[tail_len - 1 - (size_t)i] = (unsigned char)(bits >> (8 * i));
     for (size_t i = 0; i < tail_len; i += 64)
-        sha_block(state, tail + i);
+        sha256_block(state, tail + i);
     for (int i = 0; i < 32; i++)
         out[i] = (unsigned char)(state[i / 4] >> (24 - 8 * (i % 4)));
     explicit_bzero(tail, sizeof tail);

@@ -1,12 +1,13 @@
-/* digest - MD5 (RFC 1321), SHA-1 and SHA-256 (FIPS 180-4), piece by piece. */
+/* digest - MD5 (RFC 1321), SHA-1 and, with core/hash's blocks, SHA-256 (FIPS 180-4), piece by
+ * piece. */
 #include "crawl/digest.h"
 
+#include "core/hash.h"
 #include "core/str.h"
 
 #include <assert.h>
 
 static uint32_t turn_left(uint32_t x, int bits) { return x << bits | x >> (32 - bits); }
-static uint32_t turn_right(uint32_t x, int bits) { return x >> bits | x << (32 - bits); }
 
 static uint32_t load_big(const unsigned char *at)
 {
@@ -112,48 +113,6 @@ static void sha1_block(uint32_t state[8], const unsigned char *block)
     state[4] += e;
 }
 
-/* ---- SHA-256 ---- */
-/* Fractions of the cube roots of the first 64 primes: FIPS 180-4, section 4.2.2. */
-static const uint32_t sha256_k[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
-
-static void sha256_block(uint32_t state[8], const unsigned char *block)
-{
-    uint32_t word[64], v[8];
-    for (int i = 0; i < 16; i++)
-        word[i] = load_big(block + i * 4);
-    for (int i = 16; i < 64; i++) {
-        uint32_t low =
-            turn_right(word[i - 15], 7) ^ turn_right(word[i - 15], 18) ^ word[i - 15] >> 3;
-        uint32_t high =
-            turn_right(word[i - 2], 17) ^ turn_right(word[i - 2], 19) ^ word[i - 2] >> 10;
-        word[i] = word[i - 16] + low + word[i - 7] + high;
-    }
-    memcpy(v, state, sizeof v);
-    for (int i = 0; i < 64; i++) {
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        uint32_t first = v[7] +
-                         (turn_right(v[4], 6) ^ turn_right(v[4], 11) ^ turn_right(v[4], 25)) +
-                         choice + sha256_k[i] + word[i];
-        uint32_t second =
-            (turn_right(v[0], 2) ^ turn_right(v[0], 13) ^ turn_right(v[0], 22)) + majority;
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += first;
-        v[0] = first + second;
-    }
-    for (int i = 0; i < 8; i++)
-        state[i] += v[i];
-}
-
 /* ---- pieces ---- */
 size_t digest_bytes(enum digest_kind kind)
 {
@@ -164,13 +123,11 @@ size_t digest_bytes(enum digest_kind kind)
 void digest_begin(struct digest *d, enum digest_kind kind)
 {
     static const uint32_t start[] = {0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476, 0xc3d2e1f0};
-    static const uint32_t start256[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
     assert(kind != DIGEST_UNKNOWN);
     memset(d, 0, sizeof *d);
     d->kind = kind;
     if (kind == DIGEST_SHA256)
-        memcpy(d->state, start256, sizeof start256);
+        memcpy(d->state, sha256_start, sizeof sha256_start);
     else
         memcpy(d->state, start, sizeof start);
 }
