@@ -3,8 +3,10 @@
 
 #include "core/io.h"
 
+#include <fcntl.h>
 #include <fnmatch.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdarg.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -56,6 +58,32 @@ void test_skip(const char *fmt, ...)
 }
 
 const char *test_dir(void) { return dir; }
+
+int test_server(const char *script)
+{
+    int in[2], out[2];
+    char line[32] = "", *end;
+    if (access(script, R_OK) != 0)
+        test_skip("not run from the root of the tree");
+    CHECK(pipe(in) == 0 && pipe(out) == 0);
+    fcntl(in[1], F_SETFD, FD_CLOEXEC);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
+    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
+    char *argv[] = {"python3", (char *)(uintptr_t)script, dir, NULL};
+    pid_t pid;
+    if (posix_spawnp(&pid, "python3", &actions, NULL, argv, environ) != 0)
+        test_skip("no python3 here");
+    posix_spawn_file_actions_destroy(&actions);
+    close(in[0]);
+    close(out[1]);
+    for (size_t len = 0; len < sizeof line - 1 && !strchr(line, '\n'); len++)
+        CHECK(read(out[0], line + len, 1) == 1);
+    long port = strtol(line, &end, 10);
+    CHECK(port > 0 && port < 65536 && *end == '\n');
+    return (int)port;
+}
 
 const char *test_data(const char *relative)
 {

@@ -71,6 +71,10 @@ void test_skip(const char *fmt, ...) PRINTF_LIKE(1, 2)
 const char *test_dir(void);
 /* Path of real data under ../shared/data (or $SLUICE_DATA); skips the test when it is not there. */
 const char *test_data(const char *relative);
+/* Starts a Python server of tests/tools on the test's folder: it gets test_dir() as its argument,
+ * prints its port, and ends when its standard input does, which is when the test ends. Returns the
+ * port; skips the test when there is no python3 or this is not the root of the tree. */
+int test_server(const char *script);
 /* Deterministic random numbers for tests. */
 uint64_t test_random(uint64_t *state);
 #endif

@@ -9,8 +9,6 @@
 #include "crawl/cdx_check.h"
 #include "crawl/cdx_piece.h"
 
-#include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -279,29 +277,9 @@ static char server[64];
 
 static void server_start(void)
 {
-    int in[2], out[2];
-    char line[32] = "", *end;
     log_open(LOG_QUIET);
-    if (access("tests/tools/fake_cdx.py", R_OK) != 0)
-        test_skip("not run from the root of the tree");
-    CHECK(pipe(in) == 0 && pipe(out) == 0);
-    fcntl(in[1], F_SETFD, FD_CLOEXEC);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    char *argv[] = {"python3", "tests/tools/fake_cdx.py", (char *)(uintptr_t)test_dir(), NULL};
-    pid_t pid;
-    if (posix_spawnp(&pid, "python3", &actions, NULL, argv, environ) != 0)
-        test_skip("no python3 here");
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    for (size_t len = 0; len < sizeof line - 1 && !strchr(line, '\n'); len++)
-        CHECK(read(out[0], line + len, 1) == 1);
-    long port = strtol(line, &end, 10);
-    CHECK(port > 0 && *end == '\n');
-    snprintf(server, sizeof server, "http://127.0.0.1:%ld/", port);
+    int port = test_server("tests/tools/fake_cdx.py");
+    snprintf(server, sizeof server, "http://127.0.0.1:%d/", port);
 }
 
 static size_t logged(const char *text)

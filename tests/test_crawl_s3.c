@@ -11,11 +11,9 @@
 #include "crawl/transfer.h"
 
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <pthread.h>
 #include <signal.h>
-#include <spawn.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -76,31 +74,11 @@ static void clean_environment(void)
 /* ---- the server ---- */
 static void server_start(const char *keys)
 {
-    int in[2], out[2];
-    char line[32] = "", *end;
     clean_environment();
-    if (access("tests/tools/fake_s3.py", R_OK) != 0)
-        test_skip("not run from the root of the tree");
     put("keys", keys);
     put("credentials", KEY_ID " " SECRET "\nOLDKEY oldsecretoldsecret " TOKEN "\n"
                               "NEWKEY newsecretnewsecret " TOKEN "2\n");
-    CHECK(pipe(in) == 0 && pipe(out) == 0);
-    fcntl(in[1], F_SETFD, FD_CLOEXEC);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    char *argv[] = {"python3", "tests/tools/fake_s3.py", (char *)(uintptr_t)test_dir(), NULL};
-    pid_t pid;
-    if (posix_spawnp(&pid, "python3", &actions, NULL, argv, environ) != 0)
-        test_skip("no python3 here");
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    for (size_t len = 0; len < sizeof line - 1 && !strchr(line, '\n'); len++)
-        CHECK(read(out[0], line + len, 1) == 1);
-    port = (int)strtol(line, &end, 10);
-    CHECK(port > 0 && *end == '\n');
+    port = test_server("tests/tools/fake_s3.py");
     snprintf(endpoint, sizeof endpoint, "http://127.0.0.1:%d", port);
     setenv("AWS_ENDPOINT_URL", endpoint, 1);
     s3_forget();
