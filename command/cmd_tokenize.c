@@ -255,6 +255,29 @@ static int verb_count(const struct token_flags *flags, const char *const *paths,
 }
 
 /* ---- compare ---- */
+/* A path may hold what JSON wants escaped. */
+static void print_json_text(const char *text)
+{
+    struct buf quoted = {0};
+    struct json_writer w;
+    json_begin(&w, &quoted);
+    json_put_str(&w, str_of(text));
+    printf("%s", buf_cstr(&quoted));
+    buf_free(&quoted);
+}
+
+static void compare_head(const struct token_flags *flags, const char *name, bool comma,
+                         uint32_t vocab)
+{
+    if (!flags->json) {
+        printf("%-32s %8u", name, vocab);
+        return;
+    }
+    printf("%s{\"tokenizer\":", comma ? "," : "");
+    print_json_text(name);
+    printf(",\"vocab\":%u,\"files\":[", vocab);
+}
+
 static int compare_one(const struct token_flags *flags, const char *name, bool comma,
                        const char *const *paths, int count)
 {
@@ -262,11 +285,7 @@ static int compare_one(const struct token_flags *flags, const char *name, bool c
     TRY(open_tokenizer(flags, name, &t));
     struct token_totals all = {0};
     int rc = 0;
-    if (flags->json)
-        printf("%s{\"tokenizer\":\"%s\",\"vocab\":%u,\"files\":[", comma ? "," : "", name,
-               tokenizer_vocab(t));
-    else
-        printf("%-32s %8u", name, tokenizer_vocab(t));
+    compare_head(flags, name, comma, tokenizer_vocab(t));
     for (int i = 0; i < count && rc >= 0; i++) {
         struct token_totals n;
         rc = count_all(flags, t, paths + i, 1, &n);
@@ -274,9 +293,11 @@ static int compare_one(const struct token_flags *flags, const char *name, bool c
             break;
         all.bytes += n.bytes;
         all.tokens += n.tokens;
-        printf(flags->json ? "%s{\"tokens\":%llu,\"bytes_per_token\":%.4f}" : "%s%.0llu %12.4f",
-               flags->json && i ? "," : "", flags->json ? (unsigned long long)n.tokens : 0ull,
-               per(n.bytes, n.tokens));
+        if (flags->json)
+            printf("%s{\"tokens\":%llu,\"bytes_per_token\":%.4f}", i ? "," : "",
+                   (unsigned long long)n.tokens, per(n.bytes, n.tokens));
+        else
+            printf(" %12.4f", per(n.bytes, n.tokens));
     }
     if (rc >= 0)
         printf(flags->json ? "],\"bytes_per_token\":%.4f}" : " %12.4f\n",

@@ -45,6 +45,9 @@ check tokenize_compare bash -c "'$sluice' tokenize compare --jsonl --json --toke
 import json, sys
 a, b = json.load(sys.stdin)
 assert a['vocab'] == b['vocab'] == 300 and a['files'] == b['files'] and a['bytes_per_token'] > 1\""
+cp -r tok 'say "tok"'
+tok compare --jsonl --json --tokenizer='say "tok"' docs.jsonl > quoted.json
+check tokenize_compare_quotes_paths python3 -c "import json; assert json.load(open('quoted.json'))[0]['tokenizer'] == 'say \x22tok\x22'"
 check tokenize_inspect bash -c "'$sluice' tokenize inspect --tokenizer=tok | grep -q 'cl100k' && '$sluice' tokenize inspect --tokenizer=tok --text='the web' | grep -q ' web'"
 # Every format there and back: the same ids for the same lines.
 for end in gguf json tiktoken; do
