@@ -5,7 +5,7 @@
 #include "core/pipe.h"
 #include "crawl/crawl.h"
 #include "dedup/dedup.h"
-#include "store/store.h"
+#include "store/loader.h"
 #include "tokenize/tokenize.h"
 #include "train/train.h"
 

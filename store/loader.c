@@ -1,5 +1,5 @@
 /* loader - which tokens a row of training holds, as a function of seed, store, mixtures and row. */
-#include "store/store.h"
+#include "store/loader.h"
 
 #include "core/err.h"
 

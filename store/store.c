@@ -19,6 +19,7 @@ struct store {
     MDB_txn *txn;
     MDB_dbi kind[KIND_COUNT], sums, info;
     struct store_meta meta;
+    struct hash128 identity;
     struct {
         const unsigned char **block[KIND_COUNT];
         uint64_t blocks[KIND_COUNT];
@@ -171,6 +172,28 @@ static int blocks_load(struct store *s, int kind)
     return rc;
 }
 
+/* Chains the sums of all blocks behind the meta record: what the blocks hold decides it, not where
+ * they lie. */
+static int identity_load(struct store *s)
+{
+    MDB_cursor *cursor;
+    MDB_val k, v;
+    int found;
+    struct hash128 chain = hash128(&s->meta, sizeof s->meta);
+    MDB_TRY(s, mdb_cursor_open(s->txn, s->sums, &cursor));
+    while ((found = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
+        uint64_t link[5] = {chain.low, chain.high};
+        if (k.mv_size != 16 || v.mv_size != 8)
+            break;
+        memcpy(link + 2, k.mv_data, 16);
+        memcpy(link + 4, v.mv_data, 8);
+        chain = hash128(link, sizeof link);
+    }
+    mdb_cursor_close(cursor);
+    s->identity = chain;
+    return found == MDB_NOTFOUND ? 0 : damaged(s, "a sum of an impossible size");
+}
+
 static int env_load(struct store *s, const char *dir)
 {
     MDB_envinfo info;
@@ -194,7 +217,7 @@ static int env_load(struct store *s, const char *dir)
     TRY(meta_load(s, file_bytes));
     for (int i = 0; i < KIND_COUNT; i++)
         TRY(blocks_load(s, i));
-    return 0;
+    return identity_load(s);
 }
 
 int store_open(struct store **out, const char *dir)
@@ -353,6 +376,20 @@ int store_doc_of(struct store *s, uint32_t domain, uint64_t pos, uint64_t *index
         return damaged(s, "the document index has a hole");
     return 0;
 }
+
+bool store_removed(const struct store *s, uint32_t domain, uint64_t index)
+{
+    assert(domain < s->meta.domain_count && index < s->meta.domain[domain].documents);
+    return false;
+}
+
+uint64_t store_removed_count(const struct store *s, uint32_t domain)
+{
+    assert(domain < s->meta.domain_count);
+    return 0;
+}
+
+struct hash128 store_identity(const struct store *s) { return s->identity; }
 
 int store_unigram(struct store *s, uint64_t *counts)
 {

@@ -1,5 +1,6 @@
 /* test_store_loader - rows against a slow twin: every token once an epoch, exact shares, exact
  * resume. */
+#include "store/loader.h"
 #include "tests/store_made.h"
 
 #include <math.h>

@@ -4,7 +4,7 @@
 #define SLUICE_TRAIN_TRAIN_H
 #include "eval/eval.h"
 #include "model/model.h"
-#include "store/store.h"
+#include "store/loader.h"
 
 struct train_conf {
     int64_t steps, warmup_steps,

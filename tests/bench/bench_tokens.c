@@ -3,7 +3,7 @@
 #include "tests/bench/bench.h"
 
 #include "kernels/gemm.h"
-#include "store/store.h"
+#include "store/loader.h"
 #include "tokenize/tokenize.h"
 
 #include <stdlib.h>
