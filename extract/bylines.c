@@ -90,6 +90,27 @@ static bool says_by(struct str s)
     return false;
 }
 
+/* Where "by" stands inside a line, names follow it and no sentence: every word has a capital but
+ * those that stand between names. */
+static bool all_names(struct str text)
+{
+    static const char *const between[] = {"and", "und", "et", "y",   "e",   "&",  "de", "der",
+                                          "van", "von", "la", "le",  "du",  "da", "di", "del",
+                                          "dos", "bin", "al", "den", "ter", "af", "zu", "do"};
+    for (struct str rest = text, word; rest.ptr;) {
+        uint32_t cp = 0;
+        bool known = false;
+        word = str_cut(rest, ' ', &rest);
+        for (size_t i = 0; i < COUNT_OF(between); i++)
+            known |= str_is(word, between[i]);
+        if (word.len)
+            utf8_decode(word.ptr, word.ptr + word.len, &cp);
+        if (!known && uc_class(cp) == UC_LOWER)
+            return false;
+    }
+    return true;
+}
+
 /* Two to four words with capitals, or, where people meet under user names, one word. */
 static bool looks_like_person(const struct node *n, struct str name)
 {
@@ -115,14 +136,15 @@ static struct str author_in(struct meta_reader *r, uint32_t index)
     const struct block *b = &r->page->block[index];
     const struct node *n = &r->page->node[b->node];
     struct str text = block_text(r->page, b);
-    bool own = (n->cues | b->inner_cues) >> CUE_AUTHOR & 1 || n->near[CUE_AUTHOR] <= 2;
+    bool inside = false,
+         own = (n->cues | b->inner_cues) >> CUE_AUTHOR & 1 || n->near[CUE_AUTHOR] <= 2;
     bool by = says_by(text);
     if (b->chars > BYLINE_CHARS || b->level)
         return (struct str){0};
     size_t inner = str_find(text, STR(" by "));
     if (!by && inner != SIZE_MAX && inner < 60) {
         text = str_slice(text, inner + 1, text.len);
-        by = true;
+        by = inside = true;
     }
     if (!by && !own)
         return (struct str){0};
@@ -131,6 +153,8 @@ static struct str author_in(struct meta_reader *r, uint32_t index)
     if (name.len)
         utf8_decode(name.ptr, name.ptr + name.len, &first);
     by = by && uc_class(first) != UC_LOWER; /* "by insurance", "by your side" */
+    if (inside && str_find(name, STR(" ")) != SIZE_MAX && !all_names(name))
+        by = false;
     return is_name(r, name) && (by || looks_like_person(n, name)) ? name : (struct str){0};
 }
 

@@ -13,28 +13,26 @@ enum {
 static const double TITLE_SHARED = 0.5; /* of an h1's words, in the title tag: it is the headline */
 
 /* ---- the headline ---- */
-/* The h1 that the title tag repeats, for a logo is often an h1 too; else another heading that it
- * repeats (forums have h2 and h3); else the first h1. */
+/* The longest h1 that the title tag repeats, for a logo is often an h1 too and titles name the
+ * site; else another heading that it repeats (forums have h2 and h3); else the first h1. */
 void meta_find_headline(struct meta_reader *r)
 {
     const struct page *p = r->page;
     uint32_t count = p->block_count < HEADLINE_BLOCKS ? p->block_count : HEADLINE_BLOCKS;
-    uint32_t first = UINT32_MAX, lower = UINT32_MAX;
+    uint32_t first = UINT32_MAX, lower = UINT32_MAX, best = UINT32_MAX;
     for (uint32_t i = 0; i < count; i++) {
         const struct block *b = &p->block[i];
         if (!b->level || b->level > 3 || (b->flags & BLOCK_HIDDEN) || b->len < TITLE_PART_MIN)
             continue;
         bool titled = p->title.len && str_find(p->title, block_text(p, b)) != SIZE_MAX;
-        if (b->level == 1 && titled) {
-            r->headline = i;
-            return;
-        }
+        if (b->level == 1 && titled && (best == UINT32_MAX || b->len > p->block[best].len))
+            best = i;
         if (b->level == 1 && first == UINT32_MAX)
             first = i;
         if (titled && b->len >= LOWER_MIN && lower == UINT32_MAX)
             lower = i;
     }
-    r->headline = lower == UINT32_MAX ? first : lower;
+    r->headline = best != UINT32_MAX ? best : lower != UINT32_MAX ? lower : first;
 }
 
 /* ---- title ---- */
