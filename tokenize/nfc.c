@@ -6,6 +6,7 @@
 #include "tokenize/nfc.h"
 
 #include "core/err.h"
+#include "core/unicode.h"
 #include "tokenize/nfc_table.h"
 
 enum {
@@ -17,18 +18,23 @@ enum {
     VOWELS = 21,
     TRAILS = 28,
     SYLLABLES = LEADS * VOWELS * TRAILS,
-    FIRST_UNSURE = 0x300, /* no code point below it is unsure */
-    INSERTION_MAX = 32,   /* marks in a row up to which insertion orders them */
+    FIRST_UNSURE = 0x300,     /* no code point below it is unsure */
+    UNSURE_STARTER = 255,     /* in the table: class 0 and yet unsure */
+    LATE_COMPOSITE = 0x11938, /* DIVES AKURU VOWEL SIGN O, of Unicode 13.0 */
+    INSERTION_MAX = 32,       /* marks in a row up to which insertion orders them */
 };
 
-static bool is_unsure(uint32_t cp)
+static uint8_t class_of(uint32_t cp)
 {
-    return cp >= FIRST_UNSURE && unsure_value[(uint32_t)unsure_block[cp >> 7] << 7 | (cp & 127)];
+    return class_value[(uint32_t)class_block[cp >> 7] << 7 | (cp & 127)];
 }
+
+static bool is_unsure(uint32_t cp) { return cp >= FIRST_UNSURE && class_of(cp); }
 
 static uint8_t combining_class(uint32_t cp)
 {
-    return ccc_value[(uint32_t)ccc_block[cp >> 7] << 7 | (cp & 127)];
+    uint8_t value = class_of(cp);
+    return value == UNSURE_STARTER ? 0 : value;
 }
 
 /* Code point at p; bytes that are no UTF-8 give one that is safe, *len 1. */
@@ -41,24 +47,16 @@ static uint32_t point_at(const char *p, const char *end, size_t *len)
 
 static void point_put(struct buf *to, uint32_t cp) { buf_add(to, &cp, sizeof cp); }
 
+/* Decompositions never change once they are there; the one that came between the normalizer's
+ * Unicode 9.0 and the 14.0 of core/unicode.h is left out. */
 static void decompose(struct buf *to, uint32_t cp)
 {
-    if (cp - HANGUL < SYLLABLES) {
-        uint32_t index = cp - HANGUL;
-        point_put(to, LEAD + index / (VOWELS * TRAILS));
-        point_put(to, VOWEL + index / TRAILS % VOWELS);
-        if (index % TRAILS)
-            point_put(to, TRAIL + index % TRAILS);
-        return;
-    }
-    uint32_t at = nfc_value[(uint32_t)nfc_block[cp >> 6] << 6 | (cp & 63)];
-    if (!at) {
+    uint32_t parts[4];
+    int count = cp == LATE_COMPOSITE ? 0 : uc_decompose(cp, parts);
+    if (count == 0)
         point_put(to, cp);
-        return;
-    }
-    point_put(to, nfc_pool[at] & 0xFFFFFF);
-    for (uint32_t i = 1; i < nfc_pool[at] >> 24; i++)
-        point_put(to, nfc_pool[at + i]);
+    for (int i = 0; i < count; i++)
+        point_put(to, parts[i]);
 }
 
 /* Marks in order of their class; those of one class keep theirs. */

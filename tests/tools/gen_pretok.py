@@ -116,43 +116,29 @@ def write_kinds(folder):
         to.write("#endif\n")
 
 
-def unsure(ccc, index, pairs):
-    """1 for what may change under NFC, or change what stands before it."""
-    found = [1 if ccc[cp] else 0 for cp in range(COUNT)]
-    for _, second in pairs:
-        found[second] = 1
-    for cp in range(COUNT):
-        if index[cp] and unicode.normalize("NFC", chr(cp)) != chr(cp):
-            found[cp] = 1
-    for cp in [*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)]:
-        found[cp] = 1  # Hangul vowels and finals
-    return found
+def classes(pairs):
+    """Combining classes; 255 where the class is 0 and NFC may change the character, or what stands
+    before it, nevertheless."""
+    found = [combining(cp) for cp in range(COUNT)]
+    assert max(found) < 255
+    changing = {second for _, second in pairs}
+    changing |= {cp for cp in range(COUNT)
+                 if decomposition(cp) != [cp] and unicode.normalize("NFC", chr(cp)) != chr(cp)}
+    changing |= {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # Hangul vowels and finals
+    return [255 if cp in changing and found[cp] == 0 else found[cp] for cp in range(COUNT)]
 
 
 def write_nfc(folder):
-    ccc = [combining(cp) for cp in range(COUNT)]
-    pool, index = [0], [0] * COUNT
-    for cp in range(COUNT):
-        full = decomposition(cp)
-        if full != [cp]:
-            assert len(full) <= 4
-            index[cp] = len(pool)
-            pool += [full[0] | len(full) << 24, *full[1:]]
     pairs = compositions()
     with begin(folder, "nfc_table") as to:
-        to.write("/* Canonical combining class. */\n")
-        emit_stages(to, "ccc", ccc, 7)
-        to.write("\n/* Full canonical decompositions: a value is the place in nfc_pool of the first\n"
-                 " * code point, which carries the count in its top byte; 0 for none. */\n")
-        emit(to, "nfc_pool", "uint32_t", pool)
-        emit_stages(to, "nfc", index, 6, "uint16_t")
+        to.write("/* Canonical combining class; 255: class 0, yet NFC may change it or what stands\n"
+                 " * before it. */\n")
+        emit_stages(to, "class", classes(pairs), 7)
         to.write("\n/* Primary composites, sorted by their first and second code point. */\n")
         to.write(f"static const uint32_t compose[{len(pairs)}][3] = {{\n")
         for (first, second), cp in sorted(pairs.items()):
             to.write(f"    {{{first}, {second}, {cp}}},\n")
-        to.write("};\n\n/* 1: may change under NFC, or change what stands before it. */\n")
-        emit_stages(to, "unsure", unsure(ccc, index, pairs), 7)
-        to.write("#endif\n")
+        to.write("};\n#endif\n")
 
 
 def main():
