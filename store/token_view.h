@@ -15,6 +15,7 @@ struct token_view {
     char name[48];
     uint64_t tokens, documents, extent_count;
     struct extent *extent; /* ascending by (domain, start); neighbours that touch are one */
+    char *where;           /* predicate of a view that was read from a file, else NULL; owned */
 };
 
 /* All documents of a domain that were not removed: what a mixture that names the domain draws from.
@@ -31,4 +32,16 @@ uint64_t token_view_find(const struct token_view *v, uint64_t pos);
 int token_view_read(const struct token_view *v, struct store *s, uint64_t start, uint32_t count,
                     uint32_t *ids);
 void token_view_close(struct token_view *v); /* also of a zeroed one */
+
+/* ---- a view as a file (layout: docs/FORMATS.md) ---- */
+enum { TOKEN_VIEW_WHERE_MAX = 64 << 10 }; /* bytes of a predicate */
+/* Writes v whole or not at all, with the identity of s and where, the predicate it was made by
+ * (of at most TOKEN_VIEW_WHERE_MAX bytes). *info may be NULL. */
+int token_view_write(const struct token_view *v, const struct store *s, const char *where,
+                     const char *path, struct io_info *info);
+/* Reads it back for use with s. What is damaged, cut short or not a view is ERR_FORMAT; a view of a
+ * store with another identity (another run's, or this one before documents came or went) is
+ * ERR_USAGE: it must be made again. On failure *out is zeroed. 24 bytes of memory a run of
+ * documents. */
+int token_view_open(struct token_view *out, const char *path, const struct store *s);
 #endif
