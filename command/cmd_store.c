@@ -31,34 +31,11 @@ static const struct opt store_opts[] = {
     OPT_LAST,
 };
 
-static int open_store(const struct store_flags *flags, struct store **s)
-{
-    char path[IO_PATH_MAX], inside[IO_PATH_MAX];
-    if (!flags->run || !flags->run[0])
-        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
-                                  "made");
-    TRY(io_path(inside, "%s/data.mdb", flags->run));
-    TRY(io_path(path, io_exists(inside) ? "%s" : "%s/store", flags->run));
-    return store_open(s, path);
-}
-
-static int domain_flag(const struct store_flags *flags, const struct store *s, int *domain)
-{
-    *domain = -1;
-    if (!flags->domain || !flags->domain[0])
-        return 0;
-    *domain = store_domain(s, flags->domain);
-    return *domain >= 0
-               ? 0
-               : err_set(ERR_USAGE, "store: there is no domain \"%s\": see sluice store ls",
-                         flags->domain);
-}
-
 /* ---- ls and verify ---- */
 static int store_ls(const struct store_flags *flags)
 {
     struct store *s;
-    TRY(open_store(flags, &s));
+    TRY(store_of_run(flags, &s));
     const struct store_meta *meta = store_meta(s);
     if (flags->json)
         printf("{\"vocab\":%u,\"token_bytes\":%u,\"eot\":%u,\"tokenizer\":\"%016llx%016llx\","
@@ -92,7 +69,7 @@ static int store_ls(const struct store_flags *flags)
 static int store_check(const struct store_flags *flags)
 {
     struct store *s;
-    TRY(open_store(flags, &s));
+    TRY(store_of_run(flags, &s));
     int rc = store_verify(s);
     store_close(s);
     if (rc >= 0)
@@ -185,8 +162,8 @@ static int store_find(const struct store_flags *flags, const char *text)
     uint32_t *ids = NULL;
     int rc, domain = -1;
     TRY_OUT(arena_open(&a, FIND_ARENA));
-    TRY_OUT(open_store(flags, &f.store));
-    TRY_OUT(domain_flag(flags, f.store, &domain));
+    TRY_OUT(store_of_run(flags, &f.store));
+    TRY_OUT(store_domain_flag(flags, f.store, &domain));
     TRY_OUT(find_ids(flags, text, &a, &f.want, &f.want_count));
     ids = malloc(sizeof *ids * (FIND_CHUNK + FIND_IDS_MAX));
     f.hit = calloc((size_t)flags->limit, sizeof *f.hit);
@@ -201,49 +178,6 @@ out:
     free(f.hit);
     store_close(f.store);
     arena_close(&a);
-    return rc < 0 ? rc : 0;
-}
-
-/* ---- export ---- */
-static void print_snippet(const struct store_exported *x, const char *format, uint32_t width)
-{
-    const char *type = width == 2 ? "uint16" : "uint32";
-    if (strcmp(format, "llmc") == 0)
-        printf("# numpy: t = np.fromfile(\"%s\", np.%s, offset=1024)\n", x->file[0], type);
-    else if (strcmp(format, "nanogpt") == 0)
-        printf("# numpy: t = np.memmap(\"%s\", np.%s, \"r\")\n", x->file[0], type);
-    else if (strcmp(format, "megatron") == 0)
-        printf("# Megatron-LM: IndexedDataset(\"%.*s\")[0]; --data-path %.*s\n",
-               (int)strlen(x->file[0]) - 4, x->file[0], (int)strlen(x->file[0]) - 4, x->file[0]);
-    else
-        printf("# numpy: e = np.fromfile(\"%s\", np.uint64); t = np.memmap(\"%s\", np.%s, \"r\"); "
-               "t[e[0]:e[1]] is document 1\n",
-               x->file[1], x->file[0], type);
-}
-
-static int export_files(const struct store_flags *flags)
-{
-    static const char *const names[] = {"llmc", "nanogpt", "megatron", "datatrove"};
-    struct store *s;
-    struct store_exported *x = calloc(1, sizeof *x);
-    int domain, rc, format = 0;
-    if (!x)
-        return err_set(ERR_LIMIT, "store export: no memory");
-    rc = open_store(flags, &s);
-    if (rc < 0) {
-        free(x);
-        return rc;
-    }
-    while (strcmp(names[format], flags->format) != 0)
-        format++;
-    TRY_OUT(domain_flag(flags, s, &domain));
-    TRY_OUT(store_export(s, domain, (enum store_format)format, flags->out, flags->prefix, x));
-    printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
-           x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);
-    print_snippet(x, flags->format, store_meta(s)->token_bytes);
-out:
-    store_close(s);
-    free(x);
     return rc < 0 ? rc : 0;
 }
 
@@ -262,7 +196,7 @@ static int command_store_main(void *conf, int argc, char **argv, struct arena *a
     if (argc == 1 && strcmp(verb, "mix") == 0)
         return store_mix(flags, a);
     if (argc == 1 && strcmp(verb, "export") == 0)
-        return export_files(flags);
+        return store_write_files(flags);
     return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, find TEXT or export");
 }
 

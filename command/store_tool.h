@@ -20,7 +20,14 @@ int origins_find(const char *run_dir, struct origin *origin, size_t count);
 const struct origin *origins_at(const struct origin *origin, size_t count, uint64_t id);
 void origins_free(struct origin *origin, size_t count);
 
-/* ---- verbs (command/store_rows.c, command/cmd_store.c) ---- */
+/* ---- what verbs share (command/store_io.c) ---- */
+/* Opens the store of --run=DIR: DIR/store, or DIR itself where data.mdb lies in it. */
+int store_of_run(const struct store_flags *flags, struct store **s);
+/* Number of the domain that --domain names; -1: none was named. */
+int store_domain_flag(const struct store_flags *flags, const struct store *s, int *domain);
+
+/* ---- verbs (command/store_rows.c, command/store_io.c) ---- */
 int store_trace(const struct store_flags *flags, struct arena *a);
+int store_write_files(const struct store_flags *flags); /* export */
 int store_mix(const struct store_flags *flags, struct arena *a);
 #endif

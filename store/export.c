@@ -1,6 +1,7 @@
-/* export - the store's tokens in the files that other trainers read. */
+/* export - a view's tokens in the files that other trainers read. */
+#include "store/exchange.h"
+
 #include "core/err.h"
-#include "store/store.h"
 
 #include <stdlib.h>
 
@@ -65,35 +66,38 @@ static int document_done(struct exporting *x, uint32_t length)
     return 0;
 }
 
-/* Documents one by one, each with its <|endoftext|> behind it. */
-static int put_documents(struct exporting *x, uint32_t domain)
+/* The documents of an extent one by one, each with its <|endoftext|> behind it. */
+static int put_documents(struct exporting *x, const struct extent *e)
 {
-    const struct store_meta *meta = store_meta(x->store);
-    for (uint64_t i = 0; i < meta->domain[domain].documents; i++) {
-        struct store_doc doc;
-        TRY(store_doc_at(x->store, domain, i, &doc));
-        if (doc.token_count < 2)
-            continue;
-        TRY(put_range(x, domain, doc.token_start + 1, doc.token_count - 1));
-        TRY(put_tokens(x, &meta->eot, 1));
-        TRY(document_done(x, doc.token_count));
-        x->documents++;
+    struct store_doc doc;
+    uint64_t index;
+    TRY(store_doc_of(x->store, e->domain, e->start, &index, &doc));
+    for (uint64_t end = e->start + e->count;; index++) {
+        TRY(store_doc_at(x->store, e->domain, index, &doc));
+        if (doc.token_count > 1) {
+            TRY(put_range(x, e->domain, doc.token_start + 1, doc.token_count - 1));
+            TRY(put_tokens(x, &store_meta(x->store)->eot, 1));
+            TRY(document_done(x, doc.token_count));
+            x->documents++;
+        }
+        if (doc.token_start + doc.token_count >= end)
+            return 0;
     }
-    return 0;
 }
 
-static int put_domain(struct exporting *x, uint32_t domain)
+/* All extents as one stream; where <|endoftext|> belongs behind, the first of all goes to the end.
+ */
+static int put_stream(struct exporting *x, const struct token_view *v)
 {
-    const struct store_meta *meta = store_meta(x->store);
-    if (x->format == STORE_MEGATRON || x->format == STORE_DATATROVE)
-        return put_documents(x, domain);
-    x->documents += meta->domain[domain].documents;
-    if (x->format == STORE_LLMC)
-        return put_range(x, domain, 0, meta->domain[domain].tokens);
-    if (meta->domain[domain].tokens == 0)
-        return 0;
-    TRY(put_range(x, domain, 1, meta->domain[domain].tokens - 1));
-    return put_tokens(x, &meta->eot, 1);
+    uint64_t skip = x->format == STORE_NANOGPT;
+    x->documents = v->documents;
+    for (uint64_t i = 0; i < v->extent_count; i++) {
+        const struct extent *e = &v->extent[i];
+        TRY(put_range(x, e->domain, e->start + skip, e->count - skip));
+        skip = 0;
+    }
+    return x->format == STORE_NANOGPT && v->tokens ? put_tokens(x, &store_meta(x->store)->eot, 1)
+                                                   : 0;
 }
 
 /* Source: Megatron-LM, core/datasets/indexed_dataset.py. */
@@ -116,14 +120,6 @@ static int put_megatron_index(struct exporting *x)
     return 0;
 }
 
-static uint64_t tokens_of(const struct store_meta *meta, int domain)
-{
-    uint64_t sum = 0;
-    for (uint32_t d = 0; d < meta->domain_count; d++)
-        sum += domain < 0 || (uint32_t)domain == d ? meta->domain[d].tokens : 0;
-    return sum;
-}
-
 static int put_llmc_header(struct exporting *x, uint64_t tokens)
 {
     int32_t header[LLMC_HEADER] = {x->width == 2 ? 20240520 : 20240801, x->width == 2 ? 1 : 7,
@@ -131,24 +127,24 @@ static int put_llmc_header(struct exporting *x, uint64_t tokens)
     if (tokens > INT32_MAX)
         return err_set(ERR_USAGE,
                        "export: %llu tokens: llm.c's files hold at most 2147483647: export domain "
-                       "by domain",
+                       "by domain, or views",
                        (unsigned long long)tokens);
     return io_write(x->tokens, header, sizeof header);
 }
 
-static int export_all(struct exporting *x, int domain)
+static int export_all(struct exporting *x, const struct token_view *v)
 {
-    const struct store_meta *meta = store_meta(x->store);
     if (x->format == STORE_LLMC)
-        TRY(put_llmc_header(x, tokens_of(meta, domain)));
-    for (uint32_t d = 0; d < meta->domain_count; d++)
-        if (domain < 0 || (uint32_t)domain == d)
-            TRY(put_domain(x, d));
+        TRY(put_llmc_header(x, v->tokens));
+    if (x->format == STORE_LLMC || x->format == STORE_NANOGPT)
+        return put_stream(x, v);
+    for (uint64_t i = 0; i < v->extent_count; i++)
+        TRY(put_documents(x, &v->extent[i]));
     return x->format == STORE_MEGATRON ? put_megatron_index(x) : 0;
 }
 
-int store_export(struct store *s, int domain, enum store_format format, const char *dir,
-                 const char *prefix, struct store_exported *out)
+int store_export(struct store *s, const struct token_view *view, enum store_format format,
+                 const char *dir, const char *prefix, struct store_exported *out)
 {
     static const char *const ends[][2] = {
         {".bin", ""}, {".bin", ""}, {".bin", ".idx"}, {".ds", ".ds.index"}};
@@ -164,7 +160,7 @@ int store_export(struct store *s, int domain, enum store_format format, const ch
         TRY_OUT(io_path(out->file[1], "%s/%s%s", dir, prefix, ends[format][1]));
         TRY_OUT(io_create(&x.index, out->file[1], IO_PLAIN, 0));
     }
-    TRY_OUT(export_all(&x, domain));
+    TRY_OUT(export_all(&x, view));
     struct io_writer *tokens = x.tokens, *index = x.index;
     x.tokens = NULL;
     TRY_OUT(io_commit(tokens, NULL));

@@ -81,24 +81,4 @@ int store_unigram(struct store *s, uint64_t *counts);
 /* Every block's XXH3, the chain of the document index, the counts. One thread at a time. */
 int store_verify(struct store *s);
 void store_close(struct store *s); /* NULL is fine */
-
-/* ---- for other trainers (store/export.c) ---- */
-/* Writes one domain, or all one after the other (domain -1), into dir, each file whole or not at
- * all, names from prefix:
- *   llmc      PREFIX.bin          256 int32 {20240520, 1, tokens} and u16; with a vocabulary over
- *                                 65536 {20240801, 7, tokens} and u32; below 2^31 tokens
- *   nanogpt   PREFIX.bin          u16 (u32 with a large vocabulary), nothing else
- *   megatron  PREFIX.bin, .idx    a sequence a document, <|endoftext|> at its end
- *   datatrove PREFIX.ds, .ds.index   documents one after the other, each with <|endoftext|> at its
- *                                 end; index: where each ends, in tokens
- * In the store <|endoftext|> stands in front of a document; here it stands where the formats' own
- * tools put it: llmc in front, the others behind. Documents without tokens are left out of megatron
- * and datatrove. */
-enum store_format { STORE_LLMC, STORE_NANOGPT, STORE_MEGATRON, STORE_DATATROVE };
-struct store_exported {
-    uint64_t documents, tokens;
-    char file[2][IO_PATH_MAX]; /* the second is empty when there is one only */
-};
-int store_export(struct store *s, int domain, enum store_format format, const char *dir,
-                 const char *prefix, struct store_exported *out);
 #endif

@@ -1,0 +1,87 @@
+/* store_io - `sluice store export|import`: token files for other trainers, and a store from theirs.
+ */
+#include "command/store_tool.h"
+#include "core/err.h"
+#include "store/exchange.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const char *const format_names[] = {"llmc", "nanogpt", "megatron", "datatrove"};
+
+int store_of_run(const struct store_flags *flags, struct store **s)
+{
+    char path[IO_PATH_MAX], inside[IO_PATH_MAX];
+    if (!flags->run || !flags->run[0])
+        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
+                                  "made");
+    TRY(io_path(inside, "%s/data.mdb", flags->run));
+    TRY(io_path(path, io_exists(inside) ? "%s" : "%s/store", flags->run));
+    return store_open(s, path);
+}
+
+int store_domain_flag(const struct store_flags *flags, const struct store *s, int *domain)
+{
+    *domain = -1;
+    if (!flags->domain || !flags->domain[0])
+        return 0;
+    *domain = store_domain(s, flags->domain);
+    return *domain >= 0
+               ? 0
+               : err_set(ERR_USAGE, "store: there is no domain \"%s\": see sluice store ls",
+                         flags->domain);
+}
+
+/* ---- export ---- */
+static void print_snippet(const struct store_exported *x, enum store_format format, uint32_t width)
+{
+    const char *type = width == 2 ? "uint16" : "uint32";
+    int stem = (int)strlen(x->file[0]) - 4; /* without .bin */
+    switch (format) {
+    case STORE_LLMC:
+        printf("# numpy: t = np.fromfile(\"%s\", np.%s, offset=1024)\n", x->file[0], type);
+        break;
+    case STORE_NANOGPT:
+        printf("# numpy: t = np.memmap(\"%s\", np.%s, \"r\")\n", x->file[0], type);
+        break;
+    case STORE_MEGATRON:
+        printf("# Megatron-LM: IndexedDataset(\"%.*s\")[0]; --data-path %.*s\n", stem, x->file[0],
+               stem, x->file[0]);
+        break;
+    default:
+        printf("# numpy: e = np.fromfile(\"%s\", np.uint64); t = np.memmap(\"%s\", np.%s, \"r\"); "
+               "t[e[0]:e[1]] is document 1\n",
+               x->file[1], x->file[0], type);
+    }
+}
+
+/* The documents that --domain asks for, or all. */
+static int view_of_flags(const struct store_flags *flags, struct store *s, struct token_view *v)
+{
+    int domain;
+    TRY(store_domain_flag(flags, s, &domain));
+    return domain < 0 ? token_view_make(v, s, "all", NULL, NULL)
+                      : token_view_domain(v, s, (uint32_t)domain);
+}
+
+int store_write_files(const struct store_flags *flags)
+{
+    struct store *s = NULL;
+    struct token_view view = {0};
+    struct store_exported *x = calloc(1, sizeof *x);
+    int rc, format = 0;
+    TRY_OUT(x ? 0 : err_set(ERR_LIMIT, "store export: no memory"));
+    TRY_OUT(store_of_run(flags, &s));
+    while (strcmp(format_names[format], flags->format) != 0)
+        format++;
+    TRY_OUT(view_of_flags(flags, s, &view));
+    TRY_OUT(store_export(s, &view, (enum store_format)format, flags->out, flags->prefix, x));
+    printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
+           x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);
+    print_snippet(x, (enum store_format)format, store_meta(s)->token_bytes);
+out:
+    token_view_close(&view);
+    store_close(s);
+    free(x);
+    return rc < 0 ? rc : 0;
+}
