@@ -77,11 +77,19 @@ static void print_help(const struct command *c)
 
 static int unknown_command(const char *name)
 {
-    const struct command *best = commands[0];
-    for (int i = 1; commands[i]; i++)
-        if (str_distance(str_of(name), str_of(commands[i]->name)) <
-            str_distance(str_of(name), str_of(best->name)))
+    enum { NEAR_EDITS = 2 };
+    const struct command *best = NULL;
+    int best_edits = NEAR_EDITS + 1;
+    for (int i = 0; commands[i]; i++) {
+        int edits = str_distance(str_of(name), str_of(commands[i]->name));
+        if (edits < best_edits) {
             best = commands[i];
+            best_edits = edits;
+        }
+    }
+    if (!best)
+        return err_set(ERR_USAGE, "there is no command \"%s\": `sluice` alone lists them all",
+                       name);
     return err_set(
         ERR_USAGE,
         "there is no command \"%s\": did you mean \"sluice %s\"? `sluice` alone lists them all",

@@ -287,7 +287,7 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
         return crawl_files_main(&urls, argc, argv);
     if (!named)
         return err_set(ERR_USAGE, "crawl: name a crawl: sluice crawl --crawl=CC-MAIN-2024-22 "
-                                  "--files=1 --user_agent='me/1.0 (+me@example.org)'");
+                                  "--files=1 --user-agent='me/1.0 (+me@example.org)'");
     return crawl_files_main(flags, argc, argv);
 }
 
@@ -299,9 +299,9 @@ const struct command command_crawl = {
         "--paths=FILE] [--base=URL] [--cache=DIR] [--stdout] [--dry-run] [--json]\n"
         "       sluice crawl URL|s3://BUCKET/PREFIX/ ... [--cache=DIR] [--stdout] [--dry-run]\n"
         "       sluice crawl --seeds=FILE --out=DIR [--scope=host|domain|prefix|any] [--depth=N] "
-        "[--max_pages=N] [--delay=S] [--json]\n"
+        "[--max-pages=N] [--delay=S] [--json]\n"
         "       sluice crawl --index=URL-PATTERN --crawl=CC-MAIN-YYYY-WW "
-        "[--index_max=N] [--index_filter=...] [--dry-run] [--json]",
+        "[--index-max=N] [--index-filter=...] [--dry-run] [--json]",
     .help = "fetch a crawl's archives, or crawl sites into WARC files; resumable; prints their "
             "paths",
     .text =
@@ -309,7 +309,7 @@ const struct command command_crawl = {
         "stopped. Every file's size and\n"
         "gzip checksums are checked before it appears; CACHE/manifest.jsonl says what each "
         "was. With --stdout nothing lands:\n"
-        "  sluice crawl --crawl=CC-MAIN-2024-22 --files=2 --user_agent='me (+me@example.org)' "
+        "  sluice crawl --crawl=CC-MAIN-2024-22 --files=2 --user-agent='me (+me@example.org)' "
         "--stdout | sluice extract -\n\n"
         "With --seeds it is a crawler of its own: robots.txt and the wishes of pages are obeyed, "
         "one request at a time goes\n"
@@ -317,14 +317,14 @@ const struct command command_crawl = {
         "metadata). The same command goes on\n"
         "where a stop or a kill left it; DIR/crawl.json sums up:\n"
         "  echo https://docs.example.org/guide/ | sluice crawl --seeds=- --out=guide "
-        "--scope=prefix --max_pages=2000 \\\n"
-        "    --user_agent='mybot/1.0 (you@example.org)'\n\n"
+        "--scope=prefix --max-pages=2000 \\\n"
+        "    --user-agent='mybot/1.0 (you@example.org)'\n\n"
         "With --index single captures are looked up by URL and fetched by range into one archive "
         "with a CDXJ index beside it;\n"
         "each is compared with what the index says of it. For more than a few thousand take whole "
         "files. --dry-run lists them:\n"
-        "  sluice crawl --crawl=CC-MAIN-2024-22 --index='*.example.org' --index_max=200 "
-        "--user_agent='me (+me@example.org)'",
+        "  sluice crawl --crawl=CC-MAIN-2024-22 --index='*.example.org' --index-max=200 "
+        "--user-agent='me (+me@example.org)'",
     .opts = crawl_flag_opts,
     .conf_size = sizeof(struct crawl_flags),
     .run = command_crawl_main,

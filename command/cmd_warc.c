@@ -155,7 +155,7 @@ static int cat_record(const struct warc_flags *flags, const struct warc_record *
     if (rec->cut)
         return err_set(ERR_LIMIT,
                        "warc cat: the record at byte %llu has %llu bytes: raise "
-                       "--record_max",
+                       "--record-max",
                        (unsigned long long)rec->offset, (unsigned long long)rec->content_length);
     if (!flags->payload) {
         TRY(put_bytes(rec->header));
@@ -169,7 +169,7 @@ static int cat_record(const struct warc_flags *flags, const struct warc_record *
     if (rc == 0 && http.too_large)
         rc = err_set(ERR_LIMIT,
                      "warc cat: decoded, the record at byte %llu is over %llu bytes: "
-                     "raise --record_max",
+                     "raise --record-max",
                      (unsigned long long)rec->offset, (unsigned long long)flags->record_max);
     if (rc == 0)
         rc = put_bytes(http.body);
@@ -408,7 +408,7 @@ static int copy_records(const struct warc_flags *flags, struct warc_reader *r,
         if (rec.cut)
             return err_set(ERR_LIMIT,
                            "warc recompress: the record at byte %llu has %llu bytes: "
-                           "raise --record_max",
+                           "raise --record-max",
                            (unsigned long long)rec.offset, (unsigned long long)rec.content_length);
         if (rec.damaged && !flags->keep_damaged) {
             ++*left_out;
@@ -482,7 +482,7 @@ const struct command command_warc = {
     .help = "list, print, check, index and repack web archives (WARC 0.x to 1.1, ARC 1)",
     .text =
         "ls prints offset, type, status, length and URL of each record; cat one record or, with\n"
-        "--payload, the page in it, by --offset, --record_id or --url; check one line a file:\n"
+        "--payload, the page in it, by --offset, --record-id or --url; check one line a file:\n"
         "records that are good, what is lost, where and why; index CDXJ lines as cdxj-indexer and\n"
         "pywb have them; recompress writes each record as a member of its own (OUT.warc.gz,\n"
         "OUT.warc.zst or OUT.warc), which readers that go by offset need; ARC becomes WARC. Files\n"

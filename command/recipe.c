@@ -410,8 +410,21 @@ static int check_training(const struct recipe *r)
     return train_conf_check(&conf, &model);
 }
 
+/* A misspelt table is named before another is missed. */
+static int check_sections(const struct recipe *r)
+{
+    for (struct conf_node *n = r->root->child; n; n = n->next) {
+        const char *near = n->key ? conf_nearest(n->key, sections) : NULL;
+        if (near && strcmp(near, n->key) != 0)
+            return err_set(ERR_USAGE, "%s:%d: unknown key '%s': did you mean '%s'?", n->file,
+                           n->line, n->key, near);
+    }
+    return 0;
+}
+
 static int recipe_read(struct recipe *r)
 {
+    TRY(check_sections(r));
     TRY(read_table(r, "run", run_opts, &r->run, NULL));
     TRY(read_source(r));
     struct conf_node *list = conf_get(r->root, "stage");

@@ -48,12 +48,12 @@ static int conf_check(struct crawler *c)
         agent = "sluice/" SLUICE_VERSION;
     if (!conf->allow_private && !strchr(agent, '@') && !strstr(agent, "+http"))
         return err_set(ERR_USAGE, "crawl: sites want to know who asks: put a contact into "
-                                  "--user_agent, as in \"mybot/1.0 (+https://example.org/bot)\" or "
+                                  "--user-agent, as in \"mybot/1.0 (+https://example.org/bot)\" or "
                                   "\"mybot/1.0 (you@example.org)\"");
     robots_token(agent, c->agent, sizeof c->agent);
     if (!c->agent[0])
         return err_set(ERR_USAGE,
-                       "crawl: --user_agent must begin with a name for robots.txt files "
+                       "crawl: --user-agent must begin with a name for robots.txt files "
                        "to speak of: \"mybot/1.0 (you@example.org)\", not \"%s\"",
                        agent);
     if (!conf->out || !conf->out[0])
@@ -64,7 +64,7 @@ static int conf_check(struct crawler *c)
     for (size_t i = 0; i < conf->connect_to.count; i++)
         if (str_count(str_of(conf->connect_to.item[i]), STR(":")) < 3)
             return err_set(ERR_USAGE,
-                           "crawl: --connect_to %s: write HOST:PORT:ADDRESS:PORT, as in "
+                           "crawl: --connect-to %s: write HOST:PORT:ADDRESS:PORT, as in "
                            "::127.0.0.1:8080",
                            conf->connect_to.item[i]);
     c->visit_conf.user_agent = agent;

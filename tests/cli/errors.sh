@@ -14,6 +14,8 @@ expect() { # NAME CODE PATTERN COMMAND...
 small=$here/tests/cli/small.toml
 expect no_command 2 'no command' "$sluice"
 expect unknown_command 2 'did you mean "sluice run"' "$sluice" rnu
+expect no_such_command 2 'lists them all' "$sluice" frobnicate
+expect misspelt_table 2 "did you mean 'source'" "$sluice" run "$small" --set soruce.path="$warc"
 expect unknown_flag 2 'threads' "$sluice" run "$small" --thraeds=2
 expect unknown_recipe_key 2 'min_words' "$sluice" run "$small" --set source.path="$warc" --set gopher_quality.min_wrods=3
 expect unknown_stage 2 'extract' "$sluice" run <(printf '[source]\npath="x"\n[[stage]]\nuse="extrcat"\n') --run=r
