@@ -217,9 +217,11 @@ void put_gguf(struct buf *to, const struct vocab_parts *v);
 /* Writes dir/name atomically; info may be NULL. */
 int write_vocab_file(const char *dir, const char *name, const struct buf *text,
                      struct io_info *info);
-/* tokens[0..255] single bytes; then one per merge; pair[i] made token 256 + i. Writes
- * tokenizer.json, tokenizer.tiktoken, tokenizer_config.json and special_tokens_map.json. */
+#define TRAINED_EOT "<|endoftext|>"
+/* tokens[0..255] single bytes; then one per merge; pair[i] made token 256 + i; then TRAINED_EOT and
+ * the special tokens. Writes tokenizer.json, tokenizer.tiktoken, tokenizer_config.json and
+ * special_tokens_map.json. */
 int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
-                    const struct bpe_pair *pair, uint32_t merges, struct io_info *json_info,
-                    struct io_info *ranks_info);
+                    const struct bpe_pair *pair, uint32_t merges, const char *const *special,
+                    size_t special_count, struct io_info *json_info, struct io_info *ranks_info);
 #endif

@@ -5,6 +5,8 @@
 #include "core/unicode.h"
 #include "tokenize/bpe.h"
 
+#include <stdlib.h>
+
 #define CL100K_WORDS "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|"
 #define O200K_CONTRACTION "(?i:'s|'t|'re|'ve|'m|'ll|'d)?|"
 #define SPACES "\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"
@@ -331,21 +333,27 @@ int write_vocab_file(const char *dir, const char *name, const struct buf *text,
 }
 
 int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
-                    const struct bpe_pair *pair, uint32_t merges, struct io_info *json_info,
-                    struct io_info *ranks_info)
+                    const struct bpe_pair *pair, uint32_t merges, const char *const *special,
+                    size_t special_count, struct io_info *json_info, struct io_info *ranks_info)
 {
     uint32_t eot = 256 + merges;
-    struct added_token end = {.text = STR("<|endoftext|>"), .id = eot, .special = true};
+    struct added_token *added = calloc(special_count + 1, sizeof *added);
+    if (!added)
+        return err_set(ERR_LIMIT, "tokenizer: no memory for %zu special tokens", special_count);
+    added[0] = (struct added_token){.text = STR(TRAINED_EOT), .id = eot, .special = true};
+    for (uint32_t i = 0; i < special_count; i++)
+        added[i + 1] =
+            (struct added_token){.text = str_of(special[i]), .id = eot + 1 + i, .special = true};
     struct vocab_parts v = {
         .pretok = p,
-        .vocab = eot + 1,
+        .vocab = eot + 1 + (uint32_t)special_count,
         .eot = eot,
         .bos = NO_ID,
         .eos = NO_ID,
         .token = token,
         .tokens = eot,
-        .added = &end,
-        .added_count = 1,
+        .added = added,
+        .added_count = (uint32_t)special_count + 1,
         .pair = pair,
         .pairs = merges,
     };
@@ -367,5 +375,6 @@ int tokenizer_write(const char *dir, enum pretok p, const struct str *token,
         rc = write_vocab_file(dir, files[i].name, &text, files[i].info);
     }
     buf_free(&text);
+    free(added);
     return rc;
 }

@@ -9,8 +9,8 @@
  * tiktoken 0.14 and tokenizers 0.23. The pattern is stored in the tokenizer file, which is how a
  * reader knows the splitter. */
 enum pretok {
-    PRETOK_GPT2,      /* also r50k, p50k */
-    PRETOK_CL100K,    /* as tokenizer.json states it; also Llama 3 */
+    PRETOK_GPT2,   /* also r50k, p50k */
+    PRETOK_CL100K, /* as tokenizer.json states it; also Llama 3 */
     PRETOK_O200K,
     PRETOK_QWEN2,     /* Qwen 2, 2.5 and 3: one digit a piece; NFC comes first */
     PRETOK_DEEPSEEK3, /* V3, R1: three splits, one inside the other */
@@ -28,21 +28,46 @@ size_t pretok_next(enum pretok p, struct str text, size_t pos);
 uint32_t pretok_split(enum pretok p, struct str text, size_t pos, uint32_t *end, uint32_t max);
 
 /* Training (tokenize/bpe_train.c): counts pieces, then merges the commonest pair; ties: smaller
- * (left, right) ids. The same bytes for any order of the same documents. */
+ * (left, right) ids. The same bytes for any order of the same texts, any number of threads and any
+ * memory. Of a text with more than 12 million different pieces (or 96 MiB of them) the rarest are
+ * left out, as many as it takes to be below that: all that were counted equally often stay or go.
+ */
 struct bpe_trainer;
 struct bpe_train_conf {
-    int64_t vocab_size;
+    int64_t vocab_size; /* with 256 bytes, <|endoftext|> and the special tokens */
     enum pretok pretok;
-    int64_t piece_bytes_max;
-    uint64_t memory;
+    int64_t piece_bytes_max; /* longer pieces are left out; 0: 256 */
+    int64_t piece_min;       /* pieces seen less often are left out; 0: 1 */
+    int64_t pair_min;        /* pairs seen less often are not merged; 0: 2 */
+    uint64_t weight_one;     /* the weight of a text that counts once, where weights are given in
+                                parts of it; 0: 1. piece_min and pair_min are in whole ones. */
+    uint64_t memory;         /* at most, threads and texts not counted; 0: 1500 MiB */
+    const char *spill_dir;   /* where counts go that have no room in memory; NULL: $TMPDIR, /tmp */
+    const char *const *special; /* added tokens behind <|endoftext|>, in their order; borrowed */
+    size_t special_count;
 };
 int bpe_trainer_open(struct bpe_trainer **out, const struct bpe_train_conf *conf);
+/* A thread's way to add texts; any number at a time. weight: how often the text counts. */
+struct bpe_counter;
+int bpe_counter_open(struct bpe_counter **out, struct bpe_trainer *t);
+int bpe_counter_add(struct bpe_counter *c, struct str text, uint64_t weight);
+int bpe_counter_close(struct bpe_counter *c); /* before bpe_trainer_finish; frees in any case */
+/* The same for one thread. */
 int bpe_trainer_add(struct bpe_trainer *t, struct str text, uint64_t weight);
 /* Learns and writes dir/tokenizer.json (Hugging Face) with tokenizer_config.json and
- * special_tokens_map.json, and dir/tokenizer.tiktoken (ranks), each atomically. */
+ * special_tokens_map.json, and dir/tokenizer.tiktoken (ranks), each atomically. ERR_LIMIT when
+ * memory is not enough to learn in. */
 int bpe_trainer_finish(struct bpe_trainer *t, const char *dir, struct io_info *json_info,
                        struct io_info *ranks_info);
-void bpe_trainer_close(struct bpe_trainer *t);
+struct bpe_train_stats {
+    uint64_t texts, bytes;           /* added */
+    uint64_t pieces, learned_pieces; /* different ones counted, and learned from */
+    uint64_t piece_least;            /* pieces seen less often were left out */
+    uint64_t spilled;                /* bytes of counts that went through a file */
+    uint64_t merges, last_count;     /* how often the pair of the last merge was seen */
+};
+struct bpe_train_stats bpe_trainer_stats(const struct bpe_trainer *t);
+void bpe_trainer_close(struct bpe_trainer *t); /* its counters must be closed */
 
 /* A loaded tokenizer: read-only, thread-safe. Ids 0..255 + merges; special tokens last;
  * <|endoftext|> is one. */
