@@ -10,9 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { FIXED_COLUMNS = 20, WALK_ARENA = 1 << 30 };
+enum { WALK_ARENA = 1 << 30, NAMES_ARENA = 64 << 20 };
 
-static const struct pq_column fixed[FIXED_COLUMNS] = {
+const struct pq_column ledger_columns[LEDGER_COLUMNS] = {
     {"id", PQ_U64, false, false},         {"url", PQ_STRING, false, false},
     {"source", PQ_STRING, false, true},   {"offset", PQ_U64, false, false},
     {"record", PQ_U32, false, false},     {"host", PQ_STRING, false, true},
@@ -97,11 +97,11 @@ static int schema_from_json(struct arena *a, struct str text, struct schema *s)
 static int ledger_begin(struct ledger_writer *w, const char *path, const char *source,
                         const struct schema *schema)
 {
-    struct pq_column column[FIXED_COLUMNS + SIGNALS_MAX];
+    struct pq_column column[LEDGER_COLUMNS + SIGNALS_MAX];
     struct buf json = {0};
-    memcpy(column, fixed, sizeof fixed);
+    memcpy(column, ledger_columns, sizeof ledger_columns);
     for (int i = 0; i < schema->signal_count; i++) {
-        struct pq_column *c = &column[FIXED_COLUMNS + i];
+        struct pq_column *c = &column[LEDGER_COLUMNS + i];
         *c = (struct pq_column){.type = PQ_F32, .optional = true};
         snprintf(c->name, sizeof c->name, "signal.%s", schema->signal[i].name);
     }
@@ -110,7 +110,7 @@ static int ledger_begin(struct ledger_writer *w, const char *path, const char *s
     if (!w->source_text)
         return err_set(ERR_LIMIT, "ledger: no memory");
     w->source = str_of(w->source_text);
-    TRY(pq_create(&w->pq, path, column, FIXED_COLUMNS + schema->signal_count));
+    TRY(pq_create(&w->pq, path, column, LEDGER_COLUMNS + schema->signal_count));
     schema_json(schema, &json);
     int rc = json.failed ? err_set(ERR_LIMIT, "ledger: no memory")
                          : pq_meta(w->pq, "sluice.schema", buf_view(&json));
@@ -199,124 +199,182 @@ void ledger_abandon(struct ledger_writer *w)
     free(w);
 }
 
-static int read_group(struct pq_reader *r, int group, struct arena *a, const struct schema *schema,
+/* ---- reading ---- */
+struct ledger_reader {
+    struct pq_reader *pq;
+    struct arena arena; /* schema's texts, then a row group's values */
+    struct schema schema;
+    char path[IO_PATH_MAX];
+};
+
+static int read_column(struct ledger_reader *r, int group, const char *name, enum pq_type type,
+                       struct pq_data *data)
+{
+    int column = pq_find(r->pq, name);
+    if (column < 0)
+        return err_set(ERR_FORMAT, "column %s is missing: not a ledger of this version", name);
+    if (pq_column(r->pq, column)->type != type)
+        return err_set(ERR_FORMAT, "column %s has another type: not a ledger of this version",
+                       name);
+    return pq_read(r->pq, group, column, &r->arena, data);
+}
+
+/* The record's number is read in any case: it tells how many rows there are. */
+static int read_group(struct ledger_reader *r, int group, const struct ledger_need *need,
                       struct pq_data *data)
 {
-    for (int i = 0; i < FIXED_COLUMNS; i++) {
-        int column = pq_find(r, fixed[i].name);
-        if (column < 0)
-            return err_set(ERR_FORMAT, "column %s is missing: not a ledger of this version",
-                           fixed[i].name);
-        if (pq_column(r, column)->type != fixed[i].type)
-            return err_set(ERR_FORMAT, "column %s has another type: not a ledger of this version",
-                           fixed[i].name);
-        TRY(pq_read(r, group, column, a, &data[i]));
-    }
-    for (int i = 0; i < schema->signal_count; i++) {
+    memset(data, 0, sizeof *data * (LEDGER_COLUMNS + SIGNALS_MAX));
+    for (int i = 0; i < LEDGER_COLUMNS; i++)
+        if (!need || need->column[i] || i == LEDGER_RECORD)
+            TRY(read_column(r, group, ledger_columns[i].name, ledger_columns[i].type, &data[i]));
+    for (int i = 0; i < r->schema.signal_count; i++) {
         char name[64];
-        snprintf(name, sizeof name, "signal.%s", schema->signal[i].name);
-        int column = pq_find(r, name);
-        if (column < 0 || pq_column(r, column)->type != PQ_F32)
-            return err_set(ERR_FORMAT, "column %s is missing: not a ledger of this version", name);
-        TRY(pq_read(r, group, column, a, &data[FIXED_COLUMNS + i]));
+        snprintf(name, sizeof name, "signal.%s", r->schema.signal[i].name);
+        if (!need || need->signal[i])
+            TRY(read_column(r, group, name, PQ_F32, &data[LEDGER_COLUMNS + i]));
     }
-    for (int i = 0; i < FIXED_COLUMNS + schema->signal_count; i++)
-        if (data[i].rows != data[0].rows)
+    for (int i = 0; i < LEDGER_COLUMNS + r->schema.signal_count; i++) {
+        bool here = data[i].str || data[i].u64 || data[i].f32;
+        if (here && data[i].rows != data[LEDGER_RECORD].rows)
             return err_set(ERR_FORMAT, "row group %d: columns differ in length", group);
+    }
     return 0;
 }
 
 static float f32_at(const struct pq_data *d, uint32_t row)
 {
-    return d->valid && !d->valid[row] ? NAN : d->f32[row];
+    return !d->f32 || (d->valid && !d->valid[row]) ? NAN : d->f32[row];
+}
+static uint64_t u64_at(const struct pq_data *d, uint32_t row) { return d->u64 ? d->u64[row] : 0; }
+static struct str str_at(const struct pq_data *d, uint32_t row)
+{
+    return d->str ? d->str[row] : (struct str){"", 0};
 }
 
 static int walk_group(const struct pq_data *data, const struct schema *schema, ledger_fn *fn,
                       void *arg)
 {
     float signal[SIGNALS_MAX];
-    for (uint32_t i = 0; i < data[0].rows; i++) {
+    for (uint32_t i = 0; i < data[LEDGER_RECORD].rows; i++) {
         struct ledger_row row = {
-            .id = data[0].u64[i],
-            .url = data[1].str[i],
-            .offset = data[3].u64[i],
-            .record = (uint32_t)data[4].u64[i],
-            .host = data[5].str[i],
-            .lang = data[6].str[i],
-            .raw_bytes = (uint32_t)data[7].u64[i],
-            .text_bytes = (uint32_t)data[8].u64[i],
-            .verdict = data[9].str[i],
-            .stage = data[10].str[i],
-            .rule = data[11].str[i],
-            .value = f32_at(&data[12], i),
-            .threshold = f32_at(&data[13], i),
-            .also = data[14].str[i],
-            .dup_of = data[15].str[i],
-            .cluster = data[16].u64[i],
-            .cluster_size = (uint32_t)data[17].u64[i],
-            .domain = data[18].str[i],
-            .tokens = (uint32_t)data[19].u64[i],
+            .id = u64_at(&data[LEDGER_ID], i),
+            .url = str_at(&data[LEDGER_URL], i),
+            .offset = u64_at(&data[LEDGER_OFFSET], i),
+            .record = (uint32_t)u64_at(&data[LEDGER_RECORD], i),
+            .host = str_at(&data[LEDGER_HOST], i),
+            .lang = str_at(&data[LEDGER_LANG], i),
+            .raw_bytes = (uint32_t)u64_at(&data[LEDGER_RAW_BYTES], i),
+            .text_bytes = (uint32_t)u64_at(&data[LEDGER_TEXT_BYTES], i),
+            .verdict = str_at(&data[LEDGER_VERDICT], i),
+            .stage = str_at(&data[LEDGER_STAGE], i),
+            .rule = str_at(&data[LEDGER_RULE], i),
+            .value = f32_at(&data[LEDGER_VALUE], i),
+            .threshold = f32_at(&data[LEDGER_THRESHOLD], i),
+            .also = str_at(&data[LEDGER_ALSO], i),
+            .dup_of = str_at(&data[LEDGER_DUP_OF], i),
+            .cluster = u64_at(&data[LEDGER_CLUSTER], i),
+            .cluster_size = (uint32_t)u64_at(&data[LEDGER_CLUSTER_SIZE], i),
+            .domain = str_at(&data[LEDGER_DOMAIN], i),
+            .tokens = (uint32_t)u64_at(&data[LEDGER_TOKENS], i),
             .signal = signal,
         };
         for (int s = 0; s < schema->signal_count; s++)
-            signal[s] = f32_at(&data[FIXED_COLUMNS + s], i);
-        int rc = fn(arg, &row, data[2].str[i], schema);
+            signal[s] = f32_at(&data[LEDGER_COLUMNS + s], i);
+        int rc = fn(arg, &row, str_at(&data[LEDGER_SOURCE], i), schema);
         if (rc != 0)
             return rc;
     }
     return 0;
 }
 
-static int walk_file(const char *path, struct arena *a, ledger_fn *fn, void *arg)
+int ledger_open(struct ledger_reader **out, const char *path)
 {
-    struct pq_reader *r = NULL;
-    struct schema *schema = NULL;
-    struct pq_data data[FIXED_COLUMNS + SIGNALS_MAX];
-    size_t mark;
-    int rc;
-    TRY_OUT(pq_open(&r, path));
-    schema = calloc(1, sizeof *schema);
-    if (!schema) {
-        rc = err_set(ERR_LIMIT, "ledger: no memory");
-        goto out;
-    }
-    TRY_OUT(schema_from_json(a, pq_get_meta(r, "sluice.schema"), schema));
-    mark = arena_mark(a);
-    for (int group = 0; group < pq_groups(r); group++) {
-        TRY_OUT(read_group(r, group, a, schema, data));
-        rc = walk_group(data, schema, fn, arg);
-        if (rc != 0)
-            goto out;
-        arena_reset(a, mark);
-    }
-    rc = 0;
-out:
-    if (rc < 0)
+    struct ledger_reader *r = calloc(1, sizeof *r);
+    if (!r)
+        return err_set(ERR_LIMIT, "ledger: no memory");
+    int rc = io_path(r->path, "%s", path);
+    if (rc >= 0)
+        rc = arena_open(&r->arena, WALK_ARENA);
+    if (rc >= 0)
+        rc = pq_open(&r->pq, path);
+    if (rc >= 0)
+        rc = schema_from_json(&r->arena, pq_get_meta(r->pq, "sluice.schema"), &r->schema);
+    if (rc < 0) {
         err_in(rc, "ledger: %s", path);
-    free(schema);
-    if (r)
-        pq_close(r);
-    return rc;
+        ledger_close(r);
+        return rc;
+    }
+    *out = r;
+    return 0;
+}
+
+const struct schema *ledger_schema(const struct ledger_reader *r) { return &r->schema; }
+
+int ledger_rows(struct ledger_reader *r, const struct ledger_need *need, ledger_fn *fn, void *arg)
+{
+    struct pq_data data[LEDGER_COLUMNS + SIGNALS_MAX];
+    size_t mark = arena_mark(&r->arena);
+    int rc = 0;
+    for (int group = 0; group < pq_groups(r->pq) && rc == 0; group++) {
+        rc = read_group(r, group, need, data);
+        if (rc >= 0)
+            rc = walk_group(data, &r->schema, fn, arg);
+        arena_reset(&r->arena, mark);
+    }
+    return rc < 0 ? err_in(rc, "ledger: %s", r->path) : rc;
+}
+
+void ledger_close(struct ledger_reader *r)
+{
+    if (!r)
+        return;
+    if (r->pq)
+        pq_close(r->pq);
+    arena_close(&r->arena);
+    free(r);
+}
+
+int ledger_base(const char *run_dir, char out[IO_PATH_MAX])
+{
+    char path[IO_PATH_MAX], *text;
+    size_t len;
+    struct arena a = {0};
+    struct json *root;
+    TRY(io_path(path, "%s/base.json", run_dir));
+    if (!io_exists(path))
+        return io_path(out, "%s", run_dir);
+    TRY(io_read_file(path, LEDGER_BASE_MAX, &text, &len));
+    int rc = arena_open(&a, NAMES_ARENA);
+    if (rc >= 0)
+        rc = json_parse(&a, (struct str){text, len}, &root);
+    struct str base = rc >= 0 ? json_str(root, "path", STR("")) : STR("");
+    if (rc >= 0 && (base.len == 0 || memchr(base.ptr, 0, base.len)))
+        rc = err_set(ERR_FORMAT, "it names no folder");
+    if (rc >= 0)
+        rc = io_path(out, "%.*s", STR_ARG(base));
+    arena_close(&a);
+    free(text);
+    return rc < 0 ? err_in(rc, "%s", path) : 0;
 }
 
 int ledger_walk(const char *run_dir, ledger_fn *fn, void *arg)
 {
-    char pattern[IO_PATH_MAX];
+    char base[IO_PATH_MAX], pattern[IO_PATH_MAX];
     const char **path;
     size_t count;
-    struct arena names = {0}, rows = {0};
+    struct arena names = {0};
     int rc;
-    TRY(io_path(pattern, "%s/ledger/*.parquet", run_dir));
-    TRY_OUT(arena_open(&names, 64 << 20));
-    TRY_OUT(arena_open(&rows, WALK_ARENA));
+    TRY(ledger_base(run_dir, base));
+    TRY(io_path(pattern, "%s/ledger/*.parquet", base));
+    TRY_OUT(arena_open(&names, NAMES_ARENA));
     TRY_OUT(io_glob(pattern, &names, &path, &count));
-    rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++) {
-        rc = walk_file(path[i], &rows, fn, arg);
-        arena_trim(&rows, 1 << 20);
+        struct ledger_reader *r;
+        TRY_OUT(ledger_open(&r, path[i]));
+        rc = ledger_rows(r, NULL, fn, arg);
+        ledger_close(r);
     }
 out:
-    arena_close(&rows);
     arena_close(&names);
     return rc < 0 ? rc : 0;
 }

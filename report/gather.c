@@ -435,11 +435,12 @@ static int second_walk(void *arg, const struct ledger_row *row, struct str sourc
 
 static int has_ledger(const char *run_dir)
 {
-    char path[IO_PATH_MAX];
+    char base[IO_PATH_MAX], path[IO_PATH_MAX];
     struct arena a;
     const char **found;
     size_t count = 0;
-    TRY(io_path(path, "%s/ledger/*.parquet", run_dir));
+    TRY(ledger_base(run_dir, base));
+    TRY(io_path(path, "%s/ledger/*.parquet", base));
     TRY(arena_open(&a, 64 << 20));
     int rc = io_glob(path, &a, &found, &count);
     arena_close(&a);

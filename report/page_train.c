@@ -256,6 +256,7 @@ void page_put_provenance(const struct page *p, struct buf *to)
     put_fact(to, "run", json_str(p->run, "name", STR("")));
     put_fact(to, "program", json_str(p->run, "version", STR("")));
     put_fact(to, "command", json_str(p->run, "command", STR("")));
+    put_fact(to, "on the store of", json_str(p->run, "base", STR("")));
     put_fact(to, "recipe hash", json_str(p->run, "recipe_hash", STR("")));
     put_fact(to, "input files", inputs ? inputs->string : STR(""));
     put_fact(to, "shards", shards ? shards->string : STR(""));
