@@ -3,15 +3,26 @@
 #define SLUICE_STORE_LAYOUT_H
 #include "store/store.h"
 
+#include <lmdb.h>
+#include <stdatomic.h>
+
 /* Named databases of data.mdb; numbers are little-endian but in keys, where they sort big-endian.
- *   meta       "store" -> struct meta_disk, "unigram" -> vocab_size u64; an XXH3-64 ends both
+ *   meta       "store" -> struct meta_disk, "unigram" -> vocab_size u64, "origins" -> struct
+ *              store_origin each (absent: none), "change" -> u32 enum change_kind while a change in
+ *              place is under way; an XXH3-64 ends each
  *   tokens     (domain u32, block u64) -> STORE_BLOCK_BYTES of ids, the last of a domain shorter
  *   documents  (domain u32, block u64) -> DOCS_PER_BLOCK struct store_doc, the last shorter
  *   sums       (kind u32, domain u32, block u64) -> XXH3-64 of that block
- * The values of tokens and documents go to runs of 64 pages of their own. */
-enum { STORE_VERSION = 1 };
+ *   removed    (domain u32, block u64 of documents) -> struct removed_disk and its XXH3-64, for
+ *              blocks in which a document was removed (since version 2)
+ * The values of tokens and documents go to runs of 64 pages of their own. While a change is under
+ * way there may be blocks beyond the counts of meta: an append that was killed left them, and they
+ * are no part of the store. */
+enum { STORE_VERSION = 2, STORE_VERSION_OLDEST = 1 };
 enum { DOCS_PER_BLOCK = (STORE_BLOCK_BYTES / (int)sizeof(struct store_doc)) };
 enum block_kind { KIND_TOKENS, KIND_DOCUMENTS, KIND_COUNT };
+enum { STORE_DATABASES = KIND_COUNT + 3 };
+enum change_kind { CHANGE_NONE, CHANGE_APPEND, CHANGE_REMOVE, CHANGE_KINDS };
 #define STORE_FILE "data.mdb"
 
 /* In the file only the first domain_count rows are written. */
@@ -24,7 +35,15 @@ struct meta_disk {
         uint64_t tokens, documents, bytes;
     } domain[STORE_DOMAINS_MAX];
 };
-extern const char store_magic[8], store_key_meta[], store_key_unigram[];
+/* Tokens and bytes are those of the documents whose bit is set (document i: byte i / 8, bit i % 8).
+ */
+struct removed_disk {
+    uint64_t tokens, bytes;
+    unsigned char bits[(DOCS_PER_BLOCK + 7) / 8];
+};
+_Static_assert(sizeof(struct removed_disk) == 2 * 8 + 1024, "no padding on the disk");
+extern const char store_magic[8], store_key_meta[], store_key_unigram[], store_key_origins[],
+    store_key_change[], store_db_removed[];
 extern const char *const store_kind_names[KIND_COUNT];
 
 struct block_key {
@@ -49,7 +68,54 @@ static inline void sum_key(uint32_t kind, uint32_t domain, uint64_t block, unsig
     key_put(to + 8, block, 8);
 }
 
+/* ---- the reader (store/store.c), as store/verify.c and those who change a store see it ---- */
+struct block_table {
+    const unsigned char **at;  /* in the map, but for small */
+    uint64_t *sum;             /* XXH3-64 as the file has it */
+    _Atomic uint64_t *checked; /* a bit a block: it was compared with its sum */
+    uint64_t count;
+    unsigned char
+        *small; /* copy of a last block that lies inside a leaf, where it is not aligned */
+};
+struct store {
+    char path[IO_PATH_MAX];
+    int fd; /* of the file, locked for as long as the store is open */
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi kind[KIND_COUNT], sums, info, removed;
+    struct store_meta meta;
+    struct hash128 identity;
+    enum change_kind change; /* one that was not finished */
+    struct store_origin *origin;
+    uint32_t origin_count;
+    struct {
+        struct block_table table[KIND_COUNT];
+        struct removed_disk **removed; /* by block of documents, NULL where none was; or NULL */
+    } domain[STORE_DOMAINS_MAX];
+};
+/* As store_open, for who holds the file's lock already. */
+int store_open_locked(struct store **out, const char *dir);
+uint64_t block_bytes(const struct store *s, uint32_t domain, int kind, uint64_t block);
+/* Reads a block and compares it with its sum, whether that was done before or not. */
+int block_check(struct store *s, uint32_t domain, int kind, uint64_t block);
+int store_damaged(const struct store *s, const char *what);
+
+/* ---- locks (store/lock.c) ---- */
+/* What reads a store holds a shared lock on its file; flock, as it goes when its process does. */
+int reader_lock(const char *dir, const char *path, int fd);
+/* Who changes the file in place holds it alone: ERR_AGAIN naming the readers. */
+int changer_lock(const char *path, int fd);
+/* Who writes a store in any way holds DIR.lock, in which it says who it is; ERR_AGAIN naming who
+ * does. */
+int writer_lock(const char *dir, int *fd);
+void writer_unlock(const char *dir, int fd); /* -1 is fine */
+/* ERR_USAGE when path, or the folder it would be in, lies on a network file system, where maps and
+ * locks fail in ways that nobody is told of. Reading is let through with SLUICE_NETWORK_STORE=1. */
+int fs_check(const char *path, bool writing);
+/* statfs's f_type of a path, 0 when unknown; tests put another in its place. */
+extern uint64_t (*fs_type)(const char *path);
+
 /* Walks the trees of an LMDB file (format 1 of LMDB 0.9) by reads, not by a map: every page, node,
  * key and value must lie where it may. ERR_FORMAT naming the first page that does not. */
-int pages_check(const char *path);
+int pages_check(const char *path, int fd);
 #endif

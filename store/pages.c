@@ -16,7 +16,6 @@
 #include "core/err.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -256,13 +255,11 @@ static int subs_walk(struct walker *w, const struct tree *main)
     return rc;
 }
 
-int pages_check(const char *path)
+int pages_check(const char *path, int fd)
 {
     int rc = 0;
     struct env env;
-    struct walker w = {.path = path, .fd = open(path, O_RDONLY | O_CLOEXEC)};
-    if (w.fd < 0)
-        return err_sys("store: open %s", path);
+    struct walker w = {.path = path, .fd = fd};
     TRY_OUT(env_pick(&w, &env));
     for (int i = 0; i < DEPTH_MAX; i++) {
         w.page[i] = malloc(w.page_bytes);
@@ -276,6 +273,5 @@ int pages_check(const char *path)
 out:
     for (int i = 0; i < DEPTH_MAX; i++)
         free(w.page[i]);
-    close(w.fd);
     return rc;
 }

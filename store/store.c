@@ -1,32 +1,30 @@
 /* store - reading: checks the file, then keeps a table of the blocks' addresses in LMDB's map.
  *
- * A lookup through LMDB costs a search in a tree; the file never changes, so all blocks are looked
- * up once (8 bytes each, 61 MB for 10^12 tokens of two bytes) and reading is arithmetic and a copy.
- * One read transaction stays open for as long as the store, which keeps the addresses valid. */
+ * A lookup through LMDB costs a search in a tree; the file does not change while it is open, so all
+ * blocks are looked up once (16 bytes each with their sums, 122 MB for 10^12 tokens of two bytes)
+ * and reading is arithmetic and a copy. One read transaction stays open for as long as the store,
+ * which keeps the addresses valid; a shared lock on the file keeps changes in place away.
+ *
+ * A bit a block says that its sum was compared. Threads that meet a block for the first time at the
+ * same moment may both compare it, which is harmless and needs no lock. */
 #include "store/layout.h"
 
 #include "core/err.h"
+#include "core/log.h"
 
 #include <assert.h>
-#include <lmdb.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-struct store {
-    char path[IO_PATH_MAX];
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi kind[KIND_COUNT], sums, info;
-    struct store_meta meta;
-    struct hash128 identity;
-    struct {
-        const unsigned char **block[KIND_COUNT];
-        uint64_t blocks[KIND_COUNT];
-    } domain[STORE_DOMAINS_MAX];
-};
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22 /* Linux 5.14; older kernels answer EINVAL */
+#endif
 
-static int damaged(const struct store *s, const char *what)
+int store_damaged(const struct store *s, const char *what)
 {
     return err_set(ERR_FORMAT, "store: %s: %s: build the store again", s->path, what);
 }
@@ -64,7 +62,7 @@ static uint64_t domain_rows(const struct store *s, uint32_t domain, int kind)
     return kind == KIND_TOKENS ? s->meta.domain[domain].tokens : s->meta.domain[domain].documents;
 }
 
-static uint64_t block_bytes(const struct store *s, uint32_t domain, int kind, uint64_t block)
+uint64_t block_bytes(const struct store *s, uint32_t domain, int kind, uint64_t block)
 {
     uint64_t rows = block_rows(s, kind), left = domain_rows(s, domain, kind) - block * rows;
     return (left < rows ? left : rows) * row_bytes(s, kind);
@@ -80,11 +78,11 @@ static int info_get(const struct store *s, const char *key, const unsigned char 
     uint64_t sum;
     MDB_TRY(s, mdb_get(s->txn, s->info, &k, &v));
     if (v.mv_size < sizeof sum)
-        return damaged(s, "a meta record is too short");
+        return store_damaged(s, "a meta record is too short");
     *bytes = v.mv_data;
     *len = v.mv_size - sizeof sum;
     memcpy(&sum, *bytes + *len, sizeof sum);
-    return sum == hash64(*bytes, *len, 0) ? 0 : damaged(s, "a meta record is damaged");
+    return sum == hash64(*bytes, *len, 0) ? 0 : store_damaged(s, "a meta record is damaged");
 }
 
 /* Every number is checked before it sizes anything: a sum keeps accidents out, not malice. */
@@ -93,16 +91,16 @@ static int meta_check(const struct store *s, const struct meta_disk *m, uint64_t
     uint64_t bytes = 0;
     if (m->token_bytes != (m->vocab_size <= 65536 ? 2 : 4) || m->vocab_size < 1 ||
         m->vocab_size > STORE_VOCAB_MAX || m->eot >= m->vocab_size)
-        return damaged(s, "an impossible vocabulary");
+        return store_damaged(s, "an impossible vocabulary");
     for (uint32_t i = 0; i < m->domain_count; i++) {
         uint64_t tokens = m->domain[i].tokens, documents = m->domain[i].documents;
         if (!memchr(m->domain[i].name, 0, sizeof m->domain[i].name))
-            return damaged(s, "a domain's name has no end");
+            return store_damaged(s, "a domain's name has no end");
         if (tokens > file_bytes / m->token_bytes || documents > tokens)
-            return damaged(s, "more tokens than bytes");
+            return store_damaged(s, "more tokens than bytes");
         bytes += tokens * m->token_bytes + documents * sizeof(struct store_doc);
         if (bytes > file_bytes)
-            return damaged(s, "more tokens than bytes");
+            return store_damaged(s, "more tokens than bytes");
     }
     return 0;
 }
@@ -114,17 +112,18 @@ static int meta_load(struct store *s, uint64_t file_bytes)
     struct meta_disk m = {0};
     TRY(info_get(s, store_key_meta, &bytes, &len));
     if (len < offsetof(struct meta_disk, domain) || len > sizeof m)
-        return damaged(s, "meta of an impossible size");
+        return store_damaged(s, "meta of an impossible size");
     memcpy(&m, bytes, len);
     if (memcmp(m.magic, store_magic, sizeof m.magic) != 0)
-        return damaged(s, "no store");
-    if (m.version != STORE_VERSION)
+        return store_damaged(s, "no store");
+    if (m.version < STORE_VERSION_OLDEST || m.version > STORE_VERSION)
         return err_set(ERR_FORMAT,
-                       "store: %s has version %u, this program reads %d: build the store again",
-                       s->path, m.version, STORE_VERSION);
+                       "store: %s has version %u, this program reads %d to %d: build the store "
+                       "again, or use a newer sluice",
+                       s->path, m.version, STORE_VERSION_OLDEST, STORE_VERSION);
     if (m.domain_count < 1 || m.domain_count > STORE_DOMAINS_MAX ||
         len != offsetof(struct meta_disk, domain) + m.domain_count * sizeof m.domain[0])
-        return damaged(s, "an impossible number of domains");
+        return store_damaged(s, "an impossible number of domains");
     TRY(meta_check(s, &m, file_bytes));
     s->meta.version = m.version;
     s->meta.token_bytes = m.token_bytes;
@@ -132,108 +131,353 @@ static int meta_load(struct store *s, uint64_t file_bytes)
     s->meta.domain_count = m.domain_count;
     s->meta.eot = m.eot;
     s->meta.tokenizer_hash = m.tokenizer_hash;
-    memcpy(s->meta.domain, m.domain, sizeof m.domain);
+    for (uint32_t i = 0; i < m.domain_count; i++) {
+        memcpy(s->meta.domain[i].name, m.domain[i].name, sizeof m.domain[i].name);
+        s->meta.domain[i].tokens = m.domain[i].tokens;
+        s->meta.domain[i].documents = m.domain[i].documents;
+        s->meta.domain[i].bytes = m.domain[i].bytes;
+    }
     TRY(info_get(s, store_key_unigram, &bytes, &len));
-    return len == m.vocab_size * sizeof(uint64_t) ? 0 : damaged(s, "counts of an impossible size");
+    return len == m.vocab_size * sizeof(uint64_t)
+               ? 0
+               : store_damaged(s, "counts of an impossible size");
 }
 
-/* Looks up every block of a kind: keys come domain by domain, block by block. */
-static int blocks_load(struct store *s, int kind)
+/* What stands in meta only sometimes: 1 and the value, or 0. */
+static int info_find(const struct store *s, const char *key, const unsigned char **bytes,
+                     size_t *len)
+{
+    MDB_val k = {.mv_size = strlen(key), .mv_data = (void *)(uintptr_t)key}, v;
+    if (mdb_get(s->txn, s->info, &k, &v) == MDB_NOTFOUND)
+        return 0;
+    TRY(info_get(s, key, bytes, len));
+    return 1;
+}
+
+static int origins_load(struct store *s)
+{
+    const unsigned char *bytes;
+    size_t len;
+    uint64_t next = 0;
+    int found = info_find(s, store_key_origins, &bytes, &len);
+    if (found <= 0)
+        return found;
+    if (len % sizeof *s->origin != 0 || len / sizeof *s->origin > STORE_ORIGINS_MAX)
+        return store_damaged(s, "origins of an impossible size");
+    s->origin = malloc(len ? len : 1);
+    if (!s->origin)
+        return err_set(ERR_LIMIT, "store: no memory for %zu bytes of origins", len);
+    memcpy(s->origin, bytes, len);
+    s->origin_count = (uint32_t)(len / sizeof *s->origin);
+    for (uint32_t i = 0; i < s->origin_count; i++) {
+        const struct store_origin *o = &s->origin[i];
+        if (o->first_item < next || o->item_count > UINT32_MAX - o->first_item ||
+            !memchr(o->run, 0, sizeof o->run) || !memchr(o->recipe, 0, sizeof o->recipe))
+            return store_damaged(s, "a damaged origin");
+        next = (uint64_t)o->first_item + o->item_count;
+    }
+    return 0;
+}
+
+static int change_load(struct store *s)
+{
+    const unsigned char *bytes;
+    size_t len;
+    uint32_t change;
+    int found = info_find(s, store_key_change, &bytes, &len);
+    if (found <= 0)
+        return found;
+    if (len != sizeof change)
+        return store_damaged(s, "a damaged note of a change");
+    memcpy(&change, bytes, sizeof change);
+    if (change >= CHANGE_KINDS)
+        return store_damaged(s, "a note of an unknown change");
+    s->change = (enum change_kind)change;
+    if (s->change == CHANGE_APPEND)
+        log_warn("store: %s: an append was killed: the store is as it was before it; append "
+                 "again",
+                 s->path);
+    else if (s->change == CHANGE_REMOVE)
+        log_warn("store: %s: a removal was killed: what was removed is not drawn any more, but its "
+                 "tokens may still lie in the file: run the same `store remove` again",
+                 s->path);
+    return 0;
+}
+
+static int table_open(struct store *s, uint32_t domain, int kind)
+{
+    struct block_table *t = &s->domain[domain].table[kind];
+    uint64_t rows = block_rows(s, kind);
+    t->count = (domain_rows(s, domain, kind) + rows - 1) / rows;
+    t->at = calloc(t->count + 1, sizeof *t->at);
+    t->sum = calloc(t->count + 1, sizeof *t->sum);
+    t->checked = calloc(t->count / 64 + 1, sizeof *t->checked);
+    return t->at && t->sum && t->checked ? 0
+                                         : err_set(ERR_LIMIT, "store: no memory for %llu blocks",
+                                                   (unsigned long long)t->count);
+}
+
+/* Walks the blocks of a domain from its first on; keys must come without a gap. */
+static int blocks_load(struct store *s, MDB_cursor *cursor, uint32_t domain, int kind)
+{
+    struct block_table *t = &s->domain[domain].table[kind];
+    struct block_key want = block_key(domain, 0);
+    MDB_val k = {.mv_size = sizeof want, .mv_data = want.bytes}, v;
+    for (uint64_t b = 0; b < t->count; b++) {
+        int found = mdb_cursor_get(cursor, &k, &v, b ? MDB_NEXT : MDB_SET_RANGE);
+        want = block_key(domain, b);
+        if (found != 0 || k.mv_size != sizeof want ||
+            memcmp(k.mv_data, want.bytes, sizeof want) != 0)
+            return store_damaged(s, "a block is missing");
+        if (v.mv_size != block_bytes(s, domain, kind, b))
+            return store_damaged(s, "a block of another size than its domain's count asks for");
+        t->at[b] = v.mv_data;
+        if ((uintptr_t)v.mv_data % sizeof(uint64_t) == 0)
+            continue;
+        if (t->small)
+            return store_damaged(s, "two blocks of a domain that are not at a page's start");
+        t->small = malloc(v.mv_size);
+        if (!t->small)
+            return err_set(ERR_LIMIT, "store: no memory for a block");
+        memcpy(t->small, v.mv_data, v.mv_size);
+        t->at[b] = t->small;
+    }
+    return 0;
+}
+
+static int sums_load(struct store *s, MDB_cursor *cursor, uint32_t domain, int kind)
+{
+    struct block_table *t = &s->domain[domain].table[kind];
+    unsigned char want[16];
+    sum_key((uint32_t)kind, domain, 0, want);
+    MDB_val k = {.mv_size = sizeof want, .mv_data = want}, v;
+    for (uint64_t b = 0; b < t->count; b++) {
+        int found = mdb_cursor_get(cursor, &k, &v, b ? MDB_NEXT : MDB_SET_RANGE);
+        sum_key((uint32_t)kind, domain, b, want);
+        if (found != 0 || k.mv_size != sizeof want || memcmp(k.mv_data, want, sizeof want) != 0 ||
+            v.mv_size != sizeof t->sum[b])
+            return store_damaged(s, "the sum of a block is missing");
+        memcpy(&t->sum[b], v.mv_data, sizeof t->sum[b]);
+    }
+    return 0;
+}
+
+/* Unless a change is under way, a database holds the blocks that meta counts and no others. */
+static int count_check(const struct store *s, MDB_dbi dbi, const int *kinds, int kind_count)
+{
+    MDB_stat stat;
+    uint64_t want = 0;
+    MDB_TRY(s, mdb_stat(s->txn, dbi, &stat));
+    for (uint32_t i = 0; i < s->meta.domain_count; i++)
+        for (int k = 0; k < kind_count; k++)
+            want += s->domain[i].table[kinds[k]].count;
+    if (stat.ms_entries < want || (s->change == CHANGE_NONE && stat.ms_entries > want))
+        return store_damaged(s, "it holds other blocks than its domains' counts ask for");
+    return 0;
+}
+
+static int tables_load(struct store *s)
+{
+    static const int kinds[] = {KIND_TOKENS, KIND_DOCUMENTS};
+    MDB_cursor *cursor, *sums;
+    int rc = 0;
+    MDB_TRY(s, mdb_cursor_open(s->txn, s->sums, &sums));
+    for (int kind = 0; kind < KIND_COUNT && rc >= 0; kind++) {
+        int opened = mdb_cursor_open(s->txn, s->kind[kind], &cursor);
+        if (opened != 0) {
+            mdb_cursor_close(sums);
+            return mdb_fail(s, opened);
+        }
+        for (uint32_t i = 0; i < s->meta.domain_count && rc >= 0; i++) {
+            rc = table_open(s, i, kind);
+            if (rc >= 0)
+                rc = blocks_load(s, cursor, i, kind);
+            if (rc >= 0)
+                rc = sums_load(s, sums, i, kind);
+        }
+        mdb_cursor_close(cursor);
+        if (rc >= 0)
+            rc = count_check(s, s->kind[kind], &kind, 1);
+    }
+    mdb_cursor_close(sums);
+    return rc < 0 ? rc : count_check(s, s->sums, kinds, KIND_COUNT);
+}
+
+/* One row of the removed: the bitmap of a block of documents. */
+static int removed_take(struct store *s, const MDB_val *k, const MDB_val *v)
+{
+    struct removed_disk *r;
+    uint64_t sum, block = 0;
+    uint32_t domain = 0, bits = 0;
+    const unsigned char *key = k->mv_data;
+    if (k->mv_size != sizeof(struct block_key) || v->mv_size != sizeof *r + sizeof sum)
+        return store_damaged(s, "a removal of an impossible size");
+    for (int i = 0; i < 4; i++)
+        domain = domain << 8 | key[i];
+    for (int i = 4; i < 12; i++)
+        block = block << 8 | key[i];
+    memcpy(&sum, (const char *)v->mv_data + sizeof *r, sizeof sum);
+    if (sum != hash64(v->mv_data, sizeof *r, block) || domain >= s->meta.domain_count ||
+        block >= s->domain[domain].table[KIND_DOCUMENTS].count)
+        return store_damaged(s, "a removal is damaged");
+    if (!s->domain[domain].removed)
+        s->domain[domain].removed = calloc(s->domain[domain].table[KIND_DOCUMENTS].count,
+                                           sizeof *s->domain[domain].removed);
+    r = malloc(sizeof *r);
+    if (!s->domain[domain].removed || !r) {
+        free(r);
+        return err_set(ERR_LIMIT, "store: no memory for removals");
+    }
+    memcpy(r, v->mv_data, sizeof *r);
+    s->domain[domain].removed[block] = r;
+    uint64_t rows = block_bytes(s, domain, KIND_DOCUMENTS, block) / sizeof(struct store_doc);
+    for (uint64_t i = 0; i < 8 * sizeof r->bits; i++) {
+        uint32_t bit = r->bits[i / 8] >> i % 8 & 1;
+        if (bit && i >= rows)
+            return store_damaged(s, "a removal of a document that is not there");
+        bits += bit;
+    }
+    s->meta.domain[domain].removed_documents += bits;
+    s->meta.domain[domain].removed_tokens += r->tokens;
+    s->meta.domain[domain].removed_bytes += r->bytes;
+    if (s->meta.domain[domain].removed_tokens > s->meta.domain[domain].tokens ||
+        s->meta.domain[domain].removed_bytes > s->meta.domain[domain].bytes)
+        return store_damaged(s, "more was removed than there is");
+    return 0;
+}
+
+static int removed_load(struct store *s)
 {
     MDB_cursor *cursor;
     MDB_val k, v;
     int rc = 0, found = 0;
+    if (s->meta.version < 2)
+        return 0;
+    MDB_TRY(s, mdb_dbi_open(s->txn, store_db_removed, 0, &s->removed));
+    MDB_TRY(s, mdb_cursor_open(s->txn, s->removed, &cursor));
+    while (rc >= 0 && (found = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0)
+        rc = removed_take(s, &k, &v);
+    mdb_cursor_close(cursor);
+    return rc < 0 || found == MDB_NOTFOUND ? rc : mdb_fail(s, found);
+}
+
+/* Chains the sums of all blocks and the removals behind the meta record: what the blocks hold
+ * decides it, not where they lie, nor which version of the file they lie in. */
+static void identity_load(struct store *s)
+{
+    struct store_meta meta;
+    memcpy(&meta, &s->meta, sizeof meta); /* with its padding, which is zero */
+    meta.version = 0;
+    struct hash128 link[3] = {hash128(&meta, sizeof meta)};
     for (uint32_t i = 0; i < s->meta.domain_count; i++) {
-        uint64_t rows = block_rows(s, kind);
-        uint64_t blocks = (domain_rows(s, i, kind) + rows - 1) / rows;
-        s->domain[i].blocks[kind] = blocks;
-        s->domain[i].block[kind] = calloc(blocks + 1, sizeof *s->domain[i].block[kind]);
-        if (!s->domain[i].block[kind])
-            return err_set(ERR_LIMIT, "store: no memory for %llu blocks",
-                           (unsigned long long)blocks);
-    }
-    MDB_TRY(s, mdb_cursor_open(s->txn, s->kind[kind], &cursor));
-    for (uint32_t i = 0; i < s->meta.domain_count && rc == 0; i++) {
-        for (uint64_t b = 0; b < s->domain[i].blocks[kind] && rc == 0; b++) {
-            struct block_key want = block_key(i, b);
-            found = mdb_cursor_get(cursor, &k, &v, MDB_NEXT);
-            if (found != 0 || k.mv_size != sizeof want ||
-                memcmp(k.mv_data, want.bytes, sizeof want) != 0)
-                rc = damaged(s, "a block is missing");
-            else if (v.mv_size != block_bytes(s, i, kind, b))
-                rc = damaged(s, "a block of another size than its domain's count asks for");
-            else
-                s->domain[i].block[kind][b] = v.mv_data;
+        for (int kind = 0; kind < KIND_COUNT; kind++) {
+            const struct block_table *t = &s->domain[i].table[kind];
+            link[1] = hash128(t->sum, t->count * sizeof *t->sum);
+            link[0] = hash128(link, 2 * sizeof *link);
+        }
+        for (uint64_t b = 0; s->domain[i].removed && b < s->domain[i].table[KIND_DOCUMENTS].count;
+             b++) {
+            if (!s->domain[i].removed[b])
+                continue;
+            link[1] = (struct hash128){i, b};
+            link[2] = hash128(s->domain[i].removed[b], sizeof **s->domain[i].removed);
+            link[0] = hash128(link, 3 * sizeof *link);
         }
     }
-    if (rc == 0 && mdb_cursor_get(cursor, &k, &v, MDB_NEXT) != MDB_NOTFOUND)
-        rc = damaged(s, "a block too many");
-    mdb_cursor_close(cursor);
-    return rc;
+    s->identity = link[0];
 }
 
-/* Chains the sums of all blocks behind the meta record: what the blocks hold decides it, not where
- * they lie. */
-static int identity_load(struct store *s)
-{
-    MDB_cursor *cursor;
-    MDB_val k, v;
-    int found;
-    struct hash128 chain = hash128(&s->meta, sizeof s->meta);
-    MDB_TRY(s, mdb_cursor_open(s->txn, s->sums, &cursor));
-    while ((found = mdb_cursor_get(cursor, &k, &v, MDB_NEXT)) == 0) {
-        uint64_t link[5] = {chain.low, chain.high};
-        if (k.mv_size != 16 || v.mv_size != 8)
-            break;
-        memcpy(link + 2, k.mv_data, 16);
-        memcpy(link + 4, v.mv_data, 8);
-        chain = hash128(link, sizeof link);
-    }
-    mdb_cursor_close(cursor);
-    s->identity = chain;
-    return found == MDB_NOTFOUND ? 0 : damaged(s, "a sum of an impossible size");
-}
-
-static int env_load(struct store *s, const char *dir)
+/* *replaced: the file at this path is another one than the file that was checked and locked. */
+static int env_load(struct store *s, const char *dir, bool *replaced)
 {
     MDB_envinfo info;
     MDB_stat stat;
-    uint64_t file_bytes;
+    struct stat checked, mapped;
+    mdb_filehandle_t fd;
     unsigned flags = MDB_RDONLY | MDB_NOLOCK | MDB_NORDAHEAD | MDB_NOTLS;
     MDB_TRY(s, mdb_env_create(&s->env));
-    MDB_TRY(s, mdb_env_set_maxdbs(s->env, KIND_COUNT + 2));
+    MDB_TRY(s, mdb_env_set_maxdbs(s->env, STORE_DATABASES));
     MDB_TRY(s, mdb_env_open(s->env, dir, flags, 0666));
-    /* Once more on what LMDB has mapped: the file may have been replaced since the check. */
+    MDB_TRY(s, mdb_env_get_fd(s->env, &fd));
+    if (fstat(fd, &mapped) != 0 || fstat(s->fd, &checked) != 0)
+        return err_sys("store: stat %s", s->path);
+    *replaced = mapped.st_dev != checked.st_dev || mapped.st_ino != checked.st_ino;
+    if (*replaced)
+        return 0;
+    /* Once more on what LMDB has mapped: it may have been cut since the check. */
     mdb_env_info(s->env, &info);
     mdb_env_stat(s->env, &stat);
-    TRY(io_size(s->path, &file_bytes));
+    uint64_t file_bytes = (uint64_t)mapped.st_size;
     if (((uint64_t)info.me_last_pgno + 1) * stat.ms_psize > file_bytes)
-        return damaged(s, "it is cut short");
+        return store_damaged(s, "it is cut short");
     MDB_TRY(s, mdb_txn_begin(s->env, NULL, MDB_RDONLY, &s->txn));
     for (int i = 0; i < KIND_COUNT; i++)
         MDB_TRY(s, mdb_dbi_open(s->txn, store_kind_names[i], 0, &s->kind[i]));
     MDB_TRY(s, mdb_dbi_open(s->txn, "sums", 0, &s->sums));
     MDB_TRY(s, mdb_dbi_open(s->txn, "meta", 0, &s->info));
     TRY(meta_load(s, file_bytes));
-    for (int i = 0; i < KIND_COUNT; i++)
-        TRY(blocks_load(s, i));
-    return identity_load(s);
+    TRY(change_load(s));
+    TRY(tables_load(s));
+    TRY(removed_load(s));
+    TRY(origins_load(s));
+    identity_load(s);
+    return 0;
 }
 
-int store_open(struct store **out, const char *dir)
+/* One try; a writer may put another file in this one's place meanwhile. */
+static int open_once(struct store *s, const char *dir, bool lock, bool *replaced)
 {
+    *replaced = false;
+    s->fd = open(s->path, O_RDONLY | O_CLOEXEC);
+    if (s->fd < 0)
+        return err_sys("store: open %s", s->path);
+    if (lock)
+        TRY(reader_lock(dir, s->path, s->fd));
+    TRY(pages_check(s->path, s->fd));
+    return env_load(s, dir, replaced);
+}
+
+static int open_store(struct store **out, const char *dir, bool lock)
+{
+    enum { TRIES = 8 };
     int rc = 0;
-    struct store *s = calloc(1, sizeof *s);
-    if (!s)
-        return err_set(ERR_LIMIT, "store: no memory to open %s", dir);
-    TRY_OUT(io_path(s->path, "%s/" STORE_FILE, dir));
-    TRY_OUT(pages_check(s->path));
-    TRY_OUT(env_load(s, dir));
-    *out = s;
-    return 0;
-out:
-    store_close(s);
-    return rc;
+    bool replaced = true;
+    TRY(fs_check(dir, false));
+    for (int i = 0; i < TRIES && replaced; i++) {
+        struct store *s = calloc(1, sizeof *s);
+        if (!s)
+            return err_set(ERR_LIMIT, "store: no memory to open %s", dir);
+        s->fd = -1;
+        rc = io_path(s->path, "%s/" STORE_FILE, dir);
+        if (rc >= 0)
+            rc = open_once(s, dir, lock, &replaced);
+        if (rc >= 0 && !replaced) {
+            *out = s;
+            return 0;
+        }
+        store_close(s);
+        TRY(rc);
+    }
+    return err_set(ERR_AGAIN, "store: %s is replaced over and over: wait for who writes it", dir);
+}
+
+int store_open(struct store **out, const char *dir) { return open_store(out, dir, true); }
+
+int store_open_locked(struct store **out, const char *dir) { return open_store(out, dir, false); }
+
+static void domain_free(struct store *s, uint32_t domain)
+{
+    struct block_table *t = s->domain[domain].table;
+    struct removed_disk **removed = s->domain[domain].removed;
+    for (uint64_t b = 0; removed && b < t[KIND_DOCUMENTS].count; b++)
+        free(removed[b]);
+    free(removed);
+    for (int kind = 0; kind < KIND_COUNT; kind++) {
+        free(t[kind].at);
+        free(t[kind].sum);
+        free(t[kind].checked);
+        free(t[kind].small);
+    }
 }
 
 void store_close(struct store *s)
@@ -244,9 +488,11 @@ void store_close(struct store *s)
         mdb_txn_abort(s->txn);
     if (s->env)
         mdb_env_close(s->env);
+    if (s->fd >= 0)
+        close(s->fd);
     for (uint32_t i = 0; i < STORE_DOMAINS_MAX; i++)
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            free(s->domain[i].block[kind]);
+        domain_free(s, i);
+    free(s->origin);
     free(s);
 }
 
@@ -262,59 +508,127 @@ int store_domain(const struct store *s, const char *name)
     return -1;
 }
 
-/* Widens count ids at `from` (which is aligned to their size only) and returns the greatest. The
- * inner loop has a fixed count so that the compiler makes vectors of it. */
-static uint32_t ids_widen(const unsigned char *from, uint32_t width, uint32_t count, uint32_t *ids)
+/* The greatest of count ids; the inner loop has a fixed count so that the compiler makes vectors of
+ * it. */
+static uint32_t ids_greatest(const unsigned char *at, uint32_t width, uint64_t count)
 {
-    enum { CHUNK = 64 };
-    uint32_t greatest = 0, i = 0;
-    if (width == 4) {
-        memcpy(ids, from, (size_t)count * width);
+    enum { LANES = 64 };
+    uint32_t greatest = 0, wide[LANES] = {0};
+    uint16_t narrow[LANES] = {0};
+    uint64_t i = 0;
+    if (width == 2) {
+        const uint16_t *ids = (const void *)at;
+        for (; i + LANES <= count; i += LANES)
+            for (int k = 0; k < LANES; k++)
+                narrow[k] = ids[i + (uint64_t)k] > narrow[k] ? ids[i + (uint64_t)k] : narrow[k];
         for (; i < count; i++)
             greatest = ids[i] > greatest ? ids[i] : greatest;
-        return greatest;
+    } else {
+        const uint32_t *ids = (const void *)at;
+        for (; i + LANES <= count; i += LANES)
+            for (int k = 0; k < LANES; k++)
+                wide[k] = ids[i + (uint64_t)k] > wide[k] ? ids[i + (uint64_t)k] : wide[k];
+        for (; i < count; i++)
+            greatest = ids[i] > greatest ? ids[i] : greatest;
     }
-    uint16_t chunk[CHUNK], most[CHUNK] = {0};
-    for (; i + CHUNK <= count; i += CHUNK) {
-        memcpy(chunk, from + 2 * (size_t)i, sizeof chunk);
-        for (uint32_t k = 0; k < CHUNK; k++) {
-            ids[i + k] = chunk[k];
-            most[k] = chunk[k] > most[k] ? chunk[k] : most[k];
-        }
-    }
-    for (uint32_t k = 0; k < CHUNK; k++)
-        greatest = most[k] > greatest ? most[k] : greatest;
-    for (; i < count; i++) {
-        uint16_t id;
-        memcpy(&id, from + 2 * (size_t)i, sizeof id);
-        ids[i] = id;
-        greatest = id > greatest ? id : greatest;
+    for (int k = 0; k < LANES; k++) {
+        greatest = narrow[k] > greatest ? narrow[k] : greatest;
+        greatest = wide[k] > greatest ? wide[k] : greatest;
     }
     return greatest;
 }
 
-int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count, uint32_t *ids)
+static int block_damaged(const struct store *s, uint32_t domain, int kind, uint64_t block,
+                         const char *what)
+{
+    return err_set(
+        ERR_FORMAT,
+        "store: %s: block %llu of the %s of domain %s %s: it is damaged: build the store "
+        "again",
+        s->path, (unsigned long long)block, store_kind_names[kind], s->meta.domain[domain].name,
+        what);
+}
+
+/* Pages are brought in by one call, which also fails where touching them would be a signal. */
+static int block_touch(const struct store *s, uint32_t domain, int kind, uint64_t block)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t first = (uintptr_t)s->domain[domain].table[kind].at[block];
+    uintptr_t end = first + block_bytes(s, domain, kind, block);
+    first &= ~(page - 1);
+    if (madvise((void *)first, end - first, MADV_POPULATE_READ) == 0 ||
+        (errno != EFAULT && errno != EIO && errno != EHWPOISON))
+        return 0;
+    return err_set(ERR_IO,
+                   "store: %s: block %llu of the %s of domain %s cannot be read: the disk fails: "
+                   "copy the store to another one, or build it again",
+                   s->path, (unsigned long long)block, store_kind_names[kind],
+                   s->meta.domain[domain].name);
+}
+
+int block_check(struct store *s, uint32_t domain, int kind, uint64_t block)
+{
+    struct block_table *t = &s->domain[domain].table[kind];
+    uint64_t bytes = block_bytes(s, domain, kind, block);
+    TRY(block_touch(s, domain, kind, block));
+    if (hash64(t->at[block], bytes, block) != t->sum[block])
+        return block_damaged(s, domain, kind, block, "is not what its sum says");
+    /* A sum keeps accidents out, not malice; and an id is an index into a model's table. */
+    if (kind == KIND_TOKENS && ids_greatest(t->at[block], s->meta.token_bytes,
+                                            bytes / s->meta.token_bytes) >= s->meta.vocab_size)
+        return block_damaged(s, domain, kind, block, "holds an id outside the vocabulary");
+    atomic_fetch_or_explicit(&t->checked[block / 64], (uint64_t)1 << block % 64,
+                             memory_order_relaxed);
+    return 0;
+}
+
+/* The block, checked when this is the first time that it is asked for. */
+static inline int block_get(struct store *s, uint32_t domain, int kind, uint64_t block,
+                            const unsigned char **at)
+{
+    struct block_table *t = &s->domain[domain].table[kind];
+    *at = t->at[block];
+    if (atomic_load_explicit(&t->checked[block / 64], memory_order_relaxed) >> block % 64 & 1)
+        return 0;
+    return block_check(s, domain, kind, block);
+}
+
+int store_window(struct store *s, uint32_t domain, uint64_t start, uint32_t count,
+                 const void **window, uint32_t *have)
 {
     assert(domain < s->meta.domain_count);
+    const unsigned char *at;
     uint64_t tokens = s->meta.domain[domain].tokens;
-    uint32_t rows = block_rows(s, KIND_TOKENS), width = s->meta.token_bytes;
+    *have = 0;
     if (start > tokens || count > tokens - start)
         return err_set(ERR_LIMIT, "store: %u tokens from %llu on of domain %s, which has %llu",
                        count, (unsigned long long)start, s->meta.domain[domain].name,
                        (unsigned long long)tokens);
-    while (count) {
-        uint64_t block = start / rows;
-        uint32_t at = (uint32_t)(start % rows), left = rows - at, now = count < left ? count : left;
-        const unsigned char *from = s->domain[domain].block[KIND_TOKENS][block];
-        if (ids_widen(from + (size_t)at * width, width, now, ids) >= s->meta.vocab_size)
-            return err_set(ERR_FORMAT,
-                           "store: %s: block %llu of domain %s holds an id outside the vocabulary: "
-                           "it is damaged: build the store again",
-                           s->path, (unsigned long long)block, s->meta.domain[domain].name);
-        ids += now;
-        start += now;
-        count -= now;
-    }
+    if (count == 0)
+        return 0;
+    uint32_t rows = block_rows(s, KIND_TOKENS), from = (uint32_t)(start % rows);
+    TRY(block_get(s, domain, KIND_TOKENS, start / rows, &at));
+    *window = at + (size_t)from * s->meta.token_bytes;
+    *have = count < rows - from ? count : rows - from;
+    return 0;
+}
+
+int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count, uint32_t *ids)
+{
+    const void *window;
+    uint32_t have;
+    do {
+        /* Asked for the whole rest, so that a range past the end fails before anything is read. */
+        TRY(store_window(s, domain, start, count, &window, &have));
+        if (s->meta.token_bytes == 4 && have)
+            memcpy(ids, window, have * sizeof *ids);
+        else
+            for (uint32_t i = 0; i < have; i++)
+                ids[i] = ((const uint16_t *)window)[i];
+        ids += have;
+        start += have;
+        count -= have;
+    } while (count);
     return 0;
 }
 
@@ -329,7 +643,7 @@ void store_prefetch(struct store *s, uint32_t domain, uint64_t start, uint64_t c
         count = tokens - start;
     while (count) {
         uint64_t at = start % rows, now = count < rows - at ? count : rows - at;
-        const unsigned char *block = s->domain[domain].block[KIND_TOKENS][start / rows];
+        const unsigned char *block = s->domain[domain].table[KIND_TOKENS].at[start / rows];
         uintptr_t first = (uintptr_t)(block + at * s->meta.token_bytes);
         uintptr_t end = first + now * s->meta.token_bytes;
         first &= ~(page - 1);
@@ -346,7 +660,8 @@ int store_doc_at(struct store *s, uint32_t domain, uint64_t index, struct store_
         return err_set(ERR_LIMIT, "store: document %llu of domain %s, which has %llu",
                        (unsigned long long)index, s->meta.domain[domain].name,
                        (unsigned long long)s->meta.domain[domain].documents);
-    const unsigned char *block = s->domain[domain].block[KIND_DOCUMENTS][index / DOCS_PER_BLOCK];
+    const unsigned char *block;
+    TRY(block_get(s, domain, KIND_DOCUMENTS, index / DOCS_PER_BLOCK, &block));
     memcpy(out, block + index % DOCS_PER_BLOCK * sizeof *out, sizeof *out);
     return 0;
 }
@@ -373,20 +688,45 @@ int store_doc_of(struct store *s, uint32_t domain, uint64_t pos, uint64_t *index
         *index = low;
     TRY(store_doc_at(s, domain, low, out));
     if (pos < out->token_start || pos - out->token_start >= out->token_count)
-        return damaged(s, "the document index has a hole");
+        return store_damaged(s, "the document index has a hole");
     return 0;
 }
 
 bool store_removed(const struct store *s, uint32_t domain, uint64_t index)
 {
     assert(domain < s->meta.domain_count && index < s->meta.domain[domain].documents);
-    return false;
+    struct removed_disk *const *removed = s->domain[domain].removed;
+    if (!removed || !removed[index / DOCS_PER_BLOCK])
+        return false;
+    uint64_t bit = index % DOCS_PER_BLOCK;
+    return removed[index / DOCS_PER_BLOCK]->bits[bit / 8] >> bit % 8 & 1;
 }
 
 uint64_t store_removed_count(const struct store *s, uint32_t domain)
 {
     assert(domain < s->meta.domain_count);
-    return 0;
+    return s->meta.domain[domain].removed_documents;
+}
+
+const struct store_origin *store_origins(const struct store *s, uint32_t *count)
+{
+    *count = s->origin_count;
+    return s->origin;
+}
+
+const struct store_origin *store_origin_of(const struct store *s, uint32_t item)
+{
+    uint32_t low = 0, high = s->origin_count;
+    while (low < high) { /* the first that begins behind item */
+        uint32_t middle = low + (high - low) / 2;
+        if (s->origin[middle].first_item <= item)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || item - s->origin[low - 1].first_item >= s->origin[low - 1].item_count)
+        return NULL;
+    return &s->origin[low - 1];
 }
 
 struct hash128 store_identity(const struct store *s) { return s->identity; }
@@ -398,92 +738,4 @@ int store_unigram(struct store *s, uint64_t *counts)
     TRY(info_get(s, store_key_unigram, &bytes, &len));
     memcpy(counts, bytes, len);
     return 0;
-}
-
-/* ---- verification ---- */
-
-static int block_verify(struct store *s, uint32_t domain, int kind, uint64_t block)
-{
-    unsigned char at[16];
-    uint64_t sum;
-    sum_key((uint32_t)kind, domain, block, at);
-    MDB_val k = {.mv_size = sizeof at, .mv_data = at}, v;
-    int found = mdb_get(s->txn, s->sums, &k, &v);
-    if (found != 0 || v.mv_size != sizeof sum)
-        return damaged(s, "the sum of a block is missing");
-    memcpy(&sum, v.mv_data, sizeof sum);
-    uint64_t bytes = block_bytes(s, domain, kind, block);
-    if (hash64(s->domain[domain].block[kind][block], bytes, block) == sum)
-        return 0;
-    return err_set(ERR_FORMAT,
-                   "store: %s: block %llu of the %s of domain %s is damaged: build the store again",
-                   s->path, (unsigned long long)block, store_kind_names[kind],
-                   s->meta.domain[domain].name);
-}
-
-/* Documents must follow one another without a hole, each with <|endoftext|> in front. */
-static int index_verify(struct store *s, uint32_t domain)
-{
-    uint64_t next = 0, bytes = 0, place = 0;
-    for (uint64_t i = 0; i < s->meta.domain[domain].documents; i++) {
-        struct store_doc doc;
-        uint32_t first;
-        TRY(store_doc_at(s, domain, i, &doc));
-        uint64_t own = (uint64_t)doc.item << 32 | doc.record;
-        if (doc.token_start != next || doc.token_count < 1 || (i > 0 && own <= place))
-            return damaged(s, "the document index is not a chain");
-        next += doc.token_count;
-        if (next > s->meta.domain[domain].tokens)
-            return damaged(s, "the document index passes the tokens");
-        TRY(store_read(s, domain, doc.token_start, 1, &first));
-        if (first != s->meta.eot)
-            return damaged(s, "a document does not begin with <|endoftext|>");
-        bytes += doc.text_bytes;
-        place = own;
-    }
-    if (next != s->meta.domain[domain].tokens || bytes != s->meta.domain[domain].bytes)
-        return damaged(s, "the document index does not add up");
-    return 0;
-}
-
-static int unigram_verify(struct store *s)
-{
-    enum { CHUNK = 65536 };
-    int rc = 0;
-    uint64_t *counts = calloc(s->meta.vocab_size, sizeof *counts);
-    uint64_t *stored = malloc(s->meta.vocab_size * sizeof *stored);
-    uint32_t *ids = malloc(CHUNK * sizeof *ids);
-    if (!counts || !stored || !ids) {
-        rc = err_set(ERR_LIMIT, "store: no memory to count tokens");
-        goto out;
-    }
-    for (uint32_t i = 0; i < s->meta.domain_count; i++) {
-        for (uint64_t at = 0, left = s->meta.domain[i].tokens; left > 0;) {
-            uint32_t now = left < CHUNK ? (uint32_t)left : CHUNK;
-            TRY_OUT(store_read(s, i, at, now, ids));
-            for (uint32_t k = 0; k < now; k++)
-                counts[ids[k]]++;
-            at += now;
-            left -= now;
-        }
-    }
-    TRY_OUT(store_unigram(s, stored));
-    if (memcmp(counts, stored, s->meta.vocab_size * sizeof *counts) != 0)
-        rc = damaged(s, "the counts of ids are not those of its tokens");
-out:
-    free(counts);
-    free(stored);
-    free(ids);
-    return rc;
-}
-
-int store_verify(struct store *s)
-{
-    for (uint32_t i = 0; i < s->meta.domain_count; i++)
-        for (int kind = 0; kind < KIND_COUNT; kind++)
-            for (uint64_t b = 0; b < s->domain[i].blocks[kind]; b++)
-                TRY(block_verify(s, i, kind, b));
-    for (uint32_t i = 0; i < s->meta.domain_count; i++)
-        TRY(index_verify(s, i));
-    return unigram_verify(s);
 }

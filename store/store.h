@@ -11,11 +11,14 @@ enum {
     STORE_LOOKAHEAD_MAX = 4096, /* rows the loader asks the disk for ahead of time */
     STORE_VOCAB_MAX = 1 << 24,
     STORE_SEQUENCE_MAX = 1 << 24, /* tokens of a row */
+    STORE_ORIGINS_MAX = 4096,     /* runs whose documents were appended */
+    STORE_ORIGIN_PATH_MAX = 1024,
 };
 
-/* One environment DIR/data.mdb: meta; per domain blocks of token ids (u16 when the vocabulary has
- * at most 65536 entries, else u32), XXH3 beside each; per domain a document index (place, id, token
- * start, count, bytes of text); how often each id occurs. Databases and keys: see store/layout.h.
+/* One environment DIR/data.mdb on a local disk: meta; per domain blocks of token ids (u16 when the
+ * vocabulary has at most 65536 entries, else u32), XXH3 beside each; per domain a document index
+ * (place, id, token start, count, bytes of text); how often each id occurs; what was removed.
+ * Databases and keys: see store/layout.h.
  *
  * A domain is one long sequence of tokens: <|endoftext|>, document, <|endoftext|>, document, ...
  * Every document has the token in front of it, and it counts as the document's: token_start points
@@ -27,6 +30,8 @@ struct store_meta {
     struct {
         char name[48];
         uint64_t tokens, documents, bytes;
+        /* How much of these was removed: its places are kept, and read as <|endoftext|>. */
+        uint64_t removed_tokens, removed_documents, removed_bytes;
     } domain[STORE_DOMAINS_MAX];
 };
 struct store_doc {
@@ -34,10 +39,19 @@ struct store_doc {
     uint32_t item, record, token_count, text_bytes;
 };
 
+/* A run whose documents were appended: its input k is item first_item + k here. */
+struct store_origin {
+    uint32_t first_item, item_count;
+    struct hash128 identity;         /* of its store when it was appended */
+    char recipe[40];                 /* hash of its recipe in hex; empty: there was none */
+    char run[STORE_ORIGIN_PATH_MAX]; /* its folder, an absolute path as it was then */
+};
+
 /* ---- writing ---- */
 
 /* One writer, documents of a domain in ascending order of place; domains may interleave. Memory:
- * two blocks a domain and a transaction of 64 MiB. Built in DIR.tmp-PID with MDB_NOSYNC, synced
+ * two blocks a domain and a transaction of 64 MiB. A second writer is ERR_AGAIN naming the first,
+ * a network file system ERR_USAGE. Built in DIR.tmp-PID with MDB_NOSYNC, synced
  * once, renamed over what was at DIR; a kill at any moment leaves DIR as it was, and the next
  * store_create removes the leftovers. The same documents in the same order give the same bytes of
  * data.mdb. meta gives names, vocabulary, eot and the tokenizer's hash; the rest of it is ignored.
@@ -56,15 +70,22 @@ void store_abandon(struct store_writer *w); /* NULL is fine */
 /* ---- reading ---- */
 
 /* Any number of processes. Size, meta and every page of the trees are checked before LMDB sees the
- * file, so that what is cut short or damaged is ERR_FORMAT and never a signal. Blocks are checked
- * by store_verify only. Calls below may come from any number of threads. */
+ * file, so that what is cut short or damaged is ERR_FORMAT and never a signal. A block is checked
+ * against its sum, and its ids against the vocabulary, the first time anything reads of it: damage
+ * is ERR_FORMAT naming block, domain and file, a disk that cannot read it ERR_IO. Until
+ * store_close nobody changes the file in place: who wants to is refused, and told who reads.
+ * Calls below may come from any number of threads. */
 struct store;
 int store_open(struct store **out, const char *dir);
 const struct store_meta *store_meta(const struct store *s);
 int store_domain(const struct store *s, const char *name); /* -1: none */
-/* count ids from token start of a domain, to u32; past the end is ERR_LIMIT, and an id outside the
- * vocabulary (a damaged block) ERR_FORMAT. */
+/* count ids from token start of a domain, to u32; past the end is ERR_LIMIT. */
 int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count, uint32_t *ids);
+/* The same without a copy: *window points at *have ids (1 to count; fewer than count where a block
+ * ends; 0 only for a count of 0) of meta's token_bytes each, aligned to them, all below vocab_size,
+ * valid until store_close. */
+int store_window(struct store *s, uint32_t domain, uint64_t start, uint32_t count,
+                 const void **window, uint32_t *have);
 /* Asks the disk for these tokens without waiting. */
 void store_prefetch(struct store *s, uint32_t domain, uint64_t start, uint64_t count);
 int store_doc_at(struct store *s, uint32_t domain, uint64_t index, struct store_doc *out);
@@ -76,9 +97,15 @@ bool store_removed(const struct store *s, uint32_t domain, uint64_t index);
 uint64_t store_removed_count(const struct store *s, uint32_t domain);
 /* What the store gives to read, as one value: equal for equal tokens, documents and removals. */
 struct hash128 store_identity(const struct store *s);
-/* counts[vocab_size]: how often each id stands in the whole store, <|endoftext|> included. */
+/* The appended run that an item is of, where it is number item - first_item; NULL: the store's own
+ * run. Valid until store_close. */
+const struct store_origin *store_origin_of(const struct store *s, uint32_t item);
+const struct store_origin *store_origins(const struct store *s, uint32_t *count);
+/* counts[vocab_size]: how often each id stands in the documents that were not removed, their
+ * <|endoftext|> included. */
 int store_unigram(struct store *s, uint64_t *counts);
-/* Every block's XXH3, the chain of the document index, the counts. One thread at a time. */
+/* Every block's XXH3 once more, the chain of the document index, the counts. One thread at a time.
+ */
 int store_verify(struct store *s);
 void store_close(struct store *s); /* NULL is fine */
 #endif

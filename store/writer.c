@@ -25,7 +25,9 @@
 #define MAP_BYTES (1ull << 30)   /* first size of the map; it grows fourfold */
 #define FULL_BYTES (64ull << 20) /* less free space than this, and EIO means a full disk */
 
-const char store_magic[8] = "SLSTORE", store_key_meta[] = "store", store_key_unigram[] = "unigram";
+const char store_magic[8] = "SLSTORE", store_key_meta[] = "store", store_key_unigram[] = "unigram",
+           store_key_origins[] = "origins", store_key_change[] = "change",
+           store_db_removed[] = "removed";
 const char *const store_kind_names[KIND_COUNT] = {"tokens", "documents"};
 
 struct filling {
@@ -35,10 +37,11 @@ struct filling {
 };
 struct store_writer {
     char dir[IO_PATH_MAX], temp[IO_PATH_MAX];
-    int lock; /* fd of temp, locked: tells sweepers that we live */
+    int writing; /* fd of dir.lock */
+    int lock;    /* fd of temp, locked: tells sweepers that we live */
     MDB_env *env;
     MDB_txn *txn;
-    MDB_dbi kind[KIND_COUNT], sums, info;
+    MDB_dbi kind[KIND_COUNT], sums, info, removed;
     uint64_t txn_bytes, map_bytes;
     bool failed;
     struct store_meta meta;
@@ -151,6 +154,8 @@ static int databases_open(struct store_writer *w)
                 "make a database in");
     MDB_TRY(w, mdb_dbi_open(w->txn, "sums", MDB_CREATE, &w->sums), "make a database in");
     MDB_TRY(w, mdb_dbi_open(w->txn, "meta", MDB_CREATE, &w->info), "make a database in");
+    MDB_TRY(w, mdb_dbi_open(w->txn, store_db_removed, MDB_CREATE, &w->removed),
+            "make a database in");
     return 0;
 }
 
@@ -162,7 +167,7 @@ static int env_create(struct store_writer *w)
     if (w->lock < 0 || flock(w->lock, LOCK_EX | LOCK_NB) != 0)
         return err_sys("store: lock %s", w->temp);
     MDB_TRY(w, mdb_env_create(&w->env), "open");
-    MDB_TRY(w, mdb_env_set_maxdbs(w->env, KIND_COUNT + 2), "open");
+    MDB_TRY(w, mdb_env_set_maxdbs(w->env, STORE_DATABASES), "open");
     w->map_bytes = MAP_BYTES;
     MDB_TRY(w, mdb_env_set_mapsize(w->env, w->map_bytes), "set the map's size of");
     MDB_TRY(w, mdb_env_open(w->env, w->temp, MDB_NOSYNC | MDB_NOLOCK | MDB_NOTLS, 0666), "open");
@@ -191,7 +196,7 @@ int store_create(struct store_writer **out, const char *dir, const struct store_
     struct store_writer *w = calloc(1, sizeof *w);
     if (!w)
         return err_set(ERR_LIMIT, "store: no memory for a writer");
-    w->lock = -1;
+    w->lock = w->writing = -1;
     meta_take(w, meta);
     size_t len = strlen(dir);
     while (len > 1 && dir[len - 1] == '/')
@@ -199,6 +204,8 @@ int store_create(struct store_writer **out, const char *dir, const struct store_
     TRY_OUT(io_path(w->dir, "%.*s", (int)len, dir));
     TRY_OUT(path_split(w->dir, folder, &name));
     TRY_OUT(io_mkdirs(folder));
+    TRY_OUT(fs_check(folder, true));
+    TRY_OUT(writer_lock(w->dir, &w->writing));
     TRY_OUT(sweep(w->dir));
     w->unigram = calloc(meta->vocab_size, sizeof *w->unigram);
     if (!w->unigram) {
@@ -373,8 +380,12 @@ static int meta_put(struct store_writer *w)
     m->domain_count = w->meta.domain_count;
     m->eot = w->meta.eot;
     m->tokenizer_hash = w->meta.tokenizer_hash;
-    _Static_assert(sizeof m->domain == sizeof w->meta.domain, "the same rows");
-    memcpy(m->domain, w->meta.domain, sizeof m->domain);
+    for (uint32_t i = 0; i < w->meta.domain_count; i++) {
+        memcpy(m->domain[i].name, w->meta.domain[i].name, sizeof m->domain[i].name);
+        m->domain[i].tokens = w->meta.domain[i].tokens;
+        m->domain[i].documents = w->meta.domain[i].documents;
+        m->domain[i].bytes = w->meta.domain[i].bytes;
+    }
     size_t len = offsetof(struct meta_disk, domain) + m->domain_count * sizeof m->domain[0];
     TRY(info_put(w, store_key_meta, (unsigned char *)&disk, len));
     size_t counts = w->meta.vocab_size * sizeof *w->unigram;
@@ -449,6 +460,7 @@ void store_abandon(struct store_writer *w)
         io_remove_tree(w->temp);
     if (w->lock >= 0)
         close(w->lock);
+    writer_unlock(w->dir, w->writing);
     for (uint32_t i = 0; i < STORE_DOMAINS_MAX; i++)
         for (int kind = 0; kind < KIND_COUNT; kind++)
             free(w->domain[i].fill[kind].bytes);

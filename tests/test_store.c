@@ -283,7 +283,7 @@ TEST(store_replaces_an_old_one)
     struct store_meta meta = made_meta(9, 1);
     struct store_writer *w;
     CHECK_OK(store_create(&w, dir, &meta));
-    CHECK_INT(count_entries(folder), 2);
+    CHECK_INT(count_entries(folder), 3); /* the store, the new one, the lock */
     store_abandon(w);
     CHECK_INT(count_entries(folder), 1);
     CHECK_OK(store_open(&s, dir));
@@ -444,7 +444,7 @@ TEST(store_verify_finds_any_flipped_bit_of_a_block)
         put_byte(fd, at + k, (unsigned char)bytes[at + k] ^ 1);
         CHECK_OK(store_open(&s, path_in("store")));
         CHECK_ERR(store_verify(s), ERR_FORMAT);
-        CHECK(strstr(err_text(), "block 0 of the tokens of domain") != NULL);
+        CHECK(strstr(err_text(), "block 0 of the tokens of domain domain-0") != NULL);
         store_close(s);
         put_byte(fd, at + k, (unsigned char)bytes[at + k]);
     }
@@ -453,13 +453,24 @@ TEST(store_verify_finds_any_flipped_bit_of_a_block)
     made_close(&m);
 }
 
-/* An id outside the vocabulary never gets to a model: in any place of a window, of both widths. */
+/* Where `len` bytes first stand in a file of `bytes`, in steps of `step`. */
+static size_t find_bytes(const char *bytes, size_t total, const void *what, size_t len, size_t step)
+{
+    size_t at = 0;
+    while (at + len < total && memcmp(bytes + at, what, len) != 0)
+        at += step;
+    CHECK(at + len < total);
+    return at;
+}
+
+/* An id outside the vocabulary never gets to a model: in any place of a block, of both widths, also
+ * when the sum of the block was made to fit. */
 static void outside(uint32_t vocab, const char *dir)
 {
     struct made m;
     struct store *s;
     char *bytes, path[IO_PATH_MAX];
-    size_t len, at = 0;
+    size_t len;
     uint32_t ids[200], width = vocab <= 65536 ? 2 : 4;
     unsigned char first[512];
     made_open(&m, dir, vocab, 1, 1000, 200, 1);
@@ -467,21 +478,33 @@ static void outside(uint32_t vocab, const char *dir)
         memcpy(first + (size_t)i * width, &m.domain[0].ids[i], width);
     CHECK_OK(io_path(path, "%s/data.mdb", dir));
     CHECK_OK(io_read_file(path, 1 << 24, &bytes, &len));
-    while (at + sizeof first < len && memcmp(bytes + at, first, sizeof first) != 0)
-        at += 16;
-    CHECK(at + STORE_BLOCK_BYTES < len);
+    size_t at = find_bytes(bytes, len, first, sizeof first, 16);
+    uint64_t bytes_used = m.domain[0].count * width, sum;
+    if (bytes_used > STORE_BLOCK_BYTES)
+        bytes_used = STORE_BLOCK_BYTES;
+    sum = hash64(bytes + at, bytes_used, 0);
+    size_t sum_at = find_bytes(bytes, len, &sum, sizeof sum, 2);
     int fd = open(path, O_RDWR);
-    for (uint32_t i = 0; i < 200; i += 7) {
+    for (uint64_t i = 0; i < bytes_used / width; i += i < 140 ? 7 : 9973) {
         size_t high = at + (size_t)i * width + width / 2;
-        uint32_t bad = width == 2 ? 0xff : 0x02; /* 65280 of 50257, 131072 of 70000, and more */
-        put_byte(fd, high, (unsigned char)bad);
+        char was = bytes[high];
+        bytes[high] = (char)(width == 2 ? 0xff : 0x02); /* 65280 of 50257, 131072 of 70000 */
+        put_byte(fd, high, (unsigned char)bytes[high]);
         CHECK_OK(store_open(&s, dir));
         CHECK_ERR(store_read(s, 0, 0, 200, ids), ERR_FORMAT);
-        CHECK_OK(store_read(s, 0, 0, i, ids));
-        CHECK_OK(store_read(s, 0, i + 1, 199 - i, ids));
+        CHECK(strstr(err_text(), "not what its sum says") != NULL);
+        CHECK_ERR(store_read(s, 0, i ? 0 : 1, 1, ids), ERR_FORMAT); /* the block, whatever of it */
         CHECK_ERR(store_verify(s), ERR_FORMAT);
         store_close(s);
-        put_byte(fd, high, (unsigned char)bytes[high]);
+        sum = hash64(bytes + at, bytes_used, 0);
+        CHECK(pwrite(fd, &sum, sizeof sum, (off_t)sum_at) == sizeof sum);
+        CHECK_OK(store_open(&s, dir));
+        CHECK_ERR(store_read(s, 0, 0, 200, ids), ERR_FORMAT);
+        CHECK(strstr(err_text(), "outside the vocabulary") != NULL);
+        CHECK_ERR(store_verify(s), ERR_FORMAT);
+        store_close(s);
+        bytes[high] = was;
+        put_byte(fd, high, (unsigned char)was);
     }
     close(fd);
     free(bytes);
