@@ -201,13 +201,17 @@ gpu-build: $(BUILD)-gpu/gpu-test
 gpu-test: $(BUILD)-gpu/gpu-test
 	@$(BUILD)-gpu/gpu-test || [ $$? = 77 ] # 77: no GPU here, as it said
 
+# What `sluice completion` prints, and where under share/ it belongs.
+SHELL_FILES := bash:bash-completion/completions/sluice zsh:zsh/site-functions/_sluice fish:fish/vendor_completions.d/sluice.fish man:man/man1/sluice.1
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/sluice/recipes $(DESTDIR)$(PREFIX)/share/doc/sluice
 	install -m 755 sluice $(DESTDIR)$(PREFIX)/bin/sluice
 	install -m 644 recipes/*.toml $(DESTDIR)$(PREFIX)/share/sluice/recipes/
 	install -m 644 README.md LICENSE docs/*.md $(DESTDIR)$(PREFIX)/share/doc/sluice/
+	$(Q)for f in $(SHELL_FILES); do install -d $(DESTDIR)$(PREFIX)/share/$$(dirname $${f#*:}) && \
+	    ./sluice completion $${f%%:*} > $(DESTDIR)$(PREFIX)/share/$${f#*:} || exit 1; done
 uninstall:
-	rm -f $(DESTDIR)$(PREFIX)/bin/sluice
+	rm -f $(DESTDIR)$(PREFIX)/bin/sluice $(foreach f,$(SHELL_FILES),$(DESTDIR)$(PREFIX)/share/$(lastword $(subst :, ,$(f))))
 	rm -rf $(DESTDIR)$(PREFIX)/share/sluice $(DESTDIR)$(PREFIX)/share/doc/sluice
 
 clean:

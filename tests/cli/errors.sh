@@ -52,9 +52,19 @@ if model_here; then
 else
     skip errors_with_runs "lid.176.ftz is not in the cache (make deps)"
 fi
-for command in run task status why report tokenize store keys crawl generate model; do
+all=$("$sluice" --help | awk '/^  [a-z]+ +[a-z]/ && $1 != "sluice" { print $1 }')
+check all_commands_listed [ "$(wc -w <<< "$all")" -ge 14 ]
+for command in $all; do
     check "help_of_$command" bash -c "'$sluice' $command --help | grep -q 'usage: sluice $command'"
 done
 check recipe_manual_is_current bash -c "'$sluice' keys --markdown | diff -q - '$here/docs/RECIPE.md'"
+"$sluice" completion bash > "$work/completion"
+completed() { # LINE: what stands last is what is being typed; only one answer is shown
+    bash -c ". '$work/completion'; COMP_WORDS=($1); COMP_CWORD=\$((\${#COMP_WORDS[@]} - 1)); cd /; _sluice 2> /dev/null; echo \"\${COMPREPLY[*]}\""
+}
+check completion_command [ "$(completed "sluice stor")" = store ]
+check completion_verb [ "$(completed "sluice store tra")" = trace ]
+check completion_flag [ "$(completed "sluice run --thr")" = --threads= ]
+for shell in zsh fish man; do check "completion_$shell" bash -c "'$sluice' completion $shell | grep -q tokenize"; done
 check version bash -c "'$sluice' --version | grep -q features:"
 finish
