@@ -1,4 +1,5 @@
-/* cmd_store - `sluice store ls|verify|trace|mix|find|export`: looks into the tokens of a run. */
+/* cmd_store - `sluice store ls|verify|trace|mix|find|export|import`: looks into the tokens of a
+ * run. */
 #include "command/command.h"
 #include "command/store_tool.h"
 #include "core/err.h"
@@ -13,18 +14,30 @@ static const struct opt store_opts[] = {
     OPT_ROW(OPT_STR, struct store_flags, run, NULL, 0, 0, NULL,
             "folder of the run; for ls, verify and export its store/ will do", NULL),
     OPT_ROW(OPT_STR, struct store_flags, domain, NULL, 0, 0, NULL,
-            "find, export: only this domain; empty: all", NULL),
+            "find, export: only this domain; empty: all; import: the name it gets", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, view, NULL, 0, 0, NULL,
+            "export: only this view of the run, or a .view file", NULL),
     OPT_ROW(OPT_INT, struct store_flags, step, "1", 1, 1e15, NULL,
             "trace: the training step, from 1 as in train.jsonl", NULL),
     OPT_ROW(OPT_INT, struct store_flags, row, "-1", -1, 1e9, NULL,
             "trace: only this row of the step; -1: all", NULL),
     OPT_ROW(OPT_INT, struct store_flags, limit, "20", 1, 1e9, NULL, "find: show so many places",
             NULL),
-    OPT_ROW(OPT_ENUM, struct store_flags, format, "llmc", 0, 0, "llmc|nanogpt|megatron|datatrove",
-            "export: for which trainer", NULL),
-    OPT_ROW(OPT_STR, struct store_flags, out, ".", 0, 0, NULL, "export: folder to write to", NULL),
+    OPT_ROW(OPT_ENUM, struct store_flags, format, "llmc", 0, 0,
+            "llmc|nanogpt|megatron|datatrove|jsonl",
+            "export: for which trainer, or as text; import: whose files", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, out, ".", 0, 0, NULL,
+            "export: folder to write to, jsonl also -; import: folder to make", NULL),
     OPT_ROW(OPT_STR, struct store_flags, prefix, "tokens", 0, 0, NULL,
             "export: beginning of the files' names", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, tokenizer, NULL, 0, 0, NULL,
+            "import: the tokenizer that made the ids; export as jsonl: instead of the run's", NULL),
+    OPT_ROW(OPT_INT, struct store_flags, separator, "-1", -1, STORE_VOCAB_MAX, NULL,
+            "import: the id between documents; -1: the tokenizer's <|endoftext|>", NULL),
+    OPT_ROW(OPT_INT, struct store_flags, width, "0", 0, 4, "bytes",
+            "import of nanogpt: bytes of an id, 2 or 4; 0: by the vocabulary", NULL),
+    OPT_ROW(OPT_FLOAT, struct store_flags, heldout, "0", 0, 0.5, NULL,
+            "import: share of the documents kept apart, as text, to evaluate on", NULL),
     OPT_ROW(OPT_BOOL, struct store_flags, dry_run, "false", 0, 1, NULL,
             "mix: say what would be drawn; it never does more", NULL),
     OPT_ROW(OPT_BOOL, struct store_flags, json, "false", 0, 1, NULL, "print JSON", NULL),
@@ -197,21 +210,28 @@ static int command_store_main(void *conf, int argc, char **argv, struct arena *a
         return store_mix(flags, a);
     if (argc == 1 && strcmp(verb, "export") == 0)
         return store_write_files(flags);
-    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, find TEXT or export");
+    if (argc >= 1 && strcmp(verb, "import") == 0)
+        return store_read_files(flags, argv + 1, argc - 1, a);
+    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, find TEXT, export or "
+                              "import FILE...");
 }
 
 const struct command command_store = {
     .name = "store",
     .group = "looking",
-    .usage = "store ls|verify|trace|mix|find TEXT|export --run=DIR [FLAGS]",
+    .usage = "store ls|verify|trace|mix|find TEXT|export|import FILE... --run=DIR [FLAGS]",
     .help =
         "the tokens of a run: what there is, which pages a step reads, files for other trainers",
-    .text = "  sluice store ls --run=r                       documents and tokens of each domain\n"
-            "  sluice store trace --run=r --step=100 --row=3 the pages behind a row of a batch\n"
-            "  sluice store mix --run=r --dry_run            what each phase draws, in epochs\n"
-            "  sluice store find --run=r ' the same words'   where exactly these tokens stand\n"
-            "  sluice store export --run=r --format=megatron --out=tok\n"
-            "  sluice store verify --run=r                   every checksum",
+    .text =
+        "  sluice store ls --run=r                       documents and tokens of each domain\n"
+        "  sluice store trace --run=r --step=100 --row=3 the pages behind a row of a batch\n"
+        "  sluice store mix --run=r --dry_run            what each phase draws, in epochs\n"
+        "  sluice store find --run=r ' the same words'   where exactly these tokens stand\n"
+        "  sluice store export --run=r --format=megatron --out=tok\n"
+        "  sluice store export --run=r --format=jsonl --out=- | head   text back from tokens\n"
+        "  sluice store import --format=llmc --tokenizer=r50k.tiktoken --domain=web --out=theirs "
+        "*.bin\n"
+        "  sluice store verify --run=r                   every checksum",
     .opts = store_opts,
     .conf_size = sizeof(struct store_flags),
     .run = command_store_main,

@@ -1,5 +1,4 @@
-/* store_io - `sluice store export|import`: token files for other trainers, and a store from theirs.
- */
+/* store_io - `sluice store export`: a store's tokens for other trainers, or its text. */
 #include "command/store_tool.h"
 #include "core/err.h"
 #include "store/exchange.h"
@@ -7,7 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static const char *const format_names[] = {"llmc", "nanogpt", "megatron", "datatrove"};
+int store_format_find(const char *name)
+{
+    static const char *const names[] = {"llmc", "nanogpt", "megatron", "datatrove"};
+    for (int i = 0; i < (int)COUNT_OF(names); i++)
+        if (strcmp(names[i], name) == 0)
+            return i;
+    return err_set(ERR_USAGE, "store: %s is no format of token files", name);
+}
 
 int store_of_run(const struct store_flags *flags, struct store **s)
 {
@@ -55,33 +61,67 @@ static void print_snippet(const struct store_exported *x, enum store_format form
     }
 }
 
-/* The documents that --domain asks for, or all. */
+/* The documents that --domain or --view asks for, or all. */
 static int view_of_flags(const struct store_flags *flags, struct store *s, struct token_view *v)
 {
+    char path[IO_PATH_MAX];
     int domain;
+    bool named = flags->view && flags->view[0];
     TRY(store_domain_flag(flags, s, &domain));
-    return domain < 0 ? token_view_make(v, s, "all", NULL, NULL)
-                      : token_view_domain(v, s, (uint32_t)domain);
+    if (named && domain >= 0)
+        return err_set(ERR_USAGE, "store export: --domain or --view, not both");
+    if (!named)
+        return domain < 0 ? token_view_make(v, s, "all", NULL, NULL)
+                          : token_view_domain(v, s, (uint32_t)domain);
+    if (strchr(flags->view, '/'))
+        return token_view_open(v, flags->view, s);
+    TRY(io_path(path, "%s/views/%s.view", flags->run, flags->view));
+    return token_view_open(v, path, s);
+}
+
+static int write_tokens(const struct store_flags *flags, struct store *s,
+                        const struct token_view *view)
+{
+    struct store_exported *x = calloc(1, sizeof *x);
+    int rc, format = 0;
+    TRY_OUT(x ? 0 : err_set(ERR_LIMIT, "store export: no memory"));
+    TRY_OUT(format = store_format_find(flags->format));
+    TRY_OUT(store_export(s, view, (enum store_format)format, flags->out, flags->prefix, x));
+    printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
+           x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);
+    print_snippet(x, (enum store_format)format, store_meta(s)->token_bytes);
+out:
+    free(x);
+    return rc < 0 ? rc : 0;
+}
+
+static int write_text(const struct store_flags *flags, struct store *s,
+                      const struct token_view *view)
+{
+    char path[IO_PATH_MAX];
+    uint64_t tokens;
+    bool to_stdout = strcmp(flags->out, "-") == 0;
+    TRY(to_stdout ? io_path(path, "-")
+                  : io_path(path, "%s/%s.jsonl.zst", flags->out, flags->prefix));
+    TRY(store_write_jsonl(flags, s, view, path, &tokens));
+    if (!to_stdout)
+        printf("%s: %llu documents, %llu tokens\n"
+               "# datasets: load_dataset(\"json\", data_files=\"%s\")\n",
+               path, (unsigned long long)view->documents, (unsigned long long)tokens, path);
+    return 0;
 }
 
 int store_write_files(const struct store_flags *flags)
 {
     struct store *s = NULL;
     struct token_view view = {0};
-    struct store_exported *x = calloc(1, sizeof *x);
-    int rc, format = 0;
-    TRY_OUT(x ? 0 : err_set(ERR_LIMIT, "store export: no memory"));
+    int rc;
     TRY_OUT(store_of_run(flags, &s));
-    while (strcmp(format_names[format], flags->format) != 0)
-        format++;
     TRY_OUT(view_of_flags(flags, s, &view));
-    TRY_OUT(store_export(s, &view, (enum store_format)format, flags->out, flags->prefix, x));
-    printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
-           x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);
-    print_snippet(x, (enum store_format)format, store_meta(s)->token_bytes);
+    rc = strcmp(flags->format, "jsonl") == 0 ? write_text(flags, s, &view)
+                                             : write_tokens(flags, s, &view);
 out:
     token_view_close(&view);
     store_close(s);
-    free(x);
     return rc < 0 ? rc : 0;
 }

@@ -4,9 +4,10 @@
 #include "store/store.h"
 
 struct store_flags {
-    const char *run, *domain, *format, *out, *prefix;
+    const char *run, *domain, *view, *format, *out, *prefix, *tokenizer;
     bool json, dry_run;
-    int64_t step, row, limit;
+    int64_t step, row, limit, separator, width;
+    double heldout;
 };
 /* Where a document came from, by its id, out of the ledger. */
 struct origin {
@@ -23,11 +24,21 @@ void origins_free(struct origin *origin, size_t count);
 /* ---- what verbs share (command/store_io.c) ---- */
 /* Opens the store of --run=DIR: DIR/store, or DIR itself where data.mdb lies in it. */
 int store_of_run(const struct store_flags *flags, struct store **s);
+int store_format_find(const char *name); /* enum store_format, or ERR_USAGE */
 /* Number of the domain that --domain names; -1: none was named. */
 int store_domain_flag(const struct store_flags *flags, const struct store *s, int *domain);
 
-/* ---- verbs (command/store_rows.c, command/store_io.c) ---- */
+/* Text of a view's documents as JSON lines, in the order of the corpus (by input and record), to
+ * path ("-": standard output): id, text, domain, and from the ledger, where the run has it, url and
+ * metadata (command/store_jsonl.c). */
+struct token_view;
+int store_write_jsonl(const struct store_flags *flags, struct store *s,
+                      const struct token_view *view, const char *path, uint64_t *tokens);
+
+/* ---- verbs (command/store_rows.c, and where it says so) ---- */
 int store_trace(const struct store_flags *flags, struct arena *a);
-int store_write_files(const struct store_flags *flags); /* export */
+int store_write_files(const struct store_flags *flags); /* export (command/store_io.c) */
+/* import (command/store_import.c): paths as given; *a holds what is made of them. */
+int store_read_files(const struct store_flags *flags, char **path, int count, struct arena *a);
 int store_mix(const struct store_flags *flags, struct arena *a);
 #endif

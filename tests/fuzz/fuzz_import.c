@@ -1,5 +1,5 @@
-/* fuzz_import - any bytes as the token files of others: one byte names the format and the width, two
- * how many bytes are the index's; the rest are the tokens'. Refused, or documents of sound ids. */
+/* fuzz_import - any bytes as the token files of others: refused, or documents of sound ids. The first
+ * byte names format and width, two how many bytes are the index's; the rest are the tokens'. */
 #include "store/exchange.h"
 #include "tests/fuzz/fuzz.h"
 
