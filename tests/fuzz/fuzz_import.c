@@ -1,4 +1,4 @@
-/* fuzz_import - any bytes as the token files of others: refused, or documents of sound ids. The first
+/* fuzz_import - any bytes as token files of others: refused, or documents of sound ids. The first
  * byte names format and width, two how many bytes are the index's; the rest are the tokens'. */
 #include "store/exchange.h"
 #include "tests/fuzz/fuzz.h"
