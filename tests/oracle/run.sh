@@ -16,6 +16,11 @@ fi
 "$venv/bin/python" -c 'import tokenizers, pyarrow, duckdb, numpy, warcio, cdxj_indexer, fastwarc' 2> /dev/null ||
     "$venv/bin/pip" install -q $packages > "$work/pip.log" 2>&1 ||
     { rm -rf "$venv"; skip oracles "PyPI's packages could not be installed"; finish; }
+# What store_check.py reads and writes token files with; Megatron's own dependencies would bring torch, which they do not need.
+for package in datatrove "--no-deps megatron-core"; do
+    "$venv/bin/python" -c "import importlib.metadata as m; m.version('${package##* }')" 2> /dev/null ||
+        "$venv/bin/pip" install -q $package > "$work/pip.log" 2>&1
+done
 model_here || { skip oracles "lid.176.ftz is not in the cache (make deps)"; finish; }
 python3 tests/tools/make_warc.py "$work/in" 3 80 21
 (cd "$work" && "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=r) > "$work/run.log" 2>&1 || { bad oracle_run "$(tail -n 2 "$work/run.log")"; finish; }
