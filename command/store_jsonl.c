@@ -29,8 +29,9 @@ struct jsonl {
     struct buf text, line;
     uint32_t *ids;
     struct cursor cursor[STORE_DOMAINS_MAX];
-    int next; /* the domain whose document comes next; -1: none */
-    uint64_t tokens, no_row;
+    int next;      /* the domain whose document comes next; -1: none */
+    uint32_t item; /* whose ledger is walked */
+    uint64_t tokens, lines, no_row;
 };
 
 static uint64_t place_of(const struct store_doc *doc)
@@ -142,6 +143,7 @@ static int line_put(struct jsonl *j, const struct ledger_row *row, struct str so
     if (j->text.failed || j->line.failed)
         return err_set(ERR_LIMIT, "store export: no memory for the text of document %s", id);
     j->tokens += doc->token_count - 1;
+    j->lines++;
     j->no_row += row == NULL;
     if (j->to)
         TRY(io_write_str(j->to, buf_view(&j->line)));
@@ -150,39 +152,70 @@ static int line_put(struct jsonl *j, const struct ledger_row *row, struct str so
     return next_step(j);
 }
 
-/* ---- along the ledger ---- */
+/* ---- along the ledger, input by input ---- */
 static int row_seen(void *arg, const struct ledger_row *row, struct str source,
                     const struct schema *schema)
 {
     struct jsonl *j = arg;
     UNUSED(schema);
-    if (j->next < 0)
+    if (j->next < 0 || j->cursor[j->next].doc.item != j->item)
         return 1;
-    if (row->id != j->cursor[j->next].doc.id || !str_is(row->verdict, "kept"))
+    const struct store_doc *doc = &j->cursor[j->next].doc;
+    if (row->record != doc->record || row->id != doc->id || !str_is(row->verdict, "kept"))
         return 0;
     return line_put(j, row, source);
 }
 
+/* The ledger of an input: of the store's own run, or of the run it was appended from. */
+static int ledger_path(const struct jsonl *j, const char *run_dir, char path[IO_PATH_MAX])
+{
+    char base[IO_PATH_MAX];
+    const struct store_origin *from = store_origin_of(j->store, j->item);
+    TRY(ledger_base(from ? from->run : run_dir, base));
+    return io_path(path, "%s/ledger/%05u.parquet", base, j->item - (from ? from->first_item : 0));
+}
+
+static int item_put(struct jsonl *j, const char *run_dir)
+{
+    static const struct ledger_need need = {.column = {[LEDGER_ID] = true,
+                                                       [LEDGER_URL] = true,
+                                                       [LEDGER_SOURCE] = true,
+                                                       [LEDGER_OFFSET] = true,
+                                                       [LEDGER_RECORD] = true,
+                                                       [LEDGER_LANG] = true,
+                                                       [LEDGER_VERDICT] = true}};
+    char path[IO_PATH_MAX];
+    j->item = j->cursor[j->next].doc.item;
+    TRY(ledger_path(j, run_dir, path));
+    if (io_exists(path)) {
+        struct ledger_reader *ledger;
+        TRY(ledger_open(&ledger, path));
+        int rc = ledger_rows(ledger, &need, row_seen, j);
+        ledger_close(ledger);
+        TRY(rc);
+    }
+    while (j->next >= 0 && j->cursor[j->next].doc.item == j->item)
+        TRY(line_put(j, NULL, STR("")));
+    return 0;
+}
+
 static int lines_put(struct jsonl *j, const char *run_dir)
 {
-    char ledger[IO_PATH_MAX];
-    TRY(io_path(ledger, "%s/ledger", run_dir));
-    if (io_exists(ledger))
-        TRY(ledger_walk(run_dir, row_seen, j));
     while (j->next >= 0)
-        TRY(line_put(j, NULL, STR("")));
-    if (j->no_row && io_exists(ledger))
-        log_warn("store export: %llu documents are not in %s: their lines have no url",
-                 (unsigned long long)j->no_row, ledger);
+        TRY(item_put(j, run_dir));
+    if (j->no_row && j->no_row < j->lines)
+        log_warn("store export: %llu of %llu documents are in no ledger: their lines have no url",
+                 (unsigned long long)j->no_row, (unsigned long long)j->lines);
     return 0;
 }
 
 static int tokenizer_of_run(const struct store_flags *flags, const struct store *s,
                             struct tokenizer **t)
 {
-    char path[IO_PATH_MAX];
+    char path[IO_PATH_MAX], base[IO_PATH_MAX];
     bool named = flags->tokenizer && flags->tokenizer[0];
-    TRY(named ? io_path(path, "%s", flags->tokenizer) : io_path(path, "%s/tokenizer", flags->run));
+    TRY(ledger_base(flags->run, base));
+    TRY(named ? io_path(path, "%s", flags->tokenizer) : io_path(path, "%s/tokenizer", base));
     TRY(tokenizer_open(t, path));
     struct hash128 hash = tokenizer_hash(*t), want = store_meta(s)->tokenizer_hash;
     if (hash.low == want.low && hash.high == want.high)

@@ -22,7 +22,8 @@ const struct origin *origins_at(const struct origin *origin, size_t count, uint6
 void origins_free(struct origin *origin, size_t count);
 
 /* ---- what verbs share (command/store_io.c) ---- */
-/* Opens the store of --run=DIR: DIR/store, or DIR itself where data.mdb lies in it. */
+/* Opens the store of --run=DIR: DIR/store, that of the run DIR was told to train on, or DIR itself
+ * where data.mdb lies in it. */
 int store_of_run(const struct store_flags *flags, struct store **s);
 int store_format_find(const char *name); /* enum store_format, or ERR_USAGE */
 /* Number of the domain that --domain names; -1: none was named. */
