@@ -118,4 +118,12 @@ extern uint64_t (*fs_type)(const char *path);
 /* Walks the trees of an LMDB file (format 1 of LMDB 0.9) by reads, not by a map: every page, node,
  * key and value must lie where it may. ERR_FORMAT naming the first page that does not. */
 int pages_check(const char *path, int fd);
+/* The pages that no tree holds, and how many of them are not zeros, those behind the last page of
+ * the trees included; with wipe they are zeros (or cut off) afterwards, on the disk. Also checks
+ * that no page has two owners, which would be the end of the store at its next change. The file
+ * must be nobody else's. */
+struct pages_free {
+    uint64_t pages, count, dirty;
+};
+int pages_free(const char *path, int fd, bool wipe, struct pages_free *out);
 #endif

@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 enum {
+    INTEGER_KEYS = 8, /* flag of the tree of free pages */
     PAGE_HEADER = 16,
     NODE_HEADER = 8,
     PAGE_BRANCH = 1,
@@ -49,9 +50,12 @@ struct env {
 };
 struct walker {
     const char *path;
+    uint64_t *used; /* a bit a page that a tree holds; NULL: nobody asks */
     int fd;
     uint64_t page_bytes, page_count; /* of the file as its newest env says */
     uint64_t visited;
+    bool wipe; /* gaps inside pages */
+    uint64_t gaps;
     unsigned char *page[DEPTH_MAX];
 };
 
@@ -75,6 +79,22 @@ static int page_read(const struct walker *w, void *to, uint64_t bytes, uint64_t 
         into += done;
         at += (uint64_t)done;
         bytes -= (uint64_t)done;
+    }
+    return 0;
+}
+
+static int bytes_write(const struct walker *w, const unsigned char *bytes, uint64_t len,
+                       uint64_t at)
+{
+    while (len) {
+        ssize_t done = pwrite(w->fd, bytes, len, (off_t)at);
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done <= 0)
+            return err_sys("store: write %s", w->path);
+        bytes += done;
+        at += (uint64_t)done;
+        len -= (uint64_t)done;
     }
     return 0;
 }
@@ -137,6 +157,20 @@ static int env_pick(struct walker *w, struct env *env)
 
 /* ---- trees ---- */
 
+/* Notes pages as held by a tree; one that already is would be written by two. */
+static int pages_mark(struct walker *w, uint64_t first, uint64_t count)
+{
+    if (!w->used)
+        return 0;
+    for (uint64_t page = first; page < first + count; page++) {
+        uint64_t bit = (uint64_t)1 << page % 64;
+        if (w->used[page / 64] & bit)
+            return damaged(w, page, "it has two owners");
+        w->used[page / 64] |= bit;
+    }
+    return 0;
+}
+
 /* Where node `index` of a page lies, header and key inside the page; 0: it does not. */
 static uint64_t node_at(const struct walker *w, const unsigned char *page, unsigned index)
 {
@@ -164,13 +198,29 @@ static int leaf_check(struct walker *w, uint64_t number, const unsigned char *pa
         if (flags != NODE_BIG || first < 2 || first >= w->page_count ||
             pages > w->page_count - first)
             return damaged(w, number, "a value's pages lie outside the file");
-        return 0;
+        return pages_mark(w, first, pages);
     }
     if (!main || !(flags & NODE_SUB))
         return flags == 0 ? 0 : damaged(w, number, "an entry of unknown kind");
     if (flags != NODE_SUB || bytes != sizeof(struct tree))
         return damaged(w, number, "a damaged database entry");
     return 0;
+}
+
+/* Between the offsets of nodes and the nodes there may be what once was one. */
+static int gap_visit(struct walker *w, uint64_t number, unsigned char *page, uint16_t lower,
+                     uint16_t upper)
+{
+    bool dirty = false;
+    for (unsigned i = lower; i < upper; i++)
+        dirty |= page[i] != 0;
+    if (!dirty)
+        return 0;
+    w->gaps++;
+    if (!w->wipe)
+        return 0;
+    memset(page + lower, 0, upper - lower);
+    return bytes_write(w, page + lower, upper - lower, number * w->page_bytes + lower);
 }
 
 /* Reads and checks page `number`, which stands `level` below the root of a tree of `depth`. */
@@ -181,6 +231,7 @@ static int page_check(struct walker *w, uint64_t number, unsigned level, unsigne
         return damaged(w, number, "lies outside the file");
     if (++w->visited > w->page_count)
         return damaged(w, number, "the tree has more pages than the file");
+    TRY(pages_mark(w, number, 1));
     TRY(page_read(w, page, w->page_bytes, number * w->page_bytes));
     uint16_t lower = get16(page + 12), upper = get16(page + 14);
     unsigned kind = level + 1 == depth ? PAGE_LEAF : PAGE_BRANCH;
@@ -192,7 +243,7 @@ static int page_check(struct walker *w, uint64_t number, unsigned level, unsigne
     unsigned least = kind == PAGE_BRANCH ? 2 : 1;
     if ((lower - PAGE_HEADER) / 2u < least)
         return damaged(w, number, "too few entries");
-    return 0;
+    return w->used ? gap_visit(w, number, page, lower, upper) : 0;
 }
 
 /* Depth first. A level is entered once a page of the level above, and `visited` bounds the sum, so
@@ -255,23 +306,89 @@ static int subs_walk(struct walker *w, const struct tree *main)
     return rc;
 }
 
-int pages_check(const char *path, int fd)
+/* Checks the trees of the newest env, and with w->used those of free pages too. */
+static int file_walk(struct walker *w, struct env *env)
 {
     int rc = 0;
-    struct env env;
-    struct walker w = {.path = path, .fd = fd};
-    TRY_OUT(env_pick(&w, &env));
     for (int i = 0; i < DEPTH_MAX; i++) {
-        w.page[i] = malloc(w.page_bytes);
-        if (!w.page[i]) {
-            rc = err_set(ERR_LIMIT, "store: no memory to check %s", path);
+        w->page[i] = malloc(w->page_bytes);
+        if (!w->page[i]) {
+            rc = err_set(ERR_LIMIT, "store: no memory to check %s", w->path);
             goto out;
         }
     }
-    TRY_OUT(tree_walk(&w, &env.tree[1], true));
-    TRY_OUT(subs_walk(&w, &env.tree[1]));
+    TRY_OUT(tree_walk(w, &env->tree[1], true));
+    TRY_OUT(subs_walk(w, &env->tree[1]));
+    if (w->used) {
+        if (env->tree[0].flags != INTEGER_KEYS) {
+            rc = damaged(w, 0, "a damaged tree of free pages");
+            goto out;
+        }
+        env->tree[0].flags = 0;
+        TRY_OUT(tree_walk(w, &env->tree[0], false));
+    }
 out:
     for (int i = 0; i < DEPTH_MAX; i++)
-        free(w.page[i]);
+        free(w->page[i]);
+    return rc;
+}
+
+int pages_check(const char *path, int fd)
+{
+    struct env env;
+    struct walker w = {.path = path, .fd = fd};
+    TRY(env_pick(&w, &env));
+    return file_walk(&w, &env);
+}
+
+/* ---- what no tree holds ---- */
+
+static int free_pages_visit(const struct walker *w, bool wipe, struct pages_free *out)
+{
+    unsigned char *page = malloc(w->page_bytes), *zeros = calloc(1, w->page_bytes);
+    int rc = page && zeros ? 0 : err_set(ERR_LIMIT, "store: no memory to read %s", w->path);
+    for (uint64_t i = 2; i < w->page_count && rc >= 0; i++) {
+        if (w->used[i / 64] >> i % 64 & 1)
+            continue;
+        out->count++;
+        rc = page_read(w, page, w->page_bytes, i * w->page_bytes);
+        if (rc < 0 || memcmp(page, zeros, w->page_bytes) == 0)
+            continue;
+        out->dirty++;
+        if (wipe)
+            rc = bytes_write(w, zeros, w->page_bytes, i * w->page_bytes);
+    }
+    free(page);
+    free(zeros);
+    return rc;
+}
+
+int pages_free(const char *path, int fd, bool wipe, struct pages_free *out)
+{
+    int rc = 0;
+    struct env env;
+    struct stat st;
+    struct walker w = {.path = path, .fd = fd, .wipe = wipe};
+    *out = (struct pages_free){0};
+    TRY(env_pick(&w, &env));
+    w.used = calloc(w.page_count / 64 + 1, sizeof *w.used);
+    if (!w.used)
+        return err_set(ERR_LIMIT, "store: no memory for a bit a page of %s", path);
+    TRY_OUT(file_walk(&w, &env));
+    TRY_OUT(free_pages_visit(&w, wipe, out));
+    uint64_t end = w.page_count * w.page_bytes;
+    rc = fstat(fd, &st) == 0 ? 0 : err_sys("store: stat %s", path);
+    /* What a killed writer left behind the last page is in no tree either. */
+    if (rc >= 0 && (uint64_t)st.st_size > end) {
+        out->dirty += ((uint64_t)st.st_size - end + w.page_bytes - 1) / w.page_bytes;
+        if (wipe && ftruncate(fd, (off_t)end) != 0)
+            rc = err_sys("store: cut %s", path);
+    }
+    if (rc >= 0 && wipe && fsync(fd) != 0)
+        rc = err_sys("store: sync %s", path);
+    out->pages = w.page_count;
+    out->dirty += w.gaps;
+out:
+    free(w.used);
     return rc;
 }

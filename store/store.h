@@ -58,6 +58,14 @@ struct store_origin {
  */
 struct store_writer;
 int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta);
+/* Appends to the store at dir, in place, at the price of what is new. Nobody may read it meanwhile:
+ * ERR_AGAIN naming who does. meta: the same tokenizer, vocabulary and eot, else ERR_USAGE; domains
+ * by name, new ones are added; store_append takes their numbers in meta. origin: the runs that the
+ * documents are of, items behind all that the store has; one whose identity it has already is
+ * ERR_USAGE. A kill at any moment leaves the store as it was, or with all that was appended; so does
+ * abandoning. store_commit leaves *info's hash zero. */
+int store_extend(struct store_writer **out, const char *dir, const struct store_meta *meta,
+                 const struct store_origin *origin, uint32_t origin_count);
 /* doc: id, place, text_bytes and token_count = number of ids (none is fine). An id outside the
  * vocabulary or a place out of order is ERR_FORMAT. After any error only abandoning helps. */
 int store_append(struct store_writer *w, uint32_t domain, const struct store_doc *doc,
@@ -66,6 +74,27 @@ int store_append(struct store_writer *w, uint32_t domain, const struct store_doc
  * ERR_AGAIN. */
 int store_commit(struct store_writer *w, struct io_info *info);
 void store_abandon(struct store_writer *w); /* NULL is fine */
+
+/* ---- removing (store/change.c) ---- */
+
+enum store_fate { STORE_UNKNOWN, STORE_REMOVED_NOW, STORE_REMOVED_BEFORE };
+struct store_removal {
+    uint64_t documents, tokens, unknown; /* removed now; ids that no document has */
+    uint64_t blocks, pages;              /* rewritten; overwritten with zeros */
+    /* Proof, over all that was ever removed: documents whose whole range was read back as
+     * <|endoftext|> and whose place no view of a domain holds; pages of the file in no tree, all
+     * read back as zeros; pages of the file. */
+    uint64_t proved, proved_pages, file_pages;
+};
+/* Removes every document that has one of the ids, in place. Nobody may read the store meanwhile:
+ * ERR_AGAIN naming who does. First, in one step, they are noted as removed, and from then on nothing
+ * draws them; then their tokens are overwritten in the blocks, and in the pages of the file that
+ * held the old blocks. A kill leaves a store that says so when it is opened, and calling this again,
+ * with whatever ids, finishes it. A block that is damaged is ERR_FORMAT: it is not given a new sum.
+ * fate[count] may be NULL. The identity of the store changes. What lies on the medium below the
+ * file system (snapshots, spare blocks of an SSD) is out of reach. */
+int store_remove(const char *dir, const uint64_t *ids, uint64_t count, enum store_fate *fate,
+                 struct store_removal *out);
 
 /* ---- reading ---- */
 

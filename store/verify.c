@@ -30,34 +30,54 @@ static int index_verify(struct store *s, uint32_t domain)
     return 0;
 }
 
-static int unigram_verify(struct store *s)
+/* Counts the tokens of documents that were not removed; those of the others must be gone, unless
+ * that is still under way. */
+static int tokens_count(struct store *s, uint32_t domain, uint64_t *counts)
 {
-    enum { CHUNK = 65536 };
-    int rc = 0;
-    uint64_t *counts = calloc(s->meta.vocab_size, sizeof *counts);
-    uint64_t *stored = malloc(s->meta.vocab_size * sizeof *stored);
-    uint32_t *ids = malloc(CHUNK * sizeof *ids);
-    if (!counts || !stored || !ids) {
-        rc = err_set(ERR_LIMIT, "store: no memory to count tokens");
-        goto out;
-    }
-    for (uint32_t i = 0; i < s->meta.domain_count; i++) {
-        for (uint64_t at = 0, left = s->meta.domain[i].tokens; left > 0;) {
-            uint32_t now = left < CHUNK ? (uint32_t)left : CHUNK;
-            TRY_OUT(store_read(s, i, at, now, ids));
-            for (uint32_t k = 0; k < now; k++)
-                counts[ids[k]]++;
+    uint32_t ids[4096];
+    uint64_t removed_tokens = 0, removed_bytes = 0;
+    for (uint64_t i = 0; i < s->meta.domain[domain].documents; i++) {
+        struct store_doc doc;
+        TRY(store_doc_at(s, domain, i, &doc));
+        bool removed = store_removed(s, domain, i);
+        removed_tokens += removed ? doc.token_count : 0;
+        removed_bytes += removed ? doc.text_bytes : 0;
+        for (uint64_t at = doc.token_start, left = doc.token_count; left > 0;) {
+            uint32_t now = left < COUNT_OF(ids) ? (uint32_t)left : (uint32_t)COUNT_OF(ids);
+            TRY(store_read(s, domain, at, now, ids));
+            for (uint32_t k = 0; k < now; k++) {
+                if (!removed)
+                    counts[ids[k]]++;
+                else if (ids[k] != s->meta.eot && s->change != CHANGE_REMOVE)
+                    return store_damaged(s, "a removed document still has tokens");
+            }
             at += now;
             left -= now;
         }
     }
+    if (removed_tokens != s->meta.domain[domain].removed_tokens ||
+        removed_bytes != s->meta.domain[domain].removed_bytes)
+        return store_damaged(s, "the counts of what was removed do not add up");
+    return 0;
+}
+
+static int unigram_verify(struct store *s)
+{
+    int rc = 0;
+    uint64_t *counts = calloc(s->meta.vocab_size, sizeof *counts);
+    uint64_t *stored = malloc(s->meta.vocab_size * sizeof *stored);
+    if (!counts || !stored) {
+        rc = err_set(ERR_LIMIT, "store: no memory to count tokens");
+        goto out;
+    }
+    for (uint32_t i = 0; i < s->meta.domain_count; i++)
+        TRY_OUT(tokens_count(s, i, counts));
     TRY_OUT(store_unigram(s, stored));
     if (memcmp(counts, stored, s->meta.vocab_size * sizeof *counts) != 0)
         rc = store_damaged(s, "the counts of ids are not those of its tokens");
 out:
     free(counts);
     free(stored);
-    free(ids);
     return rc;
 }
 

@@ -5,7 +5,7 @@
  * gets in: LMDB clears pages that it does not fill (MDB_NOMEMINIT stays off), MDB_NOLOCK keeps
  * process numbers out. MDB_APPEND is of no use here, as interleaved domains do not come in
  * ascending keys; the leaves it would pack tighter are one page in nine thousand. */
-#include "store/layout.h"
+#include "store/writing.h"
 
 #include "core/err.h"
 
@@ -13,7 +13,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <lmdb.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -21,7 +20,6 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-#define TXN_BYTES (64ull << 20)  /* of blocks in one transaction: what it holds in memory */
 #define MAP_BYTES (1ull << 30)   /* first size of the map; it grows fourfold */
 #define FULL_BYTES (64ull << 20) /* less free space than this, and EIO means a full disk */
 
@@ -30,47 +28,18 @@ const char store_magic[8] = "SLSTORE", store_key_meta[] = "store", store_key_uni
            store_db_removed[] = "removed";
 const char *const store_kind_names[KIND_COUNT] = {"tokens", "documents"};
 
-struct filling {
-    unsigned char *bytes; /* NULL until the domain's first document */
-    uint32_t used;
-    uint64_t block; /* number of the one being filled */
-};
-struct store_writer {
-    char dir[IO_PATH_MAX], temp[IO_PATH_MAX];
-    int writing; /* fd of dir.lock */
-    int lock;    /* fd of temp, locked: tells sweepers that we live */
-    MDB_env *env;
-    MDB_txn *txn;
-    MDB_dbi kind[KIND_COUNT], sums, info, removed;
-    uint64_t txn_bytes, map_bytes;
-    bool failed;
-    struct store_meta meta;
-    struct {
-        struct filling fill[KIND_COUNT];
-        struct store_doc last;
-    } domain[STORE_DOMAINS_MAX];
-    uint64_t *unigram;
-};
-
 /* LMDB writes by pwrite and reports a write that came out short as EIO, also when the disk is full.
  */
-static int mdb_fail(struct store_writer *w, int rc, const char *what)
+int writer_fail(struct store_writer *w, int rc, const char *what)
 {
     struct statvfs fs;
     w->failed = true;
-    bool full = statvfs(w->temp, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < FULL_BYTES;
+    bool full = statvfs(w->place, &fs) == 0 && (uint64_t)fs.f_bavail * fs.f_frsize < FULL_BYTES;
     if (rc == ENOSPC || rc == EDQUOT || (rc == EIO && full))
         return err_set(ERR_AGAIN, "store: %s %s: disk full: free space, then run the same command",
-                       what, w->temp);
-    return err_set(ERR_IO, "store: %s %s: %s", what, w->temp, mdb_strerror(rc));
+                       what, w->place);
+    return err_set(ERR_IO, "store: %s %s: %s", what, w->place, mdb_strerror(rc));
 }
-
-#define MDB_TRY(w, call, what)                                                                     \
-    do {                                                                                           \
-        int mdb_rc_ = (call);                                                                      \
-        if (mdb_rc_ != 0)                                                                          \
-            return mdb_fail(w, mdb_rc_, what);                                                     \
-    } while (0)
 
 /* ---- opening ---- */
 
@@ -139,7 +108,7 @@ out:
     return rc;
 }
 
-static int txn_begin(struct store_writer *w)
+int writer_txn_begin(struct store_writer *w)
 {
     w->txn_bytes = 0;
     MDB_TRY(w, mdb_txn_begin(w->env, NULL, 0, &w->txn), "begin a transaction in");
@@ -148,7 +117,7 @@ static int txn_begin(struct store_writer *w)
 
 static int databases_open(struct store_writer *w)
 {
-    TRY(txn_begin(w));
+    TRY(writer_txn_begin(w));
     for (int i = 0; i < KIND_COUNT; i++)
         MDB_TRY(w, mdb_dbi_open(w->txn, store_kind_names[i], MDB_CREATE, &w->kind[i]),
                 "make a database in");
@@ -159,78 +128,10 @@ static int databases_open(struct store_writer *w)
     return 0;
 }
 
-static int env_create(struct store_writer *w)
-{
-    if (mkdir(w->temp, 0777) != 0)
-        return err_sys("store: make %s", w->temp);
-    w->lock = open(w->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (w->lock < 0 || flock(w->lock, LOCK_EX | LOCK_NB) != 0)
-        return err_sys("store: lock %s", w->temp);
-    MDB_TRY(w, mdb_env_create(&w->env), "open");
-    MDB_TRY(w, mdb_env_set_maxdbs(w->env, STORE_DATABASES), "open");
-    w->map_bytes = MAP_BYTES;
-    MDB_TRY(w, mdb_env_set_mapsize(w->env, w->map_bytes), "set the map's size of");
-    MDB_TRY(w, mdb_env_open(w->env, w->temp, MDB_NOSYNC | MDB_NOLOCK | MDB_NOTLS, 0666), "open");
-    return databases_open(w);
-}
-
-static void meta_take(struct store_writer *w, const struct store_meta *from)
-{
-    w->meta.version = STORE_VERSION;
-    w->meta.vocab_size = from->vocab_size;
-    w->meta.token_bytes = from->vocab_size <= 65536 ? 2 : 4;
-    w->meta.domain_count = from->domain_count;
-    w->meta.eot = from->eot;
-    w->meta.tokenizer_hash = from->tokenizer_hash;
-    for (uint32_t i = 0; i < from->domain_count; i++)
-        memcpy(w->meta.domain[i].name, from->domain[i].name,
-               strlen(from->domain[i].name)); /* the rest is zero: it goes to the file */
-}
-
-int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta)
-{
-    int rc = 0;
-    char folder[IO_PATH_MAX];
-    const char *name;
-    TRY(meta_check(meta));
-    struct store_writer *w = calloc(1, sizeof *w);
-    if (!w)
-        return err_set(ERR_LIMIT, "store: no memory for a writer");
-    w->lock = w->writing = -1;
-    meta_take(w, meta);
-    size_t len = strlen(dir);
-    while (len > 1 && dir[len - 1] == '/')
-        len--;
-    TRY_OUT(io_path(w->dir, "%.*s", (int)len, dir));
-    TRY_OUT(path_split(w->dir, folder, &name));
-    TRY_OUT(io_mkdirs(folder));
-    TRY_OUT(fs_check(folder, true));
-    TRY_OUT(writer_lock(w->dir, &w->writing));
-    TRY_OUT(sweep(w->dir));
-    w->unigram = calloc(meta->vocab_size, sizeof *w->unigram);
-    if (!w->unigram) {
-        rc = err_set(ERR_LIMIT, "store: no memory to count %u ids", meta->vocab_size);
-        goto out;
-    }
-    TRY_OUT(io_path(w->temp, "%s.tmp-%d", w->dir, (int)getpid()));
-    TRY_OUT(env_create(w));
-    *out = w;
-    return 0;
-out:
-    store_abandon(w);
-    return rc;
-}
-
-/* ---- blocks ---- */
-
-/* Ends the transaction; afterwards the map has room for another one. */
-static int txn_commit(struct store_writer *w)
+static int map_grow(struct store_writer *w)
 {
     MDB_envinfo info;
     MDB_stat stat;
-    MDB_txn *txn = w->txn;
-    w->txn = NULL;
-    MDB_TRY(w, mdb_txn_commit(txn), "write to");
     mdb_env_info(w->env, &info);
     mdb_env_stat(w->env, &stat);
     uint64_t used = ((uint64_t)info.me_last_pgno + 1) * stat.ms_psize;
@@ -241,33 +142,151 @@ static int txn_commit(struct store_writer *w)
     return 0;
 }
 
-static int value_put(struct store_writer *w, MDB_dbi to, const void *key, size_t key_bytes,
-                     const void *bytes, size_t len)
+int writer_env_open(struct store_writer *w, unsigned flags)
+{
+    MDB_TRY(w, mdb_env_create(&w->env), "open");
+    MDB_TRY(w, mdb_env_set_maxdbs(w->env, STORE_DATABASES), "open");
+    w->map_bytes = MAP_BYTES;
+    MDB_TRY(w, mdb_env_set_mapsize(w->env, w->map_bytes), "set the map's size of");
+    MDB_TRY(w, mdb_env_open(w->env, w->place, flags | MDB_NOLOCK | MDB_NOTLS, 0666), "open");
+    TRY(map_grow(w));
+    return databases_open(w);
+}
+
+static int env_create(struct store_writer *w)
+{
+    if (mkdir(w->temp, 0777) != 0)
+        return err_sys("store: make %s", w->temp);
+    w->lock = open(w->temp, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (w->lock < 0 || flock(w->lock, LOCK_EX | LOCK_NB) != 0)
+        return err_sys("store: lock %s", w->temp);
+    return writer_env_open(w, MDB_NOSYNC);
+}
+
+static void meta_take(struct store_writer *w, const struct store_meta *from)
+{
+    w->meta.version = STORE_VERSION;
+    w->meta.vocab_size = from->vocab_size;
+    w->meta.token_bytes = from->vocab_size <= 65536 ? 2 : 4;
+    w->meta.domain_count = from->domain_count;
+    w->meta.eot = from->eot;
+    w->meta.tokenizer_hash = from->tokenizer_hash;
+    for (uint32_t i = 0; i < from->domain_count; i++) {
+        w->number[i] = i;
+        memcpy(w->meta.domain[i].name, from->domain[i].name,
+               strlen(from->domain[i].name)); /* the rest is zero: it goes to the file */
+    }
+}
+
+int writer_new(struct store_writer **out, const char *dir)
+{
+    int rc = 0;
+    char folder[IO_PATH_MAX];
+    const char *name;
+    struct store_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return err_set(ERR_LIMIT, "store: no memory for a writer");
+    w->lock = w->writing = w->file = -1;
+    w->place = w->dir;
+    size_t len = strlen(dir);
+    while (len > 1 && dir[len - 1] == '/')
+        len--;
+    TRY_OUT(io_path(w->dir, "%.*s", (int)len, dir));
+    TRY_OUT(path_split(w->dir, folder, &name));
+    TRY_OUT(io_mkdirs(folder));
+    TRY_OUT(fs_check(folder, true));
+    TRY_OUT(writer_lock(w->dir, &w->writing));
+    *out = w;
+    return 0;
+out:
+    store_abandon(w);
+    return rc;
+}
+
+int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta)
+{
+    int rc = 0;
+    struct store_writer *w;
+    TRY(meta_check(meta));
+    TRY(writer_new(&w, dir));
+    meta_take(w, meta);
+    TRY_OUT(sweep(w->dir));
+    w->unigram = calloc(meta->vocab_size, sizeof *w->unigram);
+    if (!w->unigram) {
+        rc = err_set(ERR_LIMIT, "store: no memory to count %u ids", meta->vocab_size);
+        goto out;
+    }
+    TRY_OUT(io_path(w->temp, "%s.tmp-%d", w->dir, (int)getpid()));
+    w->place = w->temp;
+    TRY_OUT(env_create(w));
+    *out = w;
+    return 0;
+out:
+    store_abandon(w);
+    return rc;
+}
+
+/* ---- blocks ---- */
+
+int writer_txn_commit(struct store_writer *w)
+{
+    MDB_txn *txn = w->txn;
+    w->txn = NULL;
+    MDB_TRY(w, mdb_txn_commit(txn), "write to");
+    return map_grow(w);
+}
+
+int writer_txn_turn(struct store_writer *w)
+{
+    if (w->txn_bytes < TXN_BYTES)
+        return 0;
+    TRY(writer_txn_commit(w));
+    return writer_txn_begin(w);
+}
+
+int writer_put(struct store_writer *w, MDB_dbi to, const void *key, size_t key_bytes,
+               const void *bytes, size_t len)
 {
     MDB_val k = {.mv_size = key_bytes, .mv_data = (void *)(uintptr_t)key};
     MDB_val v = {.mv_size = len, .mv_data = (void *)(uintptr_t)bytes};
-    MDB_TRY(w, mdb_put(w->txn, to, &k, &v, MDB_NOOVERWRITE), "put into");
+    MDB_TRY(w, mdb_put(w->txn, to, &k, &v, w->file < 0 ? MDB_NOOVERWRITE : 0), "put into");
     w->txn_bytes += len;
     return 0;
+}
+
+int writer_put_block(struct store_writer *w, uint32_t domain, uint32_t kind, uint64_t block,
+                     const void *bytes, uint32_t len)
+{
+    unsigned char sum_at[16];
+    struct block_key key = block_key(domain, block);
+    uint64_t sum = hash64(bytes, len, block);
+    sum_key(kind, domain, block, sum_at);
+    TRY(writer_put(w, w->kind[kind], key.bytes, sizeof key.bytes, bytes, len));
+    return writer_put(w, w->sums, sum_at, sizeof sum_at, &sum, sizeof sum);
 }
 
 static int block_flush(struct store_writer *w, uint32_t domain, uint32_t kind)
 {
     struct filling *f = &w->domain[domain].fill[kind];
-    unsigned char sum_at[16];
     if (f->used == 0)
         return 0;
-    struct block_key key = block_key(domain, f->block);
-    uint64_t sum = hash64(f->bytes, f->used, f->block);
-    sum_key(kind, domain, f->block, sum_at);
-    TRY(value_put(w, w->kind[kind], key.bytes, sizeof key.bytes, f->bytes, f->used));
-    TRY(value_put(w, w->sums, sum_at, sizeof sum_at, &sum, sizeof sum));
+    if (f->block < w->domain[domain].old_blocks[kind]) {
+        unsigned char *held = malloc(STORE_BLOCK_BYTES);
+        if (!held) {
+            w->failed = true;
+            return err_set(ERR_LIMIT, "store: no memory for a block of domain %s",
+                           w->meta.domain[domain].name);
+        }
+        w->domain[domain].held[kind] = f->bytes;
+        f->bytes = held;
+        f->used = 0;
+        f->block++;
+        return 0;
+    }
+    TRY(writer_put_block(w, domain, kind, f->block, f->bytes, f->used));
     f->used = 0;
     f->block++;
-    if (w->txn_bytes < TXN_BYTES)
-        return 0;
-    TRY(txn_commit(w));
-    return txn_begin(w);
+    return writer_txn_turn(w);
 }
 
 /* Converts count ids into the token block and counts them. */
@@ -322,7 +341,9 @@ static int append_check(struct store_writer *w, uint32_t domain, const struct st
         return err_set(ERR_LIMIT, "store: document %u:%u has %u tokens, one less is the most",
                        doc->item, doc->record, doc->token_count);
     }
-    for (int i = 0; i < KIND_COUNT && !w->domain[domain].fill[i].bytes; i++) {
+    for (int i = 0; i < KIND_COUNT; i++) {
+        if (w->domain[domain].fill[i].bytes)
+            continue;
         w->domain[domain].fill[i].bytes = malloc(STORE_BLOCK_BYTES);
         if (!w->domain[domain].fill[i].bytes) {
             w->failed = true;
@@ -338,6 +359,7 @@ int store_append(struct store_writer *w, uint32_t domain, const struct store_doc
 {
     assert(domain < w->meta.domain_count);
     assert(!w->failed);
+    domain = w->number[domain];
     TRY(append_check(w, domain, doc));
     struct store_doc row = *doc;
     row.token_start = w->meta.domain[domain].tokens;
@@ -358,15 +380,26 @@ int store_append(struct store_writer *w, uint32_t domain, const struct store_doc
 
 /* ---- the end ---- */
 
-/* bytes has room for the sum behind len. */
-static int info_put(struct store_writer *w, const char *key, unsigned char *bytes, size_t len)
+int writer_put_info(struct store_writer *w, const char *key, void *bytes, size_t len)
 {
     uint64_t sum = hash64(bytes, len, 0);
-    memcpy(bytes + len, &sum, sizeof sum);
-    return value_put(w, w->info, key, strlen(key), bytes, len + sizeof sum);
+    memcpy((char *)bytes + len, &sum, sizeof sum);
+    return writer_put(w, w->info, key, strlen(key), bytes, len + sizeof sum);
 }
 
-static int meta_put(struct store_writer *w)
+/* A copy of len bytes with a sum behind. */
+static int copy_put(struct store_writer *w, const char *key, const void *from, size_t len)
+{
+    unsigned char *bytes = malloc(len + sizeof(uint64_t));
+    if (!bytes)
+        return err_set(ERR_LIMIT, "store: no memory for %zu bytes of %s", len, key);
+    memcpy(bytes, from, len);
+    int rc = writer_put_info(w, key, bytes, len);
+    free(bytes);
+    return rc;
+}
+
+int writer_put_meta(struct store_writer *w)
 {
     struct {
         struct meta_disk meta;
@@ -387,15 +420,11 @@ static int meta_put(struct store_writer *w)
         m->domain[i].bytes = w->meta.domain[i].bytes;
     }
     size_t len = offsetof(struct meta_disk, domain) + m->domain_count * sizeof m->domain[0];
-    TRY(info_put(w, store_key_meta, (unsigned char *)&disk, len));
-    size_t counts = w->meta.vocab_size * sizeof *w->unigram;
-    unsigned char *bytes = malloc(counts + sizeof(uint64_t));
-    if (!bytes)
-        return err_set(ERR_LIMIT, "store: no memory for %u counts", w->meta.vocab_size);
-    memcpy(bytes, w->unigram, counts);
-    int rc = info_put(w, store_key_unigram, bytes, counts);
-    free(bytes);
-    return rc;
+    TRY(writer_put_info(w, store_key_meta, &disk, len));
+    TRY(copy_put(w, store_key_unigram, w->unigram, w->meta.vocab_size * sizeof *w->unigram));
+    return w->origin_count
+               ? copy_put(w, store_key_origins, w->origin, w->origin_count * sizeof *w->origin)
+               : 0;
 }
 
 /* Puts temp in dir's place: swapped in one step where the file system can; else with a moment in
@@ -419,14 +448,14 @@ static int replace_dir(struct store_writer *w)
     return there ? io_remove_tree(old) : 0;
 }
 
-static int writer_finish(struct store_writer *w, struct io_info *info)
+static int create_finish(struct store_writer *w, struct io_info *info)
 {
     char path[IO_PATH_MAX];
     for (uint32_t i = 0; i < w->meta.domain_count; i++)
         for (uint32_t kind = 0; kind < KIND_COUNT; kind++)
             TRY(block_flush(w, i, kind));
-    TRY(meta_put(w));
-    TRY(txn_commit(w));
+    TRY(writer_put_meta(w));
+    TRY(writer_txn_commit(w));
     MDB_TRY(w, mdb_env_sync(w->env, 1), "sync");
     mdb_env_close(w->env);
     w->env = NULL;
@@ -441,8 +470,20 @@ static int writer_finish(struct store_writer *w, struct io_info *info)
 
 int store_commit(struct store_writer *w, struct io_info *info)
 {
+    char path[IO_PATH_MAX];
+    int rc;
     assert(!w->failed);
-    int rc = writer_finish(w, info);
+    if (w->file < 0) {
+        rc = create_finish(w, info);
+    } else {
+        rc = extend_finish(w);
+        if (rc >= 0 && info) {
+            *info = (struct io_info){0};
+            rc = io_path(path, "%s/" STORE_FILE, w->dir);
+            if (rc >= 0)
+                rc = io_size(path, &info->bytes);
+        }
+    }
     store_abandon(w);
     return rc;
 }
@@ -454,16 +495,24 @@ void store_abandon(struct store_writer *w)
         return;
     if (w->txn)
         mdb_txn_abort(w->txn);
+    w->txn = NULL;
+    if (w->env && w->appends)
+        extend_undo(w);
     if (w->env)
         mdb_env_close(w->env);
     if (w->temp[0] && w->lock >= 0)
         io_remove_tree(w->temp);
     if (w->lock >= 0)
         close(w->lock);
+    if (w->file >= 0)
+        close(w->file);
     writer_unlock(w->dir, w->writing);
     for (uint32_t i = 0; i < STORE_DOMAINS_MAX; i++)
-        for (int kind = 0; kind < KIND_COUNT; kind++)
+        for (int kind = 0; kind < KIND_COUNT; kind++) {
             free(w->domain[i].fill[kind].bytes);
+            free(w->domain[i].held[kind]);
+        }
+    free(w->origin);
     free(w->unigram);
     free(w);
 }
