@@ -21,6 +21,8 @@ static int status_rows(struct run *r, bool json)
     struct json_writer w;
     json_begin(&w, &out);
     json_open(&w, '[');
+    if (r->recipe->borrowed && !json)
+        printf("on the store of %s\n", r->base);
     for (const struct task *t = tasks; t->name; t++) {
         uint32_t done, units;
         int rc = task_done(r, t, &done, &units);
@@ -30,7 +32,7 @@ static int status_rows(struct run *r, bool json)
         }
         if (!json)
             printf("%-10s %6u of %6u  %s\n", t->name, done, units,
-                   units == 0      ? "not in this recipe"
+                   units == 0      ? (r->recipe->borrowed ? "of that run" : "not in this recipe")
                    : done == units ? "done"
                                    : "missing");
         json_open(&w, '{');

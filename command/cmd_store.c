@@ -3,6 +3,7 @@
 #include "command/command.h"
 #include "command/store_tool.h"
 #include "core/err.h"
+#include "core/ledger.h"
 #include "core/log.h"
 #include "tokenize/tokenize.h"
 
@@ -17,6 +18,8 @@ static const struct opt store_opts[] = {
             "find, export: only this domain; empty: all; import: the name it gets", NULL),
     OPT_ROW(OPT_STR, struct store_flags, view, NULL, 0, 0, NULL,
             "export: only this view of the run, or a .view file", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, name, NULL, 0, 0, NULL,
+            "view: write it as RUN/views/NAME.view, for export --view", NULL),
     OPT_ROW(OPT_INT, struct store_flags, step, "1", 1, 1e15, NULL,
             "trace: the training step, from 1 as in train.jsonl", NULL),
     OPT_ROW(OPT_INT, struct store_flags, row, "-1", -1, 1e9, NULL,
@@ -152,10 +155,11 @@ static int find_print(struct finding *f)
 static int find_ids(const struct store_flags *flags, const char *text, struct arena *a,
                     const uint32_t **ids, uint32_t *count)
 {
-    char path[IO_PATH_MAX];
+    char path[IO_PATH_MAX], base[IO_PATH_MAX];
     struct tokenizer *t;
     struct encoder *e = NULL;
-    TRY(io_path(path, "%s/tokenizer", flags->run));
+    TRY(ledger_base(flags->run, base));
+    TRY(io_path(path, "%s/tokenizer", base));
     TRY(tokenizer_open(&t, path));
     int rc = encoder_open(&e, t);
     if (rc >= 0)
@@ -208,24 +212,29 @@ static int command_store_main(void *conf, int argc, char **argv, struct arena *a
         return store_trace(flags, a);
     if (argc == 1 && strcmp(verb, "mix") == 0)
         return store_mix(flags, a);
+    if ((argc == 1 || argc == 2) && strcmp(verb, "view") == 0)
+        return store_view(flags, argc == 2 ? argv[1] : NULL);
     if (argc == 1 && strcmp(verb, "export") == 0)
         return store_write_files(flags);
     if (argc >= 1 && strcmp(verb, "import") == 0)
         return store_read_files(flags, argv + 1, argc - 1, a);
-    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, find TEXT, export or "
+    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, view, find TEXT, export or "
                               "import FILE...");
 }
 
 const struct command command_store = {
     .name = "store",
     .group = "looking",
-    .usage = "store ls|verify|trace|mix|find TEXT|export|import FILE... --run=DIR [FLAGS]",
+    .usage = "store ls|verify|trace|mix|view PREDICATE|find TEXT|export|import FILE... --run=DIR "
+             "[FLAGS]",
     .help =
         "the tokens of a run: what there is, which pages a step reads, files for other trainers",
     .text =
         "  sluice store ls --run=r                       documents and tokens of each domain\n"
         "  sluice store trace --run=r --step=100 --row=3 the pages behind a row of a batch\n"
         "  sluice store mix --run=r --dry_run            what each phase draws, in epochs\n"
+        "  sluice store view --run=r                     columns, signals and rules to ask by\n"
+        "  sluice store view --run=r \"lang == 'en' and quality.score > 0.5\" --name=good\n"
         "  sluice store find --run=r ' the same words'   where exactly these tokens stand\n"
         "  sluice store export --run=r --format=megatron --out=tok\n"
         "  sluice store export --run=r --format=jsonl --out=- | head   text back from tokens\n"

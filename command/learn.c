@@ -59,9 +59,9 @@ int task_train(struct run *r, uint32_t unit, struct manifest *m)
     struct store *store;
     struct io_info info;
     UNUSED(unit);
-    TRY(io_path(store_dir, "%s/store", r->dir));
-    TRY(io_path(tokenizer_dir, "%s/tokenizer", r->dir));
-    TRY(io_path(heldout_dir, "%s/heldout", r->dir));
+    TRY(io_path(store_dir, "%s/store", r->base));
+    TRY(io_path(tokenizer_dir, "%s/tokenizer", r->base));
+    TRY(io_path(heldout_dir, "%s/heldout", r->base));
     TRY(io_path(out_dir, "%s/train", r->dir));
     TRY(store_open(&store, store_dir));
     int rc = mixture_resolve(&r->recipe->stable, store, "stable", &train_run.stable);
@@ -96,7 +96,7 @@ static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
 {
     char path[IO_PATH_MAX];
     struct bpb_row unigram = {0}, xz = {0};
-    TRY(io_path(path, "%s/heldout/%s.jsonl.zst", r->dir, domain));
+    TRY(io_path(path, "%s/heldout/%s.jsonl.zst", r->base, domain));
     if (!io_exists(path))
         return 0;
     TRY(eval_unigram(t, path, counts, &unigram));
@@ -129,9 +129,9 @@ static int eval_rows(struct run *r, const struct json *trained, struct json_writ
     struct store *store = NULL;
     uint64_t *counts = NULL;
     int rc;
-    TRY_OUT(io_path(path, "%s/tokenizer", r->dir));
+    TRY_OUT(io_path(path, "%s/tokenizer", r->base));
     TRY_OUT(tokenizer_open(&t, path));
-    TRY_OUT(io_path(path, "%s/store", r->dir));
+    TRY_OUT(io_path(path, "%s/store", r->base));
     TRY_OUT(store_open(&store, path));
     counts = calloc(tokenizer_vocab(t), sizeof *counts);
     if (!counts) {
@@ -141,8 +141,8 @@ static int eval_rows(struct run *r, const struct json *trained, struct json_writ
     TRY_OUT(store_unigram(store, counts));
     json_key(w, "rows");
     json_open(w, '[');
-    for (int i = 0; i < r->recipe->domain_count; i++)
-        TRY_OUT(eval_row(r, t, counts, trained, r->recipe->domain[i].name, w));
+    for (uint32_t d = 0; d < store_meta(store)->domain_count; d++)
+        TRY_OUT(eval_row(r, t, counts, trained, store_meta(store)->domain[d].name, w));
     json_close(w, ']');
 out:
     free(counts);

@@ -3,7 +3,9 @@
 #include "command/recipe.h"
 
 #include "classify/classify.h"
+#include "command/views.h"
 #include "core/err.h"
+#include "core/log.h"
 #include "extract/extract.h"
 #include "filter/filter.h"
 
@@ -88,6 +90,13 @@ static const struct opt corpus_opts[] = {
             "write the kept text as RUN/corpus/*.jsonl.zst", NULL),
     OPT_LAST,
 };
+static const struct opt store_opts[] = {
+    OPT_ROW(OPT_STR, struct store_conf, path, NULL, 0, 0, NULL,
+            "folder of a run (or of sluice store import): train on its store, tokenizer, held-out "
+            "text and ledger; nothing is read or copied",
+            NULL),
+    OPT_LAST,
+};
 static const struct opt eval_opts[] = {
     OPT_ROW(OPT_INT, struct bpb_conf, batch, "16", 1, 4096, "windows", "windows scored at a time",
             NULL),
@@ -102,7 +111,7 @@ static const struct opt mixture_opts[] = {
 };
 static const char *const sections[] = {"run",     "source",    "stage",  "quality_train", "domain",
                                        "heldout", "tokenizer", "corpus", "mixture",       "model",
-                                       "train",   "eval",      NULL};
+                                       "train",   "eval",      "store",  "view",          NULL};
 
 const struct recipe_section recipe_sections[] = {
     {"[run]", "the run itself; only the seed changes its bytes", run_opts},
@@ -115,6 +124,8 @@ const struct recipe_section recipe_sections[] = {
     {"[heldout]", "text that neither tokenizer nor model ever sees", heldout_opts},
     {"[tokenizer]", "trained on the kept text, or given", tokenizer_opts},
     {"[corpus]", "the kept text as files", corpus_opts},
+    {"[store]", "in place of [source]: a store that is there already", store_opts},
+    {"[view.NAME]", "a subset of the store that a mixture may name like a domain", view_opts},
     {"[mixture]", "with [mixture.stable] and [mixture.anneal]: domain = weight", mixture_opts},
     {"[model]", "what is trained", model_opts},
     {"[train]", "how it is trained; without this table a run stops at the store", train_opts},
@@ -179,6 +190,35 @@ static int read_source(struct recipe *r)
     if (crawl && r->source.path.count)
         return err_set(ERR_USAGE, "recipe: [source] has both path and crawl: keep one");
     return 0;
+}
+
+/* Tables that decided what the store holds when it was made. */
+static const char *const corpus_sections[] = {"source",  "stage",     "quality_train", "domain",
+                                              "heldout", "tokenizer", "corpus"};
+
+/* [store] path: a recipe that made a store serves, with this one key, to train on it; what it says
+ * of the making does nothing, and that is said. */
+static int read_borrowed(struct recipe *r)
+{
+    struct buf idle = {0};
+    for (size_t i = 0; i < COUNT_OF(corpus_sections); i++) {
+        struct conf_node *table = conf_get(r->root, corpus_sections[i]);
+        if (!table)
+            continue;
+        table->used = true;
+        buf_printf(&idle, "%s[%s]", idle.len ? ", " : "", corpus_sections[i]);
+    }
+    if (idle.len)
+        log_info("[store] path = \"%s\": that store is used as it is; %s of this recipe %s "
+                 "nothing",
+                 r->store.path, buf_cstr(&idle), strchr(buf_cstr(&idle), ',') ? "do" : "does");
+    buf_free(&idle);
+    TRY(opt_defaults(source_opts, &r->source, &r->arena));
+    TRY(opt_defaults(crawl_opts, &r->source.crawl, &r->arena));
+    TRY(opt_defaults(crawl_how_opts, &r->source.crawl, &r->arena));
+    TRY(opt_defaults(heldout_opts, &r->heldout, &r->arena));
+    TRY(opt_defaults(tokenizer_opts, &r->tokenizer, &r->arena));
+    return opt_defaults(corpus_opts, &r->corpus, &r->arena);
 }
 
 static const struct stage_type *stage_find(const char *name)
@@ -302,14 +342,6 @@ static int read_domains(struct recipe *r)
     return 0;
 }
 
-static int domain_index(const struct recipe *r, const char *name)
-{
-    for (int i = 0; i < r->domain_count; i++)
-        if (strcmp(r->domain[i].name, name) == 0)
-            return i;
-    return -1;
-}
-
 static int read_mixture_phase(struct recipe *r, struct conf_node *parent, const char *key,
                               struct mixture_conf *out)
 {
@@ -318,9 +350,10 @@ static int read_mixture_phase(struct recipe *r, struct conf_node *parent, const 
         table->used = true;
     for (struct conf_node *n = table ? table->child : NULL; n; n = n->next) {
         n->used = true;
-        if (domain_index(r, n->key) < 0)
+        if (!part_known(r, n->key))
             return err_set(ERR_USAGE,
-                           "%s:%d: mixture.%s names domain \"%s\", which no [[domain]] defines",
+                           "%s:%d: mixture.%s names \"%s\": there is no such [[domain]] and no "
+                           "[view.NAME]",
                            n->file, n->line, key, n->key);
         if ((n->type != CONF_FLOAT && n->type != CONF_INT) || !(n->number >= 0))
             return err_set(ERR_USAGE, "%s:%d: the weight of %s must be a number of at least 0",
@@ -358,15 +391,14 @@ static void write_mixture(struct recipe *r, const char *head, const struct mixtu
         buf_printf(&r->resolved, "%s = %.17g\n", m->part[i].domain, m->part[i].weight);
 }
 
-/* What decides the bytes goes into the hash: everything but name, threads, shards and memory, and
- * how a crawl is fetched. */
-static int recipe_resolve(struct recipe *r)
+/* What the store will hold; *how and *how_end: the part of it that changes no byte. */
+static void resolve_corpus(struct recipe *r, size_t *how, size_t *how_end)
 {
     write_section(r, "[source]", source_opts, &r->source);
     opt_write(crawl_opts, &r->source.crawl, &r->resolved);
-    size_t how = r->resolved.len;
+    *how = r->resolved.len;
     opt_write(crawl_how_opts, &r->source.crawl, &r->resolved);
-    size_t how_end = r->resolved.len;
+    *how_end = r->resolved.len;
     for (int i = 0; i < r->stage_count; i++) {
         buf_printf(&r->resolved, "\n[[stage]]\nuse = \"%s\"\n", r->stage[i].type->name);
         if (r->stage[i].type->opts)
@@ -379,6 +411,20 @@ static int recipe_resolve(struct recipe *r)
     write_section(r, "[heldout]", heldout_opts, &r->heldout);
     write_section(r, "[tokenizer]", tokenizer_opts, &r->tokenizer);
     write_section(r, "[corpus]", corpus_opts, &r->corpus);
+}
+
+/* What decides the bytes goes into the hash: everything but name, threads, shards and memory, how a
+ * crawl is fetched, and where a borrowed store lies (RUN/base.json says which one it is). */
+static int recipe_resolve(struct recipe *r)
+{
+    size_t how = 0, how_end = 0;
+    if (r->borrowed) {
+        write_section(r, "[store]", store_opts, &r->store);
+        how_end = r->resolved.len;
+    } else {
+        resolve_corpus(r, &how, &how_end);
+    }
+    views_resolve(r, &r->resolved);
     write_section(r, "[mixture]", mixture_opts, &r->stable);
     write_mixture(r, "[mixture.stable]", &r->stable);
     write_mixture(r, "[mixture.anneal]", &r->anneal);
@@ -422,10 +468,9 @@ static int check_sections(const struct recipe *r)
     return 0;
 }
 
-static int recipe_read(struct recipe *r)
+/* All that decides what the store will hold. */
+static int read_corpus(struct recipe *r)
 {
-    TRY(check_sections(r));
-    TRY(read_table(r, "run", run_opts, &r->run, NULL));
     TRY(read_source(r));
     struct conf_node *list = conf_get(r->root, "stage");
     if (list)
@@ -439,7 +484,17 @@ static int recipe_read(struct recipe *r)
     TRY(read_domains(r));
     TRY(read_table(r, "heldout", heldout_opts, &r->heldout, NULL));
     TRY(read_table(r, "tokenizer", tokenizer_opts, &r->tokenizer, NULL));
-    TRY(read_table(r, "corpus", corpus_opts, &r->corpus, NULL));
+    return read_table(r, "corpus", corpus_opts, &r->corpus, NULL);
+}
+
+static int recipe_read(struct recipe *r)
+{
+    TRY(check_sections(r));
+    TRY(read_table(r, "run", run_opts, &r->run, NULL));
+    TRY(read_table(r, "store", store_opts, &r->store, NULL));
+    r->borrowed = r->store.path && r->store.path[0];
+    TRY(r->borrowed ? read_borrowed(r) : read_corpus(r));
+    TRY(views_read(r));
     TRY(read_table(r, "eval", eval_opts, &r->eval, NULL));
     TRY(read_mixture(r));
     TRY(read_table(r, "model", model_opts, &r->model, NULL));
@@ -513,11 +568,12 @@ int recipe_open_stages(struct recipe *r, const char *run_dir, int limit)
     if (r->opened < r->stage_count)
         return 0;
     TRY(resolve_domains(r));
-    if (!r->has_dedup)
-        return 0;
-    TRY(r->rule_dup_exact = schema_rule(&r->schema, "dedup", "dedup.exact", -1, NAN, 0));
-    TRY(r->rule_dup_near = schema_rule(&r->schema, "dedup", "dedup.near", -1, r->dedup.verify, 0));
-    return 0;
+    if (r->has_dedup) {
+        TRY(r->rule_dup_exact = schema_rule(&r->schema, "dedup", "dedup.exact", -1, NAN, 0));
+        TRY(r->rule_dup_near =
+                schema_rule(&r->schema, "dedup", "dedup.near", -1, r->dedup.verify, 0));
+    }
+    return r->borrowed ? 0 : views_check(r);
 }
 
 void recipe_close(struct recipe *r)

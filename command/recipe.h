@@ -9,7 +9,7 @@
 #include "tokenize/tokenize.h"
 #include "train/train.h"
 
-enum { RECIPE_STAGES_MAX = 48, RECIPE_ARENA = 64 << 20 };
+enum { RECIPE_STAGES_MAX = 48, RECIPE_ARENA = 64 << 20, VIEWS_MAX = 64 };
 
 /* [run]: what does not change the bytes (threads, shards, memory) and the seed, which does. */
 struct run_conf {
@@ -52,6 +52,14 @@ struct tokenizer_conf {
 struct corpus_conf {
     bool write;
 };
+/* [store]: a store that is there already, in place of a [source]. */
+struct store_conf {
+    const char *path;
+};
+/* [view.NAME] (command/views.h) */
+struct view_conf {
+    const char *name, *where;
+};
 struct mixture_conf {
     int count;
     struct {
@@ -72,9 +80,13 @@ struct recipe {
     struct tokenizer_conf tokenizer;
     struct corpus_conf corpus;
     struct domain_conf domain[STORE_DOMAINS_MAX];
-    int domain_count;                     /* the last one is "web" */
+    int domain_count;                     /* the last one is "web"; 0 when borrowed */
     int domain_signal[STORE_DOMAINS_MAX]; /* column of domain[i].signal, -1: none; known once stages
                                              are open */
+    struct store_conf store;
+    bool borrowed; /* [store] path is given: no pass runs, training uses that run's store */
+    struct view_conf view[VIEWS_MAX];
+    int view_count;
     struct mixture_conf stable, anneal;
     struct model_conf model;
     struct train_conf train;

@@ -8,6 +8,8 @@
  * RUN/tokenizer/         tokenizer.json, .tiktoken          RUN/tokens/NNNNN.zst
  * RUN/corpus/NNNNN.jsonl.zst                                RUN/ledger/NNNNN.parquet
  * RUN/store/data.mdb, RUN/store.json                        RUN/heldout/DOMAIN.jsonl.zst
+ * RUN/views/NAME.view                                       RUN/base.json     [store] path: whose
+ * store
  * RUN/train/             checkpoints, model, logs           RUN/eval.json, RUN/report.html,
  * RUN/report.json
  *
@@ -27,6 +29,8 @@ struct input_file {
 };
 struct run {
     char dir[IO_PATH_MAX];
+    char base[IO_PATH_MAX]; /* whose store/, tokenizer/, heldout/ and ledger/ it uses: dir itself,
+                               or the run that [store] path names */
     struct recipe *recipe;
     struct arena arena;
     struct input_file *input;
@@ -46,6 +50,9 @@ struct task {
     uint32_t (*units)(const struct run *r);
     /* Does unit, writing its outputs and then its manifest's fields into m. */
     int (*exec)(struct run *r, uint32_t unit, struct manifest *m);
+    /* 0: what was done is of something that has changed since, and must be done again. NULL: once
+     * done it stays. */
+    int (*fresh)(const struct run *r);
 };
 extern const struct task tasks[]; /* in order; ends with name NULL */
 const struct task *task_find(const char *name);
@@ -59,6 +66,11 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
 /* Opens an existing folder; the recipe comes from it. */
 int run_open(struct run *r, struct recipe *recipe, const char *dir);
 void run_close(struct run *r);
+/* ---- [store] path (command/base_run.c) ---- */
+/* Finds the run that r borrows from and notes it in RUN/base.json; ERR_USAGE when r was begun on
+ * another one. */
+int base_freeze(struct run *r);
+int base_load(struct run *r); /* sets r->base of any run */
 /* ---- inputs (command/inputs.c) ---- */
 /* Reads RUN/inputs.json, or makes it: finds the files, fetches a crawl's but for cache_max. */
 int inputs_freeze(struct run *r);

@@ -54,6 +54,10 @@ static int run_json_write(struct run *r, const char *command_line)
     json_put_str(&w, str_of(r->recipe->hash));
     json_key(&w, "recipe");
     json_put_str(&w, buf_view(&r->recipe->resolved));
+    if (r->recipe->borrowed) {
+        json_key(&w, "base");
+        json_put_str(&w, str_of(r->base));
+    }
     json_key(&w, "inputs");
     json_put_u64(&w, r->input_count);
     json_key(&w, "shards");
@@ -138,6 +142,7 @@ static int run_begin(struct run *r, struct recipe *recipe, const char *dir)
         r->threads = POOL_THREADS_MAX;
     TRY(arena_open(&r->arena, RUN_ARENA));
     TRY(io_path(r->dir, "%s", dir));
+    TRY(io_path(r->base, "%s", dir));
     return memory_check(r);
 }
 
@@ -160,7 +165,10 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
                        "or delete that folder",
                        dir, STR_ARG(line_old), STR_ARG(line_new));
     }
-    TRY(inputs_freeze(r));
+    if (recipe->borrowed)
+        TRY(base_freeze(r));
+    else
+        TRY(inputs_freeze(r));
     TRY(io_path(path, "%s/recipe.toml", dir));
     TRY(io_write_file(path, buf_view(&recipe->resolved)));
     if (!found || shards != r->shards)
@@ -186,7 +194,8 @@ int run_open(struct run *r, struct recipe *recipe, const char *dir)
             ERR_FORMAT,
             "%s: recipe.toml was changed since the run began (hash %s, was %s): restore it", dir,
             recipe->hash, hash);
-    return inputs_load(r);
+    TRY(base_load(r));
+    return recipe->borrowed ? 0 : inputs_load(r);
 }
 
 void run_close(struct run *r)

@@ -4,7 +4,7 @@
 #include "store/store.h"
 
 struct store_flags {
-    const char *run, *domain, *view, *format, *out, *prefix, *tokenizer;
+    const char *run, *domain, *view, *name, *format, *out, *prefix, *tokenizer;
     bool json, dry_run;
     int64_t step, row, limit, separator, width;
     double heldout;
@@ -38,6 +38,8 @@ int store_write_jsonl(const struct store_flags *flags, struct store *s,
 
 /* ---- verbs (command/store_rows.c, and where it says so) ---- */
 int store_trace(const struct store_flags *flags, struct arena *a);
+/* predicate NULL: lists what may be asked (command/store_view.c). */
+int store_view(const struct store_flags *flags, const char *predicate);
 int store_write_files(const struct store_flags *flags); /* export (command/store_io.c) */
 /* import (command/store_import.c): paths as given; *a holds what is made of them. */
 int store_read_files(const struct store_flags *flags, char **path, int count, struct arena *a);

@@ -70,7 +70,7 @@ int summary_store_json(struct run *r)
     struct buf out = {0};
     struct json_writer w;
     uint64_t tokens = 0;
-    TRY(io_path(path, "%s/store", r->dir));
+    TRY(io_path(path, "%s/store", r->base));
     TRY(store_open(&store, path));
     const struct store_meta *meta = store_meta(store);
     for (uint32_t d = 0; d < meta->domain_count; d++)
@@ -183,9 +183,14 @@ static void print_domains(const struct json *store)
 static void print_text(struct run *r, const struct totals *t, const struct json *store,
                        const struct json *eval)
 {
-    printf("\n  %s: %llu pages in, %llu kept (%.1f %%), %llu held out, %llu tokens\n",
-           r->recipe->run.name, (unsigned long long)t->in, (unsigned long long)t->kept,
-           percent(t->kept, t->in), (unsigned long long)t->heldout, (unsigned long long)t->tokens);
+    if (r->recipe->borrowed)
+        printf("\n  %s: on the store of %s, %.0f tokens\n", r->recipe->run.name, r->base,
+               json_num(store, "tokens", 0));
+    else
+        printf("\n  %s: %llu pages in, %llu kept (%.1f %%), %llu held out, %llu tokens\n",
+               r->recipe->run.name, (unsigned long long)t->in, (unsigned long long)t->kept,
+               percent(t->kept, t->in), (unsigned long long)t->heldout,
+               (unsigned long long)t->tokens);
     if (t->damaged)
         printf("  %llu damaged places in the archives were stepped over\n",
                (unsigned long long)t->damaged);

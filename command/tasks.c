@@ -1,16 +1,17 @@
 /* tasks - the list of tasks in order, and the part all share: skip what is done, run, write the
  * manifest. */
 #include "command/run.h"
+#include "command/views.h"
 #include "core/err.h"
 
 #include <pthread.h>
 #include <stdlib.h>
 
 static uint32_t per_input(const struct run *r) { return r->input_count; }
-static uint32_t once(const struct run *r)
+static uint32_t if_own(const struct run *r) { return !r->recipe->borrowed; }
+static uint32_t if_views(const struct run *r)
 {
-    UNUSED(r);
-    return 1;
+    return r->recipe->borrowed || r->recipe->view_count;
 }
 static uint32_t if_quality(const struct run *r) { return r->recipe->has_quality; }
 static uint32_t if_dedup(const struct run *r) { return r->recipe->has_dedup; }
@@ -29,10 +30,12 @@ const struct task tasks[] = {
      .exec = task_band},
     {"clusters", "join duplicates into clusters and choose who stays", .units = if_dedup,
      .exec = task_clusters},
-    {"tokenizer", "train the tokenizer on the kept text", .units = once, .exec = task_tokenizer},
+    {"tokenizer", "train the tokenizer on the kept text", .units = if_own, .exec = task_tokenizer},
     {"pass2", "tokenize what stays; write corpus and ledger", .parallel = true, .units = per_input,
      .exec = task_pass2},
-    {"store", "gather the tokens into the store", .units = once, .exec = task_store},
+    {"store", "gather the tokens into the store", .units = if_own, .exec = task_store},
+    {"views", "find the subsets of the store that the mixtures name", .units = if_views,
+     .exec = task_views, .fresh = views_fresh},
     {"train", "train the model, with its anneal phase", .units = if_train, .exec = task_train},
     {"eval", "score held-out text against its baselines", .units = if_train, .exec = task_eval},
     {.name = NULL},
@@ -60,6 +63,8 @@ static int unit_done(const struct run *r, const struct task *t, uint32_t unit)
     int rc = manifest_path(r, t, unit, path);
     if (rc >= 0)
         rc = manifest_check(m, r->dir, path, r->recipe->hash, false);
+    if (rc > 0 && t->fresh)
+        rc = t->fresh(r);
     manifest_free(m);
     free(m);
     return rc;
