@@ -217,21 +217,22 @@ static int shard_spill(struct piece_counts *p, struct shard *s)
 /* ---- a shard ---- */
 static int shard_grow(const struct piece_counts *p, struct shard *s)
 {
-    struct shard grown = *s;
-    grown.cells = s->cells ? s->cells + s->cells / 2 : CELLS_START;
-    grown.cell = calloc(grown.cells, sizeof *grown.cell);
-    if (!grown.cell)
+    struct cell *old = s->cell;
+    uint64_t cells = s->cells, more = cells ? cells + cells / 2 : CELLS_START;
+    struct cell *fresh = calloc(more, sizeof *fresh);
+    if (!fresh)
         return err_set(ERR_LIMIT, "tokenizer: no memory to count pieces: train on less text");
-    for (uint64_t i = 0; i < s->cells; i++) {
-        if (!s->cell[i].count)
+    s->cell = fresh;
+    s->cells = more;
+    for (uint64_t i = 0; i < cells; i++) {
+        if (!old[i].count)
             continue;
-        uint64_t at = cell_place(&grown, record_hash(p, &s->cell[i]));
-        while (grown.cell[at].count)
-            at = at + 1 == grown.cells ? 0 : at + 1;
-        grown.cell[at] = s->cell[i];
+        uint64_t at = cell_place(s, record_hash(p, &old[i]));
+        while (fresh[at].count)
+            at = at + 1 == more ? 0 : at + 1;
+        fresh[at] = old[i];
     }
-    free(s->cell);
-    *s = grown;
+    free(old);
     return 0;
 }
 
