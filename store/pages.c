@@ -50,7 +50,10 @@ struct env {
 };
 struct walker {
     const char *path;
-    uint64_t *used; /* a bit a page that a tree holds; NULL: nobody asks */
+    uint64_t *used;   /* a bit a page that a tree holds; NULL: nobody asks */
+    uint64_t *listed; /* a bit a page that the tree of free pages lists */
+    uint64_t txnid;   /* of the newest env */
+    bool free_tree;   /* it is the one that is walked */
     int fd;
     uint64_t page_bytes, page_count; /* of the file as its newest env says */
     uint64_t visited;
@@ -180,6 +183,32 @@ static uint64_t node_at(const struct walker *w, const unsigned char *page, unsig
     return at + NODE_HEADER + get16(page + at + 6) <= w->page_bytes ? at : 0;
 }
 
+/* A list of free pages, under the number of the transaction that freed them: their count, then
+ * their numbers, descending. LMDB writes to these pages, whatever they are. */
+static int list_check(struct walker *w, uint64_t number, uint64_t key, uint64_t at, uint64_t bytes)
+{
+    enum { CHUNK = 512 };
+    uint64_t chunk[CHUNK], count, last = w->page_count;
+    if (bytes < sizeof count || bytes % sizeof count || key > w->txnid)
+        return damaged(w, number, "a damaged list of free pages");
+    TRY(page_read(w, &count, sizeof count, at));
+    if (count > bytes / sizeof count - 1)
+        return damaged(w, number, "a list of free pages of an impossible length");
+    for (uint64_t done = 0; done < count;) {
+        uint64_t now = count - done < CHUNK ? count - done : CHUNK;
+        TRY(page_read(w, chunk, now * sizeof *chunk, at + (1 + done) * sizeof *chunk));
+        for (uint64_t i = 0; i < now; i++) {
+            uint64_t page = chunk[i], bit = (uint64_t)1 << page % 64;
+            if (page < 2 || page >= last || (w->listed[page / 64] & bit))
+                return damaged(w, number, "a list of free pages with impossible numbers");
+            w->listed[page / 64] |= bit;
+            last = page;
+        }
+        done += now;
+    }
+    return 0;
+}
+
 static int leaf_check(struct walker *w, uint64_t number, const unsigned char *page, unsigned index,
                       bool main)
 {
@@ -189,6 +218,11 @@ static int leaf_check(struct walker *w, uint64_t number, const unsigned char *pa
     uint64_t bytes = get16(page + at) | (uint64_t)get16(page + at + 2) << 16;
     uint16_t flags = get16(page + at + 4);
     uint64_t data = at + NODE_HEADER + get16(page + at + 6);
+    uint64_t key = 0;
+    if (w->free_tree && get16(page + at + 6) != sizeof key)
+        return damaged(w, number, "a damaged list of free pages");
+    if (w->free_tree)
+        memcpy(&key, page + at + NODE_HEADER, sizeof key);
     uint64_t inside = flags & NODE_BIG ? sizeof(uint64_t) : bytes;
     if (data + inside > w->page_bytes)
         return damaged(w, number, "a value lies outside");
@@ -198,8 +232,13 @@ static int leaf_check(struct walker *w, uint64_t number, const unsigned char *pa
         if (flags != NODE_BIG || first < 2 || first >= w->page_count ||
             pages > w->page_count - first)
             return damaged(w, number, "a value's pages lie outside the file");
-        return pages_mark(w, first, pages);
+        TRY(pages_mark(w, first, pages));
+        return w->free_tree ? list_check(w, number, key, first * w->page_bytes + PAGE_HEADER, bytes)
+                            : 0;
     }
+    if (w->free_tree)
+        return flags == 0 ? list_check(w, number, key, number * w->page_bytes + data, bytes)
+                          : damaged(w, number, "an entry of unknown kind");
     if (!main || !(flags & NODE_SUB))
         return flags == 0 ? 0 : damaged(w, number, "an entry of unknown kind");
     if (flags != NODE_SUB || bytes != sizeof(struct tree))
@@ -325,7 +364,12 @@ static int file_walk(struct walker *w, struct env *env)
             goto out;
         }
         env->tree[0].flags = 0;
+        w->free_tree = true;
+        w->txnid = env->txnid;
         TRY_OUT(tree_walk(w, &env->tree[0], false));
+        for (uint64_t i = 0; i < w->page_count && rc >= 0; i += 64)
+            if (w->used[i / 64] & w->listed[i / 64])
+                rc = damaged(w, i, "it or one behind it is listed as free and is not");
     }
 out:
     for (int i = 0; i < DEPTH_MAX; i++)
@@ -372,8 +416,11 @@ int pages_free(const char *path, int fd, bool wipe, struct pages_free *out)
     *out = (struct pages_free){0};
     TRY(env_pick(&w, &env));
     w.used = calloc(w.page_count / 64 + 1, sizeof *w.used);
-    if (!w.used)
-        return err_set(ERR_LIMIT, "store: no memory for a bit a page of %s", path);
+    w.listed = calloc(w.page_count / 64 + 1, sizeof *w.listed);
+    if (!w.used || !w.listed) {
+        rc = err_set(ERR_LIMIT, "store: no memory for a bit a page of %s", path);
+        goto out;
+    }
     TRY_OUT(file_walk(&w, &env));
     TRY_OUT(free_pages_visit(&w, wipe, out));
     uint64_t end = w.page_count * w.page_bytes;
@@ -390,5 +437,6 @@ int pages_free(const char *path, int fd, bool wipe, struct pages_free *out)
     out->dirty += w.gaps;
 out:
     free(w.used);
+    free(w.listed);
     return rc;
 }

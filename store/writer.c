@@ -23,6 +23,7 @@
 #define MAP_BYTES (1ull << 30)   /* first size of the map; it grows fourfold */
 #define FULL_BYTES (64ull << 20) /* less free space than this, and EIO means a full disk */
 
+uint64_t writer_txn_bytes = TXN_BYTES;
 const char store_magic[8] = "SLSTORE", store_key_meta[] = "store", store_key_unigram[] = "unigram",
            store_key_origins[] = "origins", store_key_change[] = "change",
            store_db_removed[] = "removed";
@@ -238,7 +239,7 @@ int writer_txn_commit(struct store_writer *w)
 
 int writer_txn_turn(struct store_writer *w)
 {
-    if (w->txn_bytes < TXN_BYTES)
+    if (w->txn_bytes < writer_txn_bytes)
         return 0;
     TRY(writer_txn_commit(w));
     return writer_txn_begin(w);

@@ -4,7 +4,8 @@
 #define SLUICE_STORE_WRITING_H
 #include "store/layout.h"
 
-#define TXN_BYTES (64ull << 20) /* of blocks in one transaction: what it holds in memory */
+#define TXN_BYTES (64ull << 20)    /* of blocks in one transaction: what it holds in memory */
+extern uint64_t writer_txn_bytes; /* TXN_BYTES, or what a test put here to have many */
 
 struct filling {
     unsigned char *bytes; /* NULL until the domain's first document */
