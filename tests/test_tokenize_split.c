@@ -362,6 +362,51 @@ TEST(tokenize_split_many_equals_one_by_one)
     }
 }
 
+/* Runs longer than any block: of white space (indented empty lines, as pages have them), of signs,
+ * of letters. A block of nothing but white space was once cut behind its newlines. */
+TEST(tokenize_split_long_runs)
+{
+    static const char *const atoms[] = {" ",
+                                        "  ",
+                                        "\n",
+                                        "                \n",
+                                        " \n",
+                                        "\r\n",
+                                        "\t",
+                                        "\t\n",
+                                        "\n\n",
+                                        "a",
+                                        "-",
+                                        "/\n",
+                                        "\xC3\xA9",
+                                        "A",
+                                        "1",
+                                        "'s",
+                                        ".",
+                                        "x ",
+                                        " \t ",
+                                        "\xC2\xA0",
+                                        "\xE3\x80\x80\n",
+                                        "'",
+                                        "!",
+                                        "\xE4\xB8\xAD"};
+    struct draw d = {13, 0};
+    struct buf text = {0};
+    for (int i = 0; i < 3000; i++) {
+        buf_clear(&text);
+        for (int run = 0; run < 4; run++) {
+            const char *atom = atoms[draw_below(&d, (uint32_t)COUNT_OF(atoms))];
+            const char *between = atoms[draw_below(&d, (uint32_t)COUNT_OF(atoms))];
+            bool mixed = draw_below(&d, 2);
+            for (uint32_t left = 1 + draw_below(&d, 90); left; left--)
+                buf_text(&text, mixed && draw_below(&d, 20) == 0 ? between : atom);
+        }
+        for (int p = 0; p < PRETOK_COUNT; p++)
+            check_fast((enum pretok)p, buf_view(&text), i % 2 ? 512 : 70);
+    }
+    buf_free(&text);
+}
+
 /* Every code point between letters, signs, digits and blanks. */
 TEST(tokenize_split_every_code_point)
 {

@@ -152,7 +152,9 @@ static inline uint64_t block_starts(enum pretok pretok, const struct masks *m, c
     uint64_t seen = stop ? (stop & -stop) - 1 : ~(uint64_t)0;
     uint64_t all = m->space | m->white | m->newline;
     uint64_t other = ~all & seen;
-    uint64_t last_other = other ? (uint64_t)1 << (63 - __builtin_clzll(other)) : 0;
+    if (!other)
+        return 0;
+    uint64_t last_other = (uint64_t)1 << (63 - __builtin_clzll(other));
     uint64_t keep = seen >> MARGIN & ((last_other << 2) - 1);
     return found & keep & ~(uint64_t)1;
 }
