@@ -236,7 +236,9 @@ static char *repeated(const char *head, const char *part, int times, const char 
     for (int i = 0; i < times; i++)
         buf_text(&b, part);
     buf_text(&b, tail);
-    return strdup(buf_cstr(&b));
+    char *text = strdup(buf_cstr(&b));
+    buf_free(&b);
+    return text;
 }
 
 static void limit(char *text, int code, const char *says)
