@@ -1,6 +1,7 @@
 /* cmd_why - `sluice why URL`: the ledger's word on one page: stage, rule, value, threshold, and
  * every signal. */
 #include "command/command.h"
+#include "command/where.h"
 #include "core/err.h"
 #include "core/json.h"
 #include "core/ledger.h"
@@ -8,12 +9,16 @@
 #include <math.h>
 
 struct why_flags {
-    const char *run;
+    const char *run, *where;
     bool json;
     int64_t limit;
 };
 static const struct opt why_flag_opts[] = {
     OPT_ROW(OPT_STR, struct why_flags, run, NULL, 0, 0, NULL, "folder of the run", NULL),
+    OPT_ROW(OPT_STR, struct why_flags, where, NULL, 0, 0, NULL,
+            "only records this holds of: lang == 'de' and rule('c4.curly_bracket') and tokens > 9; "
+            "names: sluice store view --run=DIR",
+            NULL),
     OPT_ROW(OPT_BOOL, struct why_flags, json, "false", 0, 1, NULL, "print JSON, a line a record",
             NULL),
     OPT_ROW(OPT_INT, struct why_flags, limit, "20", 1, 1e9, "records",
@@ -25,6 +30,9 @@ struct why {
     const struct why_flags *flags;
     const char *pattern;
     bool glob;
+    struct where *where; /* NULL: all */
+    struct where_names names;
+    const struct schema *bound; /* the schema that names are of */
     int64_t found;
 };
 
@@ -111,6 +119,12 @@ static int why_row(void *arg, const struct ledger_row *row, struct str source,
                    const struct schema *schema)
 {
     struct why *w = arg;
+    if (w->where && schema != w->bound) {
+        TRY(where_bind(w->where, schema, false, &w->names));
+        w->bound = schema;
+    }
+    if (w->where && !where_true(w->where, &w->names, row, source))
+        return 0;
     if (w->glob ? !str_glob(w->pattern, row->url) : !str_is(row->url, w->pattern))
         return 0;
     if (w->flags->json)
@@ -123,30 +137,40 @@ static int why_row(void *arg, const struct ledger_row *row, struct str source,
 static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
 {
     struct why w = {.flags = conf};
+    const char *where = w.flags->where && w.flags->where[0] ? w.flags->where : NULL;
     UNUSED(a);
-    if (argc != 1 || !w.flags->run || !w.flags->run[0])
+    if (argc > 1 || (argc == 0 && !where) || !w.flags->run || !w.flags->run[0])
         return err_set(
             ERR_USAGE,
             "why: name a run and one URL or pattern: sluice why --run=DIR 'https://example.com/*'");
-    w.pattern = argv[0];
-    w.glob = strpbrk(argv[0], "*?") != NULL;
-    TRY(ledger_walk(w.flags->run, why_row, &w));
-    if (w.found == 0 && w.glob && !strchr(argv[0], '*')) {
-        w.glob = false; /* a URL may hold a plain question mark */
-        TRY(ledger_walk(w.flags->run, why_row, &w));
+    w.pattern = argc ? argv[0] : "*";
+    w.glob = strpbrk(w.pattern, "*?") != NULL;
+    if (where) {
+        int rc = where_parse(&w.where, where);
+        if (rc < 0)
+            return err_in(rc, "why: --where");
     }
-    if (w.found == 0)
+    int rc = ledger_walk(w.flags->run, why_row, &w);
+    if (rc >= 0 && w.found == 0 && w.glob && !strchr(w.pattern, '*')) {
+        w.glob = false; /* a URL may hold a plain question mark */
+        rc = ledger_walk(w.flags->run, why_row, &w);
+    }
+    where_free(w.where);
+    if (rc >= 0 && w.found == 0 && where)
+        return err_set(ERR_USAGE, "why: no record of %s matches %s and has %s", w.flags->run,
+                       w.pattern, where);
+    if (rc >= 0 && w.found == 0)
         return err_set(
             ERR_USAGE,
             "why: no record of %s matches %s: it was not in the input (patterns take * and ?)",
-            w.flags->run, argv[0]);
-    return 0;
+            w.flags->run, w.pattern);
+    return rc;
 }
 
 const struct command command_why = {
     .name = "why",
     .group = "looking",
-    .usage = "why --run=DIR URL-OR-PATTERN [--json] [--limit=N]",
+    .usage = "why --run=DIR URL-OR-PATTERN [--where=PREDICATE] [--json] [--limit=N]",
     .help = "why a page was kept or dropped: stage, rule, value, threshold and all its signals",
     .text = "Reads RUN/ledger/*.parquet, which DuckDB, pandas and Spark open too. Patterns take * "
             "and ?.",
