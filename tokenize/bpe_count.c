@@ -29,11 +29,11 @@
 enum {
     SHARD_BITS = 6,
     SHARDS = 1 << SHARD_BITS,
-    SHORT_MAX = 15,               /* bytes of a piece that is its own key */
-    LONG_CACHED_MAX = 44,         /* bytes of a longer one that the cache takes */
-    PIECE_BYTES_MAX = UINT16_MAX, /* for their length is two bytes */
-    SHORT_CACHE = 1 << 14,        /* cells: 384 KiB */
-    LONG_CACHE = 1 << 12,         /* lines: 256 KiB */
+    SHORT_MAX = 15,         /* bytes of a piece that is its own key */
+    LONG_CACHED_MAX = 44,   /* bytes of a longer one that the cache takes */
+    PIECE_BYTES_MAX = 4096, /* at most: a record must fit into a buffer */
+    SHORT_CACHE = 1 << 14,  /* cells: 384 KiB */
+    LONG_CACHE = 1 << 12,   /* lines: 256 KiB */
     BUFFER_BYTES = 8 << 10,
     CELLS_START = 256,
     SPLIT_MAX = 512,         /* pieces cut at a time */

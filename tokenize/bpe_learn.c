@@ -24,7 +24,7 @@
 #include <stdlib.h>
 
 enum {
-    HEAD = 3, /* in front of a word's symbols: count (two), length */
+    HEAD = 3, /* in front of a word's symbols: count (two); room for symbols, and how many */
     PAIRS_START = 1 << 12,
     BYTE_PAIRS = 1 << 16,
     SKETCH = 1 << 22, /* sums of pairs that share a place: no pair's count is above its place's */
@@ -127,11 +127,12 @@ int bpe_learner_word(struct bpe_learner *l, const uint32_t *symbol, uint32_t cou
 {
     if (count < 2)
         return 0;
+    assert(count <= BPE_WORD_MAX);
     if (l->used + HEAD + count > l->size)
         return err_set(ERR_LIMIT, "tokenizer: more words than were announced");
     uint32_t *to = l->text + l->used;
     memcpy(to, &times, sizeof times);
-    to[2] = count;
+    to[2] = count << 16 | count;
     memcpy(to + HEAD, symbol, sizeof *symbol * count);
     l->used += HEAD + count;
     l->weight += times * count;
@@ -144,6 +145,10 @@ static inline int64_t word_times(const uint32_t *word)
     memcpy(&times, word, sizeof times);
     return times;
 }
+
+/* Merged words are shorter, but stay where they are. */
+static inline uint32_t word_room(const uint32_t *word) { return word[2] >> 16; }
+static inline uint32_t word_length(const uint32_t *word) { return word[2] & BPE_WORD_MAX; }
 
 /* ---- the table of watched pairs ---- */
 static inline struct watched *pair_place(struct watched *table, uint64_t mask, uint64_t key)
@@ -282,9 +287,9 @@ static uint64_t *sketch_make(const struct bpe_learner *l)
     for (size_t at = 0; sketch && at < l->used;) {
         const uint32_t *word = l->text + at;
         uint64_t times = (uint64_t)word_times(word);
-        for (uint32_t i = HEAD; i + 1 < HEAD + word[2]; i++)
+        for (uint32_t i = HEAD; i + 1 < HEAD + word_length(word); i++)
             sketch[sketch_place(word[i], word[i + 1])] += times;
-        at += HEAD + word[2];
+        at += HEAD + word_room(word);
     }
     return sketch;
 }
@@ -296,7 +301,7 @@ static int pairs_count(struct bpe_learner *l, const uint64_t *sketch, uint64_t s
     struct watched *w;
     for (size_t at = 0; at < l->used;) {
         const uint32_t *word = l->text + at;
-        for (uint32_t i = HEAD; i + 1 < HEAD + word[2]; i++) {
+        for (uint32_t i = HEAD; i + 1 < HEAD + word_length(word); i++) {
             if (sketch[sketch_place(word[i], word[i + 1])] < start)
                 continue;
             TRY(pair_make(l, pair_key(word[i], word[i + 1]), &w));
@@ -304,7 +309,7 @@ static int pairs_count(struct bpe_learner *l, const uint64_t *sketch, uint64_t s
             w->words += w->last != at + 1;
             w->last = (uint32_t)at + 1;
         }
-        at += HEAD + word[2];
+        at += HEAD + word_room(word);
     }
     for (uint64_t i = 0; l->pair && i <= l->pair_mask; i++) {
         w = &l->pair[i];
@@ -335,14 +340,14 @@ static int lists_fill(struct bpe_learner *l)
     }
     for (size_t at = 0; at < l->used;) {
         const uint32_t *word = l->text + at;
-        for (uint32_t i = HEAD; i + 1 < HEAD + word[2]; i++) {
+        for (uint32_t i = HEAD; i + 1 < HEAD + word_length(word); i++) {
             struct watched *w = pair_get(l, pair_key(word[i], word[i + 1]));
             if (!w || w->last == at + 1)
                 continue;
             w->list[w->words++] = (uint32_t)at;
             w->last = (uint32_t)at + 1;
         }
-        at += HEAD + word[2];
+        at += HEAD + word_room(word);
     }
     return 0;
 }
@@ -395,7 +400,7 @@ static int side_born(struct side *side, uint32_t neighbour, int64_t times, uint3
 
 static int word_merge(struct bpe_learner *l, uint32_t at, struct bpe_pair pair, uint32_t id)
 {
-    uint32_t *word = l->text + at, *s = word + HEAD, kept = 0, len = word[2];
+    uint32_t *word = l->text + at, *s = word + HEAD, kept = 0, len = word_length(word);
     int64_t times = word_times(word);
     for (uint32_t i = 0; i < len; i++) {
         if (i + 1 >= len || s[i] != pair.left || s[i + 1] != pair.right) {
@@ -416,7 +421,7 @@ static int word_merge(struct bpe_learner *l, uint32_t at, struct bpe_pair pair, 
         s[kept++] = id;
         i++;
     }
-    word[2] = kept;
+    word[2] = word_room(word) << 16 | kept;
     return 0;
 }
 

@@ -5,6 +5,7 @@
 #include "tokenize/bpe.h"
 
 struct bpe_learner;
+enum { BPE_WORD_MAX = 0xFFFF }; /* symbols of a word */
 struct bpe_learn_conf {
     uint64_t words, symbols; /* how many words will be added at most, and symbols in them */
     uint32_t first_id;       /* the first merge makes this; all symbols of words are below it */

@@ -130,7 +130,7 @@ int bpe_trainer_add(struct bpe_trainer *t, struct str text, uint64_t weight)
 /* ---- learning ---- */
 static int learn_piece(void *self, struct str piece, uint64_t times)
 {
-    uint32_t symbol[UINT16_MAX];
+    uint32_t symbol[BPE_WORD_MAX];
     for (size_t i = 0; i < piece.len; i++)
         symbol[i] = (unsigned char)piece.ptr[i];
     return bpe_learner_word(self, symbol, (uint32_t)piece.len, times);
