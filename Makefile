@@ -179,7 +179,8 @@ bench-tokenize: all
 
 # ---- a GPU machine with nothing but the CUDA toolkit and libc ----
 # What tests/gpu/train_gpu.c trains with: all of it free of LMDB, xxHash and the other libraries.
-GPU_EXTRA ?= model/llama.c model/gpt2.c model/params.c model/cache.c train/trainer.c train/schedule.c train/pretrain.c \
+GPU_EXTRA ?= model/llama.c model/gpt2.c model/params.c model/cache.c train/trainer.c train/schedule.c train/phases.c \
+             train/batches.c train/pretrain.c \
              core/json.c core/pool.c core/log.c
 GPU_SRC := $(wildcard kernels/*.c) $(wildcard tests/gpu/*.c) core/err.c core/arena.c core/str.c $(GPU_EXTRA)
 GPU_CU := $(wildcard kernels/*.cu)

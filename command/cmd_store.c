@@ -139,7 +139,7 @@ static int find_print(struct finding *f)
         return err_set(ERR_LIMIT, "store find: no memory");
     for (int64_t i = 0; i < f->shown; i++)
         origin[i].id = f->hit[i].id;
-    int rc = origins_find(f->flags->run, origin, (size_t)f->shown);
+    int rc = origins_find(f->flags->run, f->store, origin, (size_t)f->shown);
     for (int64_t i = 0; i < f->shown && rc >= 0; i++) {
         const struct hit *h = &f->hit[i];
         const struct origin *from = origins_at(origin, (size_t)f->shown, h->id);

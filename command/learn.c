@@ -1,4 +1,5 @@
 /* learn - the training and evaluation tasks of a run: from the store to a model and its figures. */
+#include "command/mixture.h"
 #include "command/run.h"
 #include "core/err.h"
 #include "core/json.h"
@@ -10,71 +11,47 @@
 
 enum { EVAL_JSON_MAX = 16 << 20 };
 
-int mixture_resolve(const struct mixture_conf *conf, const struct store *s, const char *phase,
-                    struct mixture *out)
+/* The training itself, over a store that is open. */
+static int train_over(struct run *r, struct store *store, const char *out_dir)
 {
-    const struct store_meta *meta = store_meta(s);
-    memset(out, 0, sizeof *out);
-    if (conf->count == 0) {
-        for (uint32_t d = 0; d < meta->domain_count; d++)
-            if (meta->domain[d].tokens) {
-                out->part[out->count].domain = d;
-                out->part[out->count].weight = (double)meta->domain[d].tokens;
-                out->part[out->count++].epochs_max = conf->epochs_max;
-            }
-    }
-    for (int i = 0; i < conf->count; i++) {
-        int domain = store_domain(s, conf->part[i].domain);
-        if (domain < 0 || meta->domain[domain].tokens == 0) {
-            if (conf->part[i].weight > 0)
-                log_warn("mixture.%s: domain %s holds no tokens; its weight goes to the others",
-                         phase, conf->part[i].domain);
-            continue;
-        }
-        if (conf->part[i].weight <= 0)
-            continue;
-        out->part[out->count].domain = (uint32_t)domain;
-        out->part[out->count].weight = conf->part[i].weight;
-        out->part[out->count++].epochs_max = conf->epochs_max;
-    }
-    double sum = 0;
-    for (int i = 0; i < out->count; i++)
-        sum += out->part[i].weight;
-    if (!(sum > 0))
-        return err_set(ERR_GATE, "mixture.%s: no domain with tokens and a weight: see store.json",
-                       phase);
-    for (int i = 0; i < out->count; i++)
-        out->part[i].weight /= sum;
-    return 0;
+    char tokenizer_dir[IO_PATH_MAX], heldout_dir[IO_PATH_MAX];
+    struct mixture *mixture = calloc(1, sizeof *mixture);
+    struct train_run *run = calloc(1, sizeof *run);
+    int rc = mixture && run ? 0 : err_set(ERR_LIMIT, "train: no memory");
+    if (rc < 0)
+        goto out;
+    TRY_OUT(io_path(tokenizer_dir, "%s/tokenizer", r->base));
+    TRY_OUT(io_path(heldout_dir, "%s/heldout", r->base));
+    TRY_OUT(mixture_open(mixture, r, store));
+    *run = (struct train_run){.train = r->recipe->train,
+                              .model = r->recipe->model,
+                              .plan = mixture->plan,
+                              .store = store,
+                              .tokenizer_dir = tokenizer_dir,
+                              .heldout_dir = heldout_dir,
+                              .out_dir = out_dir,
+                              .threads = r->threads,
+                              .recipe_hash = r->recipe->hash};
+    rc = train(run);
+    mixture_close(mixture);
+out:
+    free(run);
+    free(mixture);
+    return rc;
 }
 
 int task_train(struct run *r, uint32_t unit, struct manifest *m)
 {
-    char store_dir[IO_PATH_MAX], tokenizer_dir[IO_PATH_MAX], heldout_dir[IO_PATH_MAX],
-        out_dir[IO_PATH_MAX], path[IO_PATH_MAX];
-    struct train_run train_run = {.train = r->recipe->train,
-                                  .model = r->recipe->model,
-                                  .threads = r->threads,
-                                  .recipe_hash = r->recipe->hash};
+    char store_dir[IO_PATH_MAX], out_dir[IO_PATH_MAX], path[IO_PATH_MAX];
     struct store *store;
     struct io_info info;
     UNUSED(unit);
     TRY(io_path(store_dir, "%s/store", r->base));
-    TRY(io_path(tokenizer_dir, "%s/tokenizer", r->base));
-    TRY(io_path(heldout_dir, "%s/heldout", r->base));
     TRY(io_path(out_dir, "%s/train", r->dir));
     TRY(store_open(&store, store_dir));
-    int rc = mixture_resolve(&r->recipe->stable, store, "stable", &train_run.stable);
-    if (rc >= 0)
-        rc = mixture_resolve(r->recipe->anneal.count ? &r->recipe->anneal : &r->recipe->stable,
-                             store, "anneal", &train_run.anneal);
+    int rc = train_over(r, store, out_dir);
     store_close(store);
     TRY(rc);
-    train_run.store_dir = store_dir;
-    train_run.tokenizer_dir = tokenizer_dir;
-    train_run.heldout_dir = heldout_dir;
-    train_run.out_dir = out_dir;
-    TRY(train(&train_run));
     TRY(io_path(path, "%s/model/model.safetensors", out_dir));
     TRY(io_hash_file(path, &info));
     TRY(run_output(r, m, "train/model/model.safetensors", &info));

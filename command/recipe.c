@@ -3,6 +3,7 @@
 #include "command/recipe.h"
 
 #include "classify/classify.h"
+#include "command/mixture.h"
 #include "command/views.h"
 #include "core/err.h"
 #include "core/log.h"
@@ -104,14 +105,9 @@ static const struct opt eval_opts[] = {
             "at most so many a domain; 0: all", NULL),
     OPT_LAST,
 };
-static const struct opt mixture_opts[] = {
-    OPT_ROW(OPT_FLOAT, struct mixture_conf, epochs_max, "100", 0.01, 1e6, "epochs",
-            "a domain that was seen so often yields to others", "arXiv:2305.16264"),
-    OPT_LAST,
-};
-static const char *const sections[] = {"run",     "source",    "stage",  "quality_train", "domain",
-                                       "heldout", "tokenizer", "corpus", "mixture",       "model",
-                                       "train",   "eval",      "store",  "view",          NULL};
+static const char *const sections[] = {
+    "run",     "source", "stage", "quality_train", "domain", "heldout", "tokenizer", "corpus",
+    "mixture", "phase",  "model", "train",         "eval",   "store",   "view",      NULL};
 
 const struct recipe_section recipe_sections[] = {
     {"[run]", "the run itself; only the seed changes its bytes", run_opts},
@@ -126,7 +122,13 @@ const struct recipe_section recipe_sections[] = {
     {"[corpus]", "the kept text as files", corpus_opts},
     {"[store]", "in place of [source]: a store that is there already", store_opts},
     {"[view.NAME]", "a subset of the store that a mixture may name like a domain", view_opts},
-    {"[mixture]", "with [mixture.stable] and [mixture.anneal]: domain = weight", mixture_opts},
+    {"[mixture]",
+     "with [mixture.stable] and [mixture.anneal]: source = weight, [mixture.epochs]: "
+     "source = times",
+     mixture_opts},
+    {"[[phase]]",
+     "in place of stable and anneal: any phases, each with mixture = { source = weight }",
+     phase_opts},
     {"[model]", "what is trained", model_opts},
     {"[train]", "how it is trained; without this table a run stops at the store", train_opts},
     {"[eval]", "scoring of held-out text", eval_opts},
@@ -342,53 +344,11 @@ static int read_domains(struct recipe *r)
     return 0;
 }
 
-static int read_mixture_phase(struct recipe *r, struct conf_node *parent, const char *key,
-                              struct mixture_conf *out)
-{
-    struct conf_node *table = parent ? conf_get(parent, key) : NULL;
-    if (table)
-        table->used = true;
-    for (struct conf_node *n = table ? table->child : NULL; n; n = n->next) {
-        n->used = true;
-        if (!part_known(r, n->key))
-            return err_set(ERR_USAGE,
-                           "%s:%d: mixture.%s names \"%s\": there is no such [[domain]] and no "
-                           "[view.NAME]",
-                           n->file, n->line, key, n->key);
-        if ((n->type != CONF_FLOAT && n->type != CONF_INT) || !(n->number >= 0))
-            return err_set(ERR_USAGE, "%s:%d: the weight of %s must be a number of at least 0",
-                           n->file, n->line, n->key);
-        out->part[out->count].domain = n->key;
-        out->part[out->count++].weight = n->number;
-    }
-    return 0;
-}
-
-static int read_mixture(struct recipe *r)
-{
-    static const char *const also[] = {"stable", "anneal", NULL};
-    struct conf_node *table = conf_get(r->root, "mixture");
-    if (table)
-        table->used = true;
-    TRY(opt_defaults(mixture_opts, &r->stable, &r->arena));
-    TRY(opt_from_recipe(mixture_opts, &r->stable, table, also, &r->arena));
-    r->anneal.epochs_max = r->stable.epochs_max;
-    TRY(read_mixture_phase(r, table, "stable", &r->stable));
-    return read_mixture_phase(r, table, "anneal", &r->anneal);
-}
-
 static void write_section(struct recipe *r, const char *head, const struct opt *rows,
                           const void *conf)
 {
     buf_printf(&r->resolved, "\n%s\n", head);
     opt_write(rows, conf, &r->resolved);
-}
-
-static void write_mixture(struct recipe *r, const char *head, const struct mixture_conf *m)
-{
-    buf_printf(&r->resolved, "\n%s\n", head);
-    for (int i = 0; i < m->count; i++)
-        buf_printf(&r->resolved, "%s = %.17g\n", m->part[i].domain, m->part[i].weight);
 }
 
 /* What the store will hold; *how and *how_end: the part of it that changes no byte. */
@@ -425,9 +385,7 @@ static int recipe_resolve(struct recipe *r)
         resolve_corpus(r, &how, &how_end);
     }
     views_resolve(r, &r->resolved);
-    write_section(r, "[mixture]", mixture_opts, &r->stable);
-    write_mixture(r, "[mixture.stable]", &r->stable);
-    write_mixture(r, "[mixture.anneal]", &r->anneal);
+    mixture_resolve(r, &r->resolved);
     if (r->has_train) {
         write_section(r, "[model]", model_opts, &r->model);
         write_section(r, "[train]", train_opts, &r->train);
@@ -496,9 +454,9 @@ static int recipe_read(struct recipe *r)
     TRY(r->borrowed ? read_borrowed(r) : read_corpus(r));
     TRY(views_read(r));
     TRY(read_table(r, "eval", eval_opts, &r->eval, NULL));
-    TRY(read_mixture(r));
     TRY(read_table(r, "model", model_opts, &r->model, NULL));
     TRY(read_table(r, "train", train_opts, &r->train, &r->has_train));
+    TRY(mixture_read(r));
     TRY(conf_check_unused(r->root, sections));
     if (r->has_train)
         TRY(check_training(r));

@@ -60,13 +60,28 @@ struct store_conf {
 struct view_conf {
     const char *name, *where;
 };
-struct mixture_conf {
+/* Numbers by name of a domain or view; count 0: none are named. */
+struct mixture_shares {
     int count;
     struct {
-        const char *domain;
+        const char *name;
         double weight;
-    } part[STORE_DOMAINS_MAX];
-    double epochs_max;
+    } part[LOADER_SOURCES_MAX];
+};
+/* [[phase]]: steps and tokens are settled by mixture_read. */
+struct phase_conf {
+    const char *name;
+    int64_t steps, tokens, sequence;
+    double rope_theta;
+    struct mixture_shares mixture;
+};
+/* [mixture]: epochs are limits of their own; without phases there are two, stable and anneal. */
+struct mixture_conf {
+    double epochs_max, temperature;
+    const char *spill;
+    struct mixture_shares stable, anneal, epochs;
+    struct phase_conf *phase; /* in the recipe's arena */
+    int phase_count;
 };
 
 struct recipe {
@@ -87,7 +102,7 @@ struct recipe {
     bool borrowed; /* [store] path is given: no pass runs, training uses that run's store */
     struct view_conf view[VIEWS_MAX];
     int view_count;
-    struct mixture_conf stable, anneal;
+    struct mixture_conf mixture;
     struct model_conf model;
     struct train_conf train;
     bool has_train;

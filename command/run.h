@@ -125,12 +125,6 @@ void survivors_close(struct survivors *s);
 int survivors_write(struct run *r, const struct clusters *c, const char *path,
                     struct io_info *info);
 
-/* ---- the mixture of a phase (command/learn.c) ---- */
-/* Weights by the recipe, or by tokens when it names none; domains without tokens are left out, said
- * once. Weights add up to 1. ERR_GATE when nothing is left. */
-int mixture_resolve(const struct mixture_conf *conf, const struct store *s, const char *phase,
-                    struct mixture *out);
-
 /* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c
  * reads). */
 enum { TOKENS_MAGIC = 0x314B5453 };

@@ -1,7 +1,7 @@
 /* store_tool - what the files of `sluice store` share. */
 #ifndef SLUICE_COMMAND_STORE_TOOL_H
 #define SLUICE_COMMAND_STORE_TOOL_H
-#include "store/store.h"
+#include "command/mixture.h"
 
 struct store_flags {
     const char *run, *domain, *view, *name, *format, *out, *prefix, *tokenizer;
@@ -16,8 +16,9 @@ struct origin {
     bool found;
     char *url, *source; /* owned; NULL until found */
 };
-/* One read of the ledger fills all of count origins, whose ids are given; they are sorted by id. */
-int origins_find(const char *run_dir, struct origin *origin, size_t count);
+/* One read of the run's ledger, and of the ledgers of the runs whose documents were appended to s,
+ * fills all of count origins, whose ids are given; they are sorted by id. */
+int origins_find(const char *run_dir, const struct store *s, struct origin *origin, size_t count);
 const struct origin *origins_at(const struct origin *origin, size_t count, uint64_t id);
 void origins_free(struct origin *origin, size_t count);
 
@@ -35,6 +36,18 @@ int store_domain_flag(const struct store_flags *flags, const struct store *s, in
 struct token_view;
 int store_write_jsonl(const struct store_flags *flags, struct store *s,
                       const struct token_view *view, const char *path, uint64_t *tokens);
+
+/* A run with its store, and the order in which its training reads it. */
+struct store_rows {
+    struct run run;
+    struct recipe *recipe;
+    struct store *store;
+    struct loader *loader;
+    struct mixture mixture;
+};
+/* partial: a plan that runs out of rows is taken as far as it goes. Closed also after a failure. */
+int store_rows_open(struct store_rows *r, const char *dir, bool partial, struct arena *a);
+void store_rows_close(struct store_rows *r);
 
 /* ---- verbs (command/store_rows.c, and where it says so) ---- */
 int store_trace(const struct store_flags *flags, struct arena *a);

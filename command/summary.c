@@ -1,6 +1,7 @@
 /* summary - gathers the counts of the manifests, the store and the evaluation, and prints them. */
 #include "command/summary.h"
 
+#include "command/mixture.h"
 #include "core/err.h"
 #include "core/json.h"
 
@@ -9,39 +10,57 @@
 
 enum { RULES_SHOWN = 12 };
 
-static double weight_of(const struct mixture_conf *m, const struct store_meta *meta,
-                        uint32_t domain)
+/* What a domain is drawn with: in the first phase, and in the last; a view's draws are not a
+ * domain's. */
+struct draw {
+    double weight[2], epochs[2];
+};
+
+/* NaN where the recipe has no training, or its plan cannot be made yet (the training will say why).
+ */
+static void draws_of(const struct run *r, struct store *s, struct draw draw[STORE_DOMAINS_MAX])
 {
-    double sum = 0, own = 0;
-    if (m->count == 0) {
-        for (uint32_t i = 0; i < meta->domain_count; i++)
-            sum += (double)meta->domain[i].tokens;
-        return sum > 0 ? (double)meta->domain[domain].tokens / sum : 0;
+    struct mixture *m = calloc(1, sizeof *m);
+    struct loader_stretch *st = malloc(sizeof *st);
+    struct loader *l = NULL;
+    for (int d = 0; d < STORE_DOMAINS_MAX; d++)
+        draw[d] = (struct draw){{NAN, NAN}, {NAN, NAN}};
+    if (!m || !st || !r->recipe->has_train || mixture_open(m, r, s) < 0 ||
+        mixture_loader(&l, m, s, true) < 0) {
+        err_clear();
+        goto out;
     }
-    for (int i = 0; i < m->count; i++) {
-        bool there = false;
-        for (uint32_t d = 0; d < meta->domain_count; d++)
-            there |=
-                strcmp(meta->domain[d].name, m->part[i].domain) == 0 && meta->domain[d].tokens > 0;
-        sum += there ? m->part[i].weight : 0;
-        if (strcmp(m->part[i].domain, meta->domain[domain].name) == 0 &&
-            meta->domain[domain].tokens)
-            own = m->part[i].weight;
+    memset(draw, 0, STORE_DOMAINS_MAX * sizeof *draw);
+    bool seen[LOADER_PHASES_MAX] = {false};
+    for (uint64_t i = 0; i < loader_stretches(l); i++) {
+        loader_stretch(l, i, st);
+        int late = st->phase + 1 == m->plan.phase_count && st->phase > 0;
+        for (uint32_t k = 0; k < m->plan.source_count; k++) {
+            int d = store_domain(s, m->view[k].name);
+            if (d < 0 || (!late && st->phase > 0))
+                continue;
+            if (!seen[st->phase])
+                draw[d].weight[late] = st->share[k];
+            draw[d].epochs[late] += (double)st->rows_of[k] *
+                                    (double)m->plan.phase[st->phase].sequence /
+                                    (double)m->view[k].tokens;
+        }
+        seen[st->phase] = true;
     }
-    return sum > 0 ? own / sum : 0;
+out:
+    loader_close(l);
+    if (m)
+        mixture_close(m);
+    free(st);
+    free(m);
 }
 
-static void store_rows(struct run *r, const struct store_meta *meta, struct json_writer *w)
+static void store_rows(const struct run *r, struct store *s, struct json_writer *w)
 {
-    const struct recipe *recipe = r->recipe;
-    const struct mixture_conf *anneal = recipe->anneal.count ? &recipe->anneal : &recipe->stable;
-    double row_tokens = (double)(recipe->train.batch * recipe->train.sequence);
-    double stable_tokens = row_tokens * (double)(recipe->train.steps - recipe->train.anneal_steps);
-    double anneal_tokens = row_tokens * (double)recipe->train.anneal_steps;
+    const struct store_meta *meta = store_meta(s);
+    struct draw draw[STORE_DOMAINS_MAX];
+    draws_of(r, s, draw);
     for (uint32_t d = 0; d < meta->domain_count; d++) {
-        double have = meta->domain[d].tokens ? (double)meta->domain[d].tokens : 1;
-        double stable_weight = weight_of(&recipe->stable, meta, d),
-               anneal_weight = weight_of(anneal, meta, d);
         json_open(w, '{');
         json_key(w, "name");
         json_put_str(w, str_of(meta->domain[d].name));
@@ -52,13 +71,13 @@ static void store_rows(struct run *r, const struct store_meta *meta, struct json
         json_key(w, "bytes");
         json_put_u64(w, meta->domain[d].bytes);
         json_key(w, "stable_weight");
-        json_put_num(w, stable_weight);
+        json_put_num(w, draw[d].weight[0]);
         json_key(w, "anneal_weight");
-        json_put_num(w, anneal_weight);
+        json_put_num(w, draw[d].weight[1]);
         json_key(w, "stable_epochs");
-        json_put_num(w, recipe->has_train ? stable_tokens * stable_weight / have : 0);
+        json_put_num(w, draw[d].epochs[0]);
         json_key(w, "anneal_epochs");
-        json_put_num(w, recipe->has_train ? anneal_tokens * anneal_weight / have : 0);
+        json_put_num(w, draw[d].epochs[1]);
         json_close(w, '}');
     }
 }
@@ -83,7 +102,7 @@ int summary_store_json(struct run *r)
     json_put_u64(&w, meta->vocab_size);
     json_key(&w, "domains");
     json_open(&w, '[');
-    store_rows(r, meta, &w);
+    store_rows(r, store, &w);
     json_close(&w, ']');
     json_close(&w, '}');
     buf_char(&out, '\n');

@@ -54,6 +54,8 @@ int cuda_open(struct stream *s);
 void cuda_close(struct stream *s);
 int cuda_alloc(struct stream *s, size_t bytes, void **out);
 void cuda_free(struct stream *s, void *ptr);
+int cuda_host_alloc(struct stream *s, size_t bytes, void **out);
+void cuda_host_free(struct stream *s, void *ptr);
 int cuda_upload(struct stream *s, void *to, const void *from_host, size_t bytes);
 int cuda_download(struct stream *s, void *to_host, const void *from, size_t bytes);
 int cuda_zero(struct stream *s, void *to, size_t bytes);

@@ -96,6 +96,18 @@ void cuda_free(struct stream *s, void *ptr)
     cudaFree(ptr);
 }
 
+int cuda_host_alloc(struct stream *s, size_t bytes, void **out)
+{
+    UNUSED(s);
+    return check("pinning host memory", cudaHostAlloc(out, bytes, cudaHostAllocDefault));
+}
+
+void cuda_host_free(struct stream *s, void *ptr)
+{
+    UNUSED(s);
+    cudaFreeHost(ptr);
+}
+
 int cuda_upload(struct stream *s, void *to, const void *from_host, size_t bytes)
 {
     return check("copy to the GPU", cudaMemcpyAsync(to, from_host, bytes, cudaMemcpyHostToDevice,

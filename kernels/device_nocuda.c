@@ -35,6 +35,14 @@ int cuda_alloc(struct stream *s, size_t bytes, void **out)
 
 void cuda_free(struct stream *s, void *ptr) { UNUSED(s), UNUSED(ptr); }
 
+int cuda_host_alloc(struct stream *s, size_t bytes, void **out)
+{
+    UNUSED(s), UNUSED(bytes), UNUSED(out);
+    return refuse();
+}
+
+void cuda_host_free(struct stream *s, void *ptr) { UNUSED(s), UNUSED(ptr); }
+
 int cuda_upload(struct stream *s, void *to, const void *from_host, size_t bytes)
 {
     UNUSED(s), UNUSED(to), UNUSED(from_host), UNUSED(bytes);

@@ -214,6 +214,24 @@ int dev_zero(struct stream *s, void *to, size_t bytes)
     return 0;
 }
 
+int dev_host_alloc(struct stream *s, size_t bytes, void **out)
+{
+    *out = NULL;
+    if (s->device == DEV_CPU)
+        return block_alloc(s, bytes, out);
+    TRY(cuda_host_alloc(s, bytes, out));
+    memset(*out, 0, bytes);
+    return 0;
+}
+
+void dev_host_free(struct stream *s, void *host, size_t bytes)
+{
+    if (s->device == DEV_CPU)
+        block_free(s, host, bytes);
+    else if (host)
+        cuda_host_free(s, host);
+}
+
 int dev_sync(struct stream *s) { return s->device == DEV_CUDA ? cuda_wait(s) : 0; }
 
 /* ---- the tape ---- */
@@ -244,7 +262,8 @@ void tape_close(struct tape *t)
     *t = (struct tape){0};
 }
 
-static struct tensor *tensor_new(struct tape *t, enum dtype dtype, int rank, const int64_t *dim)
+/* A tensor without data. */
+static struct tensor *tensor_name(struct tape *t, enum dtype dtype, int rank, const int64_t *dim)
 {
     if (t->tensor_count == TAPE_TENSORS_MAX) {
         err_set(ERR_LIMIT, "tape: more than %d tensors between two resets", TAPE_TENSORS_MAX);
@@ -255,10 +274,34 @@ static struct tensor *tensor_new(struct tape *t, enum dtype dtype, int rank, con
         .dtype = (uint8_t)dtype, .rank = (uint8_t)rank, .device = (uint8_t)t->stream->device};
     for (int k = 0; k < DIM_MAX; k++)
         made->dim[k] = k < rank ? dim[k] : 1;
+    return made;
+}
+
+static struct tensor *tensor_new(struct tape *t, enum dtype dtype, int rank, const int64_t *dim)
+{
+    struct tensor *made = tensor_name(t, dtype, rank, dim);
+    if (!made)
+        return NULL;
     made->data = dev_push(t->arena, (size_t)tensor_count(made) * dtype_bytes(dtype));
     if (!made->data)
         return NULL;
     t->tensor_count++;
+    return made;
+}
+
+struct tensor *tape_input(struct tape *t, enum dtype dtype, int64_t count, const void *host)
+{
+    if (t->stream->device == DEV_CPU) {
+        struct tensor *made = tensor_name(t, dtype, 1, &count);
+        if (!made)
+            return NULL;
+        made->data = (void *)(uintptr_t)host; /* no op writes to an input without gradient */
+        t->tensor_count++;
+        return made;
+    }
+    struct tensor *made = tensor_new(t, dtype, 1, &count);
+    if (!made || dev_upload(t->stream, made->data, host, (size_t)count * dtype_bytes(dtype)) < 0)
+        return NULL;
     return made;
 }
 

@@ -49,6 +49,10 @@ void dev_arena_close(struct dev_arena *a);
 int dev_upload(struct stream *s, void *to, const void *from_host, size_t bytes);
 int dev_download(struct stream *s, void *to_host, const void *from, size_t bytes);
 int dev_zero(struct stream *s, void *to, size_t bytes);
+/* Zeroed host memory to upload from. With CUDA it is pinned: a copy from it runs beside the host,
+ * which must leave the bytes alone until the stream was waited for (dev_sync, dev_download). */
+int dev_host_alloc(struct stream *s, size_t bytes, void **out);
+void dev_host_free(struct stream *s, void *host, size_t bytes); /* NULL is fine */
 int dev_sync(struct stream *s);
 
 /* ---- ops ---- */
@@ -100,6 +104,9 @@ void tape_close(struct tape *t);
  * when full. */
 struct tensor *tape_tensor(struct tape *t, enum dtype dtype, int rank, const int64_t *dim,
                            bool with_grad);
+/* count numbers of the host as a tensor without gradient. On the CPU it is the host's memory
+ * itself, which must stay until tape_reset; on CUDA a copy is queued from it (dev_host_alloc). */
+struct tensor *tape_input(struct tape *t, enum dtype dtype, int64_t count, const void *host);
 /* Records and runs one op; f and i are arrays of OP_F_MAX and OP_I_MAX, or NULL. NULL on error
  * (text in err). */
 struct tensor *tape_apply(struct tape *t, const struct op *op, struct tensor *const *in,

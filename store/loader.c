@@ -1,66 +1,339 @@
-/* loader - which tokens a row of training holds, as a function of seed, store, mixtures and row. */
+/* loader - plans the phases of a training and reads any row of them.
+ *
+ * A plan is a list of stretches: rows of one phase over which the same sources are open with the
+ * same shares. Inside a stretch the deal (store/deal.h) tells the source of a row and how many rows
+ * that source gave before it; added to what it had given when the stretch began, that is its place
+ * in the source's permutations. A stretch ends with its phase, or with the row at which the first
+ * of its sources has given all it may; that row is found by bisection, so that planning costs
+ * nothing per row. */
 #include "store/loader.h"
 
 #include "core/err.h"
+#include "store/deal.h"
+#include "store/pack.h"
+#include "store/widen.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 
-/* Weights as integers, so that the choice of domains is exact and alike on every machine. */
-#define WEIGHT_UNIT 4294967296.0
 enum { SHUFFLE_ROUNDS = 4 };
+static_assert((int)DEAL_MAX == (int)LOADER_SOURCES_MAX, "a deal must hold every source");
 
-struct part {
-    uint64_t sequences; /* in an epoch */
-    uint64_t cap;       /* rows the domain may give over all phases; UINT64_MAX: no end */
-    uint64_t weight;    /* of WEIGHT_UNIT; 0: not in the mixture */
-    uint64_t key;       /* of its permutations */
+const char *const loader_packing_names[] = {"concat", "best_fit", NULL};
+const char *const loader_spill_names[] = {"weights", "unseen", "stop", NULL};
+
+/* The sources cut into sequences of one length. */
+struct cut {
+    uint32_t sequence;
+    uint64_t rows[LOADER_SOURCES_MAX];  /* in an epoch */
+    uint64_t taken[LOADER_SOURCES_MAX]; /* while planning: rows given so far */
+    uint64_t key[LOADER_SOURCES_MAX];   /* of its permutations */
+    struct pack *pack[LOADER_SOURCES_MAX];
+};
+struct stretch {
+    uint64_t first, rows;
+    uint32_t phase;
+    uint64_t full;                       /* sources that have given all when it ends */
+    uint64_t weight[LOADER_SOURCES_MAX]; /* of DEAL_UNIT; 0: not drawn from */
+    uint64_t base[LOADER_SOURCES_MAX];   /* rows of the phase's cut given before it */
+    struct deal deal;
 };
 struct loader {
     struct store *store;
-    uint32_t length, domain_count; /* tokens of a row */
-    struct part part[STORE_DOMAINS_MAX];
-    struct loader_state state;
-    uint32_t *ids; /* length + 1 */
-    bool started;
+    struct loader_conf conf;
+    uint32_t cut_count, cut_of[LOADER_PHASES_MAX];
+    struct cut *cut;
+    struct stretch *stretch;
+    uint64_t stretch_count, stretch_max, rows;
+    bool dry; /* it ended where no source was left, as conf.partial allows */
 };
 
-int loader_open(struct loader **out, struct store *s, uint32_t sequence_tokens, uint64_t seed)
+/* ---- checks ---- */
+
+static int check_source(const struct loader_conf *c, uint32_t s)
 {
-    const struct store_meta *meta = store_meta(s);
-    if (sequence_tokens < 1 || sequence_tokens > STORE_SEQUENCE_MAX)
-        return err_set(ERR_USAGE, "loader: sequences of %u tokens: from 1 to %d", sequence_tokens,
-                       STORE_SEQUENCE_MAX);
+    const struct loader_source *source = &c->source[s];
+    if (!(source->epochs_max >= 0) || !isfinite(source->epochs_max))
+        return err_set(ERR_USAGE, "loader: %s may be seen %g times: it must be 0 or more",
+                       source->view->name, source->epochs_max);
+    for (uint32_t other = 0; other < s; other++)
+        if (strcmp(c->source[other].view->name, source->view->name) == 0)
+            return err_set(ERR_USAGE, "loader: the mixture names %s twice", source->view->name);
+    return 0;
+}
+
+static int check_phase(const struct loader_conf *c, uint32_t p)
+{
+    const struct loader_phase *phase = &c->phase[p];
+    double sum = 0;
+    if (phase->sequence < 1 || phase->sequence > STORE_SEQUENCE_MAX)
+        return err_set(ERR_USAGE, "loader: phase %s has sequences of %u tokens: from 1 to %d",
+                       phase->name, phase->sequence, STORE_SEQUENCE_MAX);
+    for (uint32_t s = 0; s < c->source_count; s++) {
+        if (!(phase->weight[s] >= 0) || !isfinite(phase->weight[s]))
+            return err_set(ERR_USAGE, "loader: phase %s gives %s the weight %g: 0 or more",
+                           phase->name, c->source[s].view->name, phase->weight[s]);
+        sum += phase->weight[s];
+    }
+    if (!(sum > 0) || !isfinite(sum))
+        return err_set(ERR_USAGE, "loader: the weights of phase %s add up to %g", phase->name, sum);
+    return 0;
+}
+
+static int check_conf(const struct loader_conf *c)
+{
+    uint64_t rows = 0;
+    if (c->source_count < 1 || c->source_count > LOADER_SOURCES_MAX || c->phase_count < 1 ||
+        c->phase_count > LOADER_PHASES_MAX)
+        return err_set(ERR_USAGE, "loader: %u sources in %u phases: 1 to %d in 1 to %d",
+                       c->source_count, c->phase_count, LOADER_SOURCES_MAX, LOADER_PHASES_MAX);
+    for (uint32_t s = 0; s < c->source_count; s++)
+        TRY(check_source(c, s));
+    for (uint32_t p = 0; p < c->phase_count; p++) {
+        TRY(check_phase(c, p));
+        if (c->phase[p].rows > LOADER_ROWS_MAX - rows)
+            return err_set(ERR_USAGE, "loader: more than %llu rows in all phases", LOADER_ROWS_MAX);
+        rows += c->phase[p].rows;
+    }
+    return 0;
+}
+
+/* ---- cuts ---- */
+
+static int cut_open(struct loader *l, struct cut *cut, uint32_t sequence)
+{
+    const struct loader_conf *c = &l->conf;
+    cut->sequence = sequence;
+    for (uint32_t s = 0; s < c->source_count; s++) {
+        const struct token_view *v = c->source[s].view;
+        cut->key[s] = hash_mix(hash_str(str_of(v->name), c->seed) ^ hash_mix(sequence));
+        cut->rows[s] = v->tokens / sequence + (v->tokens % sequence != 0);
+        if (c->packing == PACK_BEST_FIT && v->tokens) {
+            TRY(pack_open(&cut->pack[s], l->store, v, sequence));
+            cut->rows[s] = pack_rows(cut->pack[s]);
+        }
+    }
+    return 0;
+}
+
+static int cuts_open(struct loader *l)
+{
+    const struct loader_conf *c = &l->conf;
+    l->cut = calloc(c->phase_count, sizeof *l->cut);
+    if (!l->cut)
+        return err_set(ERR_LIMIT, "loader: no memory for %u phases", c->phase_count);
+    for (uint32_t p = 0; p < c->phase_count; p++) {
+        uint32_t at = 0;
+        while (at < l->cut_count && l->cut[at].sequence != c->phase[p].sequence)
+            at++;
+        l->cut_of[p] = at;
+        if (at == l->cut_count) {
+            l->cut_count++;
+            TRY(cut_open(l, &l->cut[at], c->phase[p].sequence));
+        }
+    }
+    return 0;
+}
+
+static const struct cut *phase_cut(const struct loader *l, uint32_t phase)
+{
+    return &l->cut[l->cut_of[phase]];
+}
+
+/* ---- planning ---- */
+
+/* Rows of this cut that a source may still give until it was seen `epochs` times; UINT64_MAX: no
+ * end. What it gave to other cuts counts by the epochs it was. */
+static uint64_t rows_until(const struct loader *l, const struct cut *cut, uint32_t s, double epochs)
+{
+    double rows = (double)cut->rows[s];
+    if (cut->rows[s] == 0)
+        return 0;
+    if (epochs <= 0)
+        return UINT64_MAX;
+    for (uint32_t i = 0; i < l->cut_count; i++)
+        if (&l->cut[i] != cut)
+            epochs -= (double)l->cut[i].taken[s] / (double)l->cut[i].rows[s];
+    double most = floor(epochs * rows + 1e-9);
+    if (most >= 0x1p62)
+        return UINT64_MAX;
+    return most <= (double)cut->taken[s] ? 0 : (uint64_t)most - cut->taken[s];
+}
+
+static uint64_t rows_left(const struct loader *l, const struct cut *cut, uint32_t s)
+{
+    return rows_until(l, cut, s, l->conf.source[s].epochs_max);
+}
+
+static struct stretch *stretch_push(struct loader *l)
+{
+    if (l->stretch_count == l->stretch_max) {
+        uint64_t max = l->stretch_max ? l->stretch_max * 2 : 4;
+        struct stretch *grown = realloc(l->stretch, max * sizeof *grown);
+        if (!grown)
+            return NULL;
+        l->stretch = grown;
+        l->stretch_max = max;
+    }
+    return memset(&l->stretch[l->stretch_count++], 0, sizeof *l->stretch);
+}
+
+/* Shares of the open sources by their own weights and, with SPILL_UNSEEN, what the closed ones
+ * leave by the tokens not yet seen. */
+static void stretch_weights(const struct loader *l, const struct cut *cut, struct stretch *st,
+                            uint64_t open, bool *by_unseen)
+{
+    const double *weight = l->conf.phase[st->phase].weight;
+    double kept = 0, spilt = 0, unseen = 0, share[LOADER_SOURCES_MAX] = {0};
+    for (uint32_t s = 0; s < l->conf.source_count; s++) {
+        if (!(open >> s & 1)) {
+            spilt += weight[s];
+            continue;
+        }
+        kept += weight[s];
+        unseen += (double)rows_until(l, cut, s, 1);
+    }
+    *by_unseen = l->conf.spill == SPILL_UNSEEN && spilt > 0 && unseen > 0;
+    for (uint32_t s = 0; s < l->conf.source_count; s++) {
+        if (!(open >> s & 1))
+            continue;
+        share[s] = weight[s] / kept;
+        if (*by_unseen)
+            share[s] =
+                (weight[s] + spilt * (double)rows_until(l, cut, s, 1) / unseen) / (kept + spilt);
+        double units = floor(share[s] * (double)DEAL_UNIT + 0.5);
+        st->weight[s] = units < 1 ? 1 : units > (double)DEAL_UNIT ? DEAL_UNIT : (uint64_t)units;
+    }
+}
+
+/* The most rows, up to `most`, over which nothing changes: no source becomes full, and none that
+ * takes over by what is unseen of it has given a whole epoch. */
+static uint64_t stretch_length(const struct loader *l, const struct cut *cut,
+                               const struct stretch *st, uint64_t open, bool by_unseen,
+                               uint64_t most)
+{
+    for (uint32_t s = 0; s < l->conf.source_count; s++) {
+        if (!(open >> s & 1))
+            continue;
+        uint64_t left = rows_left(l, cut, s), fresh = rows_until(l, cut, s, 1);
+        if (left != UINT64_MAX)
+            most = deal_when(&st->deal, s, left, most);
+        if (by_unseen && fresh)
+            most = deal_when(&st->deal, s, fresh, most);
+    }
+    return most;
+}
+
+static int run_out(struct loader *l, uint32_t p, uint64_t drawn, uint64_t full)
+{
+    if (l->conf.partial) {
+        l->rows += drawn;
+        l->dry = true;
+        return 0;
+    }
+    const struct loader_phase *phase = &l->conf.phase[p];
+    if (!full)
+        return err_set(ERR_LIMIT,
+                       "loader: phase %s asks for %llu rows, and after %llu every source of its "
+                       "mixture has reached epochs_max: raise it, add data or train for fewer "
+                       "steps",
+                       phase->name, (unsigned long long)phase->rows, (unsigned long long)drawn);
+    uint32_t s = (uint32_t)__builtin_ctzll(full);
+    return err_set(ERR_LIMIT,
+                   "loader: in phase %s, after %llu of its %llu rows, %s has been seen %g times, "
+                   "and spill is \"stop\": raise its epochs, lower its weight, or set spill to "
+                   "\"weights\" or \"unseen\"",
+                   phase->name, (unsigned long long)drawn, (unsigned long long)phase->rows,
+                   l->conf.source[s].view->name, l->conf.source[s].epochs_max);
+}
+
+/* Bit s: the phase gives source s a weight, it has tokens, and it may (or, with full, may not)
+ * still be drawn from. */
+static uint64_t sources_of(const struct loader *l, uint32_t p, bool full)
+{
+    const struct cut *cut = phase_cut(l, p);
+    uint64_t mask = 0;
+    for (uint32_t s = 0; s < l->conf.source_count; s++)
+        if (l->conf.phase[p].weight[s] > 0 && cut->rows[s] > 0)
+            mask |= (uint64_t)((rows_left(l, cut, s) == 0) == full) << s;
+    return mask;
+}
+
+static int plan_phase(struct loader *l, uint32_t p)
+{
+    struct cut *cut = &l->cut[l->cut_of[p]];
+    uint64_t drawn = 0, rows = l->conf.phase[p].rows;
+    while (drawn < rows) {
+        uint64_t open = sources_of(l, p, false), full = sources_of(l, p, true);
+        bool by_unseen;
+        if (l->conf.spill == SPILL_STOP && full)
+            return run_out(l, p, drawn, full);
+        if (!open)
+            return run_out(l, p, drawn, 0);
+        struct stretch *st = stretch_push(l);
+        if (!st)
+            return err_set(ERR_LIMIT, "loader: no memory for the plan of phase %s",
+                           l->conf.phase[p].name);
+        st->phase = p;
+        st->first = l->rows + drawn;
+        memcpy(st->base, cut->taken, sizeof st->base);
+        stretch_weights(l, cut, st, open, &by_unseen);
+        deal_open(&st->deal, st->weight);
+        st->rows = stretch_length(l, cut, st, open, by_unseen, rows - drawn);
+        assert(st->rows > 0);
+        drawn += st->rows;
+        for (uint32_t s = 0; s < l->conf.source_count; s++)
+            if (open >> s & 1)
+                cut->taken[s] += deal_count(&st->deal, s, st->rows);
+        st->full = sources_of(l, p, true);
+    }
+    l->rows += rows;
+    return 0;
+}
+
+int loader_open(struct loader **out, struct store *s, const struct loader_conf *conf)
+{
+    int rc;
+    TRY(check_conf(conf));
     struct loader *l = calloc(1, sizeof *l);
     if (!l)
         return err_set(ERR_LIMIT, "loader: no memory");
     l->store = s;
-    l->length = sequence_tokens;
-    l->domain_count = meta->domain_count;
-    l->ids = malloc(((size_t)sequence_tokens + 1) * sizeof *l->ids);
-    if (!l->ids) {
-        free(l);
-        return err_set(ERR_LIMIT, "loader: no memory for a row of %u tokens", sequence_tokens);
-    }
-    for (uint32_t i = 0; i < meta->domain_count; i++) {
-        uint64_t tokens = meta->domain[i].tokens;
-        l->part[i].sequences = tokens / sequence_tokens + (tokens % sequence_tokens != 0);
-        l->part[i].key = hash_str(str_of(meta->domain[i].name), seed);
-    }
+    l->conf = *conf;
+    TRY_OUT(cuts_open(l));
+    for (uint32_t p = 0; p < conf->phase_count && !l->dry; p++)
+        TRY_OUT(plan_phase(l, p));
     *out = l;
     return 0;
+out:
+    loader_close(l);
+    return rc;
 }
 
 void loader_close(struct loader *l)
 {
     if (!l)
         return;
-    free(l->ids);
+    for (uint32_t i = 0; i < l->cut_count; i++)
+        for (uint32_t s = 0; s < l->conf.source_count; s++)
+            pack_close(l->cut[i].pack[s]);
+    free(l->cut);
+    free(l->stretch);
     free(l);
 }
 
-/* ---- permutation of an epoch ---- */
+uint64_t loader_rows(const struct loader *l) { return l->rows; }
+
+uint64_t loader_epoch_rows(const struct loader *l, uint32_t source, uint32_t sequence)
+{
+    for (uint32_t i = 0; i < l->cut_count; i++)
+        if (l->cut[i].sequence == sequence)
+            return l->cut[i].rows[source];
+    return 0;
+}
+
+/* ---- places ---- */
 
 /* A Feistel network over the least even number of bits that holds count, walked until it lands
  * inside: a bijection on [0, count) without a table. Fewer than four steps on average. */
@@ -82,275 +355,192 @@ static uint64_t shuffle(uint64_t index, uint64_t count, uint64_t key)
     return index;
 }
 
-static uint64_t sequence_of(const struct part *p, uint64_t taken)
+static const struct stretch *stretch_of(const struct loader *l, uint64_t row)
 {
-    uint64_t epoch = taken / p->sequences;
-    return shuffle(taken % p->sequences, p->sequences, hash_mix(p->key ^ hash_mix(epoch)));
-}
-
-/* ---- choice of the domain ---- */
-
-static uint64_t rows_of_epochs(double epochs, uint64_t sequences)
-{
-    double rows = floor(epochs * (double)sequences + 1e-9);
-    return epochs <= 0 || rows >= 0x1p63 ? UINT64_MAX : (uint64_t)rows;
-}
-
-static int mixture_check(const struct loader *l, const struct mixture *m, double *sum)
-{
-    uint64_t seen = 0;
-    *sum = 0;
-    if (m->count < 1 || m->count > STORE_DOMAINS_MAX)
-        return err_set(ERR_USAGE, "loader: a mixture of %d domains: from 1 to %d", m->count,
-                       STORE_DOMAINS_MAX);
-    for (int i = 0; i < m->count; i++) {
-        uint32_t d = m->part[i].domain;
-        double weight = m->part[i].weight, epochs = m->part[i].epochs_max;
-        if (d >= l->domain_count)
-            return err_set(ERR_USAGE, "loader: the mixture names domain %u, the store has %u", d,
-                           l->domain_count);
-        if (!(weight >= 0) || !isfinite(weight) || !(epochs >= 0))
-            return err_set(ERR_USAGE,
-                           "loader: domain %u has weight %g and at most %g epochs: neither may be "
-                           "below 0",
-                           d, weight, epochs);
-        if (seen & 1ull << d)
-            return err_set(ERR_USAGE, "loader: the mixture names domain %u twice", d);
-        seen |= 1ull << d;
-        *sum += weight;
+    uint64_t low = 0, high = l->stretch_count;
+    assert(row < l->rows);
+    while (high - low > 1) {
+        uint64_t middle = low + (high - low) / 2;
+        if (l->stretch[middle].first <= row)
+            low = middle;
+        else
+            high = middle;
     }
-    if (!(*sum > 0) || !isfinite(*sum))
-        return err_set(ERR_USAGE, "loader: the weights of the mixture add up to %g", *sum);
-    return 0;
+    return &l->stretch[low];
 }
 
-static bool part_open(const struct loader *l, uint32_t domain)
+struct loader_place loader_place(const struct loader *l, uint64_t row)
 {
-    const struct part *p = &l->part[domain];
-    return p->weight > 0 && p->sequences > 0 && l->state.taken[domain] < p->cap;
+    const struct stretch *st = stretch_of(l, row);
+    const struct cut *cut = phase_cut(l, st->phase);
+    struct loader_place p = {.phase = st->phase, .sequence = cut->sequence};
+    uint64_t before;
+    p.source = deal_choose(&st->deal, row - st->first, &before);
+    p.drawn = st->base[p.source] + before;
+    uint64_t rows = cut->rows[p.source];
+    p.epoch = p.drawn / rows;
+    p.index = shuffle(p.drawn % rows, rows, hash_mix(cut->key[p.source] ^ hash_mix(p.epoch)));
+    return p;
 }
 
-static uint64_t open_mask(const struct loader *l)
+bool loader_piece(const struct loader *l, const struct loader_place *p, uint32_t index,
+                  struct loader_piece *out)
 {
-    uint64_t mask = 0;
-    for (uint32_t d = 0; d < l->domain_count; d++)
-        mask |= (uint64_t)part_open(l, d) << d;
-    return mask;
-}
-
-int loader_phase(struct loader *l, uint32_t phase, const struct mixture *m)
-{
-    double sum;
-    TRY(mixture_check(l, m, &sum));
-    for (uint32_t d = 0; d < l->domain_count; d++)
-        l->part[d].weight = 0;
-    for (int i = 0; i < m->count; i++) {
-        struct part *p = &l->part[m->part[i].domain];
-        double share = m->part[i].weight / sum * WEIGHT_UNIT;
-        p->weight = m->part[i].weight > 0 && share < 1 ? 1 : (uint64_t)(share + 0.5);
-        p->cap = rows_of_epochs(m->part[i].epochs_max, p->sequences);
-    }
-    struct loader_state *s = &l->state;
-    s->phase = phase;
-    s->phase_rows = 0;
-    s->quota_rows = 0;
-    memset(s->quota_taken, 0, sizeof s->quota_taken);
-    s->quota_open = open_mask(l);
-    l->started = true;
-    return 0;
-}
-
-/* Tijdeman, "The chairman assignment problem" (1980). With shares a and k rows to be drawn, a
- * domain lacks s = a k - taken; of those that lack 1 / (2n - 2) or more, the one with the least (1
- * - 1 / (2n - 2) - s) / a, which is the first that would fall behind by a row. No domain is ever
- * further than 1 - 1 / (2n - 2) rows from its share. (Always the greatest s would drift further.)
- * Here all is multiplied by the sum of weights and by 2n - 2; at most 2^32 * 126 * 2^32. */
-static uint32_t choose(const struct loader *l, uint64_t mask)
-{
-    const struct loader_state *s = &l->state;
-    __int128 total = 0, best_slack = 0;
-    int count = __builtin_popcountll(mask), scale = 2 * count - 2;
-    uint32_t best = UINT32_MAX;
-    if (count == 1)
-        return (uint32_t)__builtin_ctzll(mask);
-    for (uint32_t d = 0; d < l->domain_count; d++)
-        total += mask >> d & 1 ? l->part[d].weight : 0;
-    for (uint32_t d = 0; d < l->domain_count; d++) {
-        if (!(mask >> d & 1))
-            continue;
-        __int128 weight = l->part[d].weight;
-        __int128 lacks = (weight * (s->quota_rows + 1) - total * s->quota_taken[d]) * scale;
-        if (lacks < total)
-            continue;
-        __int128 slack = total * (scale - 1) - lacks;
-        if (best == UINT32_MAX || slack * l->part[best].weight < best_slack * weight) {
-            best = d;
-            best_slack = slack;
-        }
-    }
-    assert(best != UINT32_MAX); /* the lacks add up to one row */
-    return best;
-}
-
-/* Takes the next row: its domain and sequence. */
-static int advance(struct loader *l, uint32_t *domain, uint64_t *sequence)
-{
-    struct loader_state *s = &l->state;
-    uint64_t mask = open_mask(l);
-    assert(l->started);
-    if (!mask)
-        return err_set(ERR_LIMIT,
-                       "loader: after %llu rows every domain of the mixture has reached "
-                       "epochs_max: raise it, add data or train for fewer steps",
-                       (unsigned long long)s->rows);
-    if (mask != s->quota_open) {
-        s->quota_open = mask;
-        s->quota_rows = 0;
-        memset(s->quota_taken, 0, sizeof s->quota_taken);
-    }
-    *domain = choose(l, mask);
-    *sequence = sequence_of(&l->part[*domain], s->taken[*domain]);
-    s->taken[*domain]++;
-    s->quota_taken[*domain]++;
-    s->quota_rows++;
-    s->phase_rows++;
-    s->rows++;
-    return 0;
-}
-
-int loader_places(struct loader *l, uint32_t rows, struct loader_place *out)
-{
-    const struct store_meta *meta = store_meta(l->store);
-    struct loader_state before = l->state;
-    for (uint32_t i = 0; i < rows; i++) {
-        uint64_t sequence;
-        int rc = advance(l, &out[i].domain, &sequence);
-        if (rc < 0) {
-            l->state = before;
-            return rc;
-        }
-        uint64_t left = meta->domain[out[i].domain].tokens - sequence * l->length;
-        out[i].start = sequence * l->length;
-        out[i].count = left < l->length ? (uint32_t)left : l->length;
-    }
-    return 0;
-}
-
-int loader_skip(struct loader *l, uint64_t rows)
-{
-    struct loader_state before = l->state;
-    uint32_t domain;
-    uint64_t sequence;
-    for (uint64_t i = 0; i < rows; i++) {
-        int rc = advance(l, &domain, &sequence);
-        if (rc < 0) {
-            l->state = before;
-            return rc;
-        }
-    }
-    return 0;
-}
-
-uint64_t loader_rows_left(const struct loader *l)
-{
-    uint64_t left = 0;
-    assert(l->started);
-    for (uint32_t d = 0; d < l->domain_count; d++) {
-        if (!part_open(l, d))
-            continue;
-        if (l->part[d].cap == UINT64_MAX)
-            return UINT64_MAX;
-        left += l->part[d].cap - l->state.taken[d];
-    }
-    return left;
+    const struct cut *cut = phase_cut(l, p->phase);
+    if (cut->pack[p->source])
+        return pack_piece(cut->pack[p->source], p->index, index, out);
+    uint64_t start = p->index * p->sequence;
+    uint64_t left = l->conf.source[p->source].view->tokens - start;
+    *out = (struct loader_piece){start, 0, left < p->sequence ? (uint32_t)left : p->sequence};
+    return index == 0;
 }
 
 /* ---- rows ---- */
 
-static int row_read(struct loader *l, uint32_t domain, uint64_t sequence, int32_t *inputs,
-                    int32_t *targets, int32_t *doc_start)
+/* The tokens of a piece and the one behind it, which is the target of its last. */
+static int piece_read(const struct loader *l, const struct token_view *v,
+                      const struct loader_piece *piece, struct widen *w)
 {
-    const struct store_meta *meta = store_meta(l->store);
-    uint64_t first = sequence * l->length, left = meta->domain[domain].tokens - first;
-    uint32_t want = l->length + 1, have = left < want ? (uint32_t)left : want;
-    int32_t start = 0;
-    TRY(store_read(l->store, domain, first, have, l->ids));
-    for (uint32_t i = have; i < want; i++)
-        l->ids[i] = meta->eot;
-    for (uint32_t i = 0; i < l->length; i++) {
-        if (l->ids[i] == meta->eot)
-            start = (int32_t)i;
-        inputs[i] = (int32_t)l->ids[i];
-        targets[i] = i < have ? (int32_t)l->ids[i + 1] : -1;
+    const uint32_t bytes = store_meta(l->store)->token_bytes;
+    uint64_t at = token_view_find(v, piece->start);
+    uint64_t skip = piece->start - v->extent[at].before;
+    bool first = true;
+    w->at = piece->at;
+    w->start = (int32_t)piece->at;
+    for (uint32_t left = piece->count; left;) {
+        const struct extent *e = &v->extent[at];
+        const void *ids;
+        uint32_t have, want = e->count - skip < left ? (uint32_t)(e->count - skip) : left;
+        TRY(store_window(l->store, e->domain, e->start + skip, want, &ids, &have));
+        widen_ids(w, ids, have, bytes, first);
+        first = false;
+        left -= have;
+        skip += have;
+        if (skip == e->count) {
+            at++;
+            skip = 0;
+        }
+    }
+    int32_t behind = w->eot;
+    if (at < v->extent_count) {
+        const void *id;
+        uint32_t have;
+        TRY(store_window(l->store, v->extent[at].domain, v->extent[at].start + skip, 1, &id,
+                         &have));
+        behind = bytes == 2 ? *(const uint16_t *)id : (int32_t) * (const uint32_t *)id;
+    }
+    w->targets[w->at - 1] = behind;
+    return 0;
+}
+
+int loader_read(const struct loader *l, uint64_t row, int32_t *inputs, int32_t *targets,
+                int32_t *doc_start, uint32_t *source)
+{
+    struct loader_place place = loader_place(l, row);
+    const struct token_view *v = l->conf.source[place.source].view;
+    struct widen w = {inputs, targets, doc_start, (int32_t)store_meta(l->store)->eot, 0, 0};
+    struct loader_piece piece;
+    for (uint32_t i = 0; loader_piece(l, &place, i, &piece); i++)
+        TRY(piece_read(l, v, &piece, &w));
+    for (uint32_t i = w.at; i < place.sequence; i++) {
+        inputs[i] = w.eot;
+        targets[i] = -1;
         if (doc_start)
-            doc_start[i] = start;
+            doc_start[i] = (int32_t)i;
     }
+    if (source)
+        *source = place.source;
     return 0;
 }
 
-/* Asks the disk for the rows behind those just read, so that they are there when their turn comes.
- */
-static void lookahead(struct loader *l, uint32_t rows)
+void loader_prefetch(const struct loader *l, uint64_t row)
 {
-    struct loader_state now = l->state;
-    uint64_t left = loader_rows_left(l), sequence;
-    uint32_t domain;
-    if (rows > STORE_LOOKAHEAD_MAX)
-        rows = STORE_LOOKAHEAD_MAX;
-    for (uint32_t i = 0; i < rows && i < left; i++)
-        if (advance(l, &domain, &sequence) >= 0)
-            store_prefetch(l->store, domain, sequence * l->length, (uint64_t)l->length + 1);
-    l->state = now;
+    struct loader_place place = loader_place(l, row);
+    const struct token_view *v = l->conf.source[place.source].view;
+    struct loader_piece piece;
+    for (uint32_t i = 0; loader_piece(l, &place, i, &piece); i++) {
+        uint64_t at = token_view_find(v, piece.start), end = piece.start + piece.count;
+        for (uint64_t pos = piece.start; pos < end; at++) {
+            const struct extent *e = &v->extent[at];
+            uint64_t skip = pos - e->before, left = e->count - skip;
+            uint64_t now = left < end - pos ? left : end - pos;
+            store_prefetch(l->store, e->domain, e->start + skip, now);
+            pos += now;
+        }
+    }
 }
 
-int loader_next(struct loader *l, uint32_t rows, int32_t *inputs, int32_t *targets,
-                int32_t *doc_start, uint32_t *domain)
+/* ---- the plan for others ---- */
+
+uint64_t loader_stretches(const struct loader *l) { return l->stretch_count; }
+
+void loader_stretch(const struct loader *l, uint64_t index, struct loader_stretch *out)
 {
-    struct loader_state before = l->state;
-    int rc = 0;
-    for (uint32_t i = 0; i < rows; i++) {
-        size_t at = (size_t)i * l->length;
-        uint32_t from;
-        uint64_t sequence;
-        TRY_OUT(advance(l, &from, &sequence));
-        TRY_OUT(row_read(l, from, sequence, inputs + at, targets + at,
-                         doc_start ? doc_start + at : NULL));
-        if (domain)
-            domain[i] = from;
+    const struct stretch *st = &l->stretch[index];
+    assert(index < l->stretch_count);
+    *out = (struct loader_stretch){
+        .phase = st->phase, .first = st->first, .rows = st->rows, .full = st->full};
+    for (uint32_t s = 0; s < l->conf.source_count; s++) {
+        if (!st->weight[s])
+            continue;
+        out->share[s] = (double)st->weight[s] / (double)DEAL_UNIT;
+        out->rows_of[s] = deal_count(&st->deal, s, st->rows);
     }
-    lookahead(l, rows);
-out:
-    if (rc < 0)
-        l->state = before;
-    return rc;
 }
 
-/* ---- state ---- */
-
-void loader_get_state(const struct loader *l, struct loader_state *out) { *out = l->state; }
-
-int loader_set_state(struct loader *l, const struct loader_state *state)
+/* Which documents a view holds, as one value. */
+static uint64_t view_hash(const struct token_view *v)
 {
-    uint64_t taken = 0, quota = 0;
-    if (!l->started || state->phase != l->state.phase)
-        return err_set(ERR_USAGE, "loader: the state is of phase %u: start that phase first",
-                       state->phase);
-    for (uint32_t d = 0; d < STORE_DOMAINS_MAX; d++) {
-        bool known = d < l->domain_count;
-        if (!known && (state->taken[d] || state->quota_taken[d] || state->quota_open >> d & 1))
-            return err_set(ERR_FORMAT, "loader: the state has a domain %u, the store has %u", d,
-                           l->domain_count);
-        taken += state->taken[d];
-        quota += state->quota_taken[d];
+    uint64_t hash = v->extent_count;
+    for (uint64_t i = 0; i < v->extent_count; i++) {
+        const uint64_t fact[3] = {v->extent[i].domain, v->extent[i].start, v->extent[i].count};
+        hash = hash64(fact, sizeof fact, hash);
     }
-    if (taken != state->rows || quota != state->quota_rows ||
-        state->quota_rows > state->phase_rows || state->phase_rows > state->rows ||
-        (state->phase_rows > 0 && state->quota_rows == 0))
-        return err_set(ERR_FORMAT,
-                       "loader: the state does not add up (%llu rows, %llu in the phase, %llu of "
-                       "the quota): it is damaged or of another version",
-                       (unsigned long long)state->rows, (unsigned long long)state->phase_rows,
-                       (unsigned long long)state->quota_rows);
-    l->state = *state;
-    return 0;
+    return hash;
+}
+
+static void past_sources(const struct loader *l, const uint64_t *given, struct buf *out)
+{
+    for (uint32_t s = 0; s < l->conf.source_count; s++) {
+        const struct token_view *v = l->conf.source[s].view;
+        if (given[s])
+            buf_printf(out, "source %s: %llu tokens, documents %016llx\n", v->name,
+                       (unsigned long long)v->tokens, (unsigned long long)view_hash(v));
+    }
+}
+
+static void past_stretch(const struct loader *l, const struct stretch *st, uint64_t row,
+                         struct buf *out)
+{
+    buf_printf(out, "from row %llu, phase %s of %u tokens a row:", (unsigned long long)st->first,
+               l->conf.phase[st->phase].name, phase_cut(l, st->phase)->sequence);
+    for (uint32_t s = 0; s < l->conf.source_count; s++)
+        if (st->weight[s])
+            buf_printf(out, " %s %.16g", l->conf.source[s].view->name,
+                       (double)st->weight[s] / (double)DEAL_UNIT);
+    buf_printf(out, "\nup to row %llu:", (unsigned long long)row);
+    for (uint32_t s = 0; s < l->conf.source_count; s++)
+        if (st->weight[s])
+            buf_printf(
+                out, " %s %llu", l->conf.source[s].view->name,
+                (unsigned long long)(st->base[s] + deal_count(&st->deal, s, row - st->first)));
+    buf_char(out, '\n');
+}
+
+void loader_past(const struct loader *l, uint64_t row, struct buf *out)
+{
+    uint64_t given[LOADER_SOURCES_MAX] = {0};
+    char hex[33];
+    hash_hex(store_identity(l->store), hex);
+    buf_printf(out, "store %s\nseed %llu\npacking %s\n", hex, (unsigned long long)l->conf.seed,
+               loader_packing_names[l->conf.packing]);
+    for (uint64_t i = 0; i < l->stretch_count && l->stretch[i].first < row; i++)
+        for (uint32_t s = 0; s < l->conf.source_count; s++)
+            given[s] |= l->stretch[i].weight[s];
+    past_sources(l, given, out);
+    for (uint64_t i = 0; i < l->stretch_count && l->stretch[i].first < row; i++) {
+        const struct stretch *st = &l->stretch[i];
+        uint64_t end = st->first + st->rows;
+        past_stretch(l, st, row < end ? row : end, out);
+    }
 }

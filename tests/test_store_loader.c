@@ -1,93 +1,19 @@
-/* test_store_loader - rows against a slow twin: every token once an epoch, exact shares, exact
- * resume. */
-#include "store/loader.h"
-#include "tests/store_made.h"
+/* test_store_loader - rows against slow twins: every token once an epoch, exact shares, any row at
+ * once. */
+#include "tests/loader_rows.h"
+
+#include "core/log.h"
 
 #include <math.h>
+#include <pthread.h>
 
-static const char *store_at(void)
-{
-    static char path[IO_PATH_MAX];
-    snprintf(path, sizeof path, "%s/store", test_dir());
-    return path;
-}
-
-/* A store of given numbers of tokens, <|endoftext|> included; documents of about `doc` tokens. */
-static void make_sized(struct made *m, const uint64_t *tokens, uint32_t domains, uint32_t doc)
-{
-    struct store_meta meta = made_meta(1000, domains);
-    struct store_writer *w;
-    uint64_t state = 77;
-    memset(m, 0, sizeof *m);
-    m->domains = domains;
-    CHECK_OK(store_create(&w, store_at(), &meta));
-    for (uint32_t d = 0; d < domains; d++) {
-        for (uint32_t i = 0; m->domain[d].count < tokens[d]; i++) {
-            uint64_t left = tokens[d] - m->domain[d].count, n = test_random(&state) % (2 * doc);
-            made_add(m, w, d, (uint32_t)(n < left ? n : left - 1), i, 1000, &state);
-        }
-        CHECK_INT(m->domain[d].count, tokens[d]);
-    }
-    CHECK_OK(store_commit(w, NULL));
-}
-
-struct rows {
-    uint32_t length, count;
-    int32_t *inputs, *targets, *doc_start;
-    uint32_t *domain;
-};
-
-static void rows_open(struct rows *r, uint32_t count, uint32_t length)
-{
-    size_t n = (size_t)count * length;
-    *r = (struct rows){.length = length, .count = count};
-    r->inputs = malloc((n + 1) * sizeof *r->inputs);
-    r->targets = malloc((n + 1) * sizeof *r->targets);
-    r->doc_start = malloc((n + 1) * sizeof *r->doc_start);
-    r->domain = malloc((count + 1) * sizeof *r->domain);
-}
-
-static void rows_close(struct rows *r)
-{
-    free(r->inputs);
-    free(r->targets);
-    free(r->doc_start);
-    free(r->domain);
-}
-
-/* Reads rows [from, from + count) of r. */
-static int rows_next(struct loader *l, struct rows *r, uint32_t from, uint32_t count)
-{
-    size_t at = (size_t)from * r->length;
-    return loader_next(l, count, r->inputs + at, r->targets + at, r->doc_start + at,
-                       r->domain + from);
-}
-
-static bool rows_equal(const struct rows *a, const struct rows *b, uint32_t from, uint32_t count)
-{
-    size_t at = (size_t)from * a->length, bytes = (size_t)count * a->length * sizeof(int32_t);
-    return memcmp(a->inputs + at, b->inputs + at, bytes) == 0 &&
-           memcmp(a->targets + at, b->targets + at, bytes) == 0 &&
-           memcmp(a->doc_start + at, b->doc_start + at, bytes) == 0 &&
-           memcmp(a->domain + from, b->domain + from, count * sizeof *a->domain) == 0;
-}
-
-static struct mixture mixture_of(const double *weights, int count, double epochs)
-{
-    struct mixture m = {.count = count};
-    for (int i = 0; i < count; i++) {
-        m.part[i].domain = (uint32_t)i;
-        m.part[i].weight = weights[i];
-        m.part[i].epochs_max = epochs;
-    }
-    return m;
-}
+static const double even[LOADER_SOURCES_MAX] = {1, 1, 1, 1, 1, 1, 1, 1};
 
 /* Which sequence of the domain a row holds, found by content; checks all of the row against the
  * arrays. */
 static uint64_t row_sequence(const struct made_domain *d, const struct rows *r, uint32_t row)
 {
-    const uint32_t eot = 999;
+    const uint32_t eot = ROWS_VOCAB - 1;
     const int32_t *in = r->inputs + (size_t)row * r->length;
     const int32_t *out = r->targets + (size_t)row * r->length;
     const int32_t *starts = r->doc_start + (size_t)row * r->length;
@@ -120,320 +46,440 @@ TEST(store_loader_sees_every_token_once_an_epoch)
 {
     /* Several sequences, exactly one, one token more, one less, and far less than a row. */
     const uint64_t tokens[] = {1000, 32, 33, 31, 5, 64};
-    const double weights[] = {1, 1, 1, 1, 1, 1};
-    struct made m;
-    struct store *s;
-    make_sized(&m, tokens, COUNT_OF(tokens), 12);
-    CHECK_OK(store_open(&s, store_at()));
+    struct planned *p = planned_open(tokens, COUNT_OF(tokens), 12);
     for (uint32_t d = 0; d < COUNT_OF(tokens); d++) {
-        struct loader *l;
-        struct mixture mix = mixture_of(weights, COUNT_OF(tokens), 3);
         uint32_t n = (uint32_t)((tokens[d] + 31) / 32), moved = 0;
         uint64_t first[32] = {0};
+        double only[LOADER_SOURCES_MAX] = {0};
         struct rows r;
-        mix.part[0].domain = d;
-        mix.count = 1;
+        only[d] = 1;
+        p->conf.phase_count = 0;
+        p->conf.source[d].epochs_max = 3;
+        planned_phase(p, "stable", 3 * n, 32, only);
         rows_open(&r, 3 * n, 32);
-        CHECK_OK(loader_open(&l, s, 32, 5));
-        CHECK_OK(loader_phase(l, 0, &mix));
-        CHECK_INT(loader_rows_left(l), 3 * n);
-        CHECK_OK(rows_next(l, &r, 0, 3 * n));
+        CHECK_OK(planned_go(p));
+        CHECK_INT(loader_rows(p->loader), 3 * n);
+        CHECK_INT(loader_epoch_rows(p->loader, d, 32), n);
+        for (uint32_t i = 0; i < 3 * n; i++)
+            CHECK_OK(rows_read(p->loader, &r, i, i));
         for (uint32_t epoch = 0; epoch < 3; epoch++) {
             uint64_t seen = 0;
             for (uint32_t i = 0; i < n; i++) {
-                uint64_t k = row_sequence(&m.domain[d], &r, epoch * n + i);
+                uint64_t k = row_sequence(&p->made.domain[d], &r, epoch * n + i);
+                struct loader_place place = loader_place(p->loader, epoch * n + i);
+                CHECK(place.index == k && place.epoch == epoch && place.source == d);
                 CHECK(!(seen >> k & 1));
                 seen |= 1ull << k;
                 moved += epoch > 0 && first[i] != k;
                 if (epoch == 0)
                     first[i] = k;
-                CHECK_INT(r.domain[epoch * n + i], d);
+                CHECK_INT(r.source[epoch * n + i], d);
             }
             CHECK(seen == (1ull << n) - 1);
         }
         if (n >= 32)
             CHECK(moved > n); /* another order in every epoch */
-        CHECK_INT(loader_rows_left(l), 0);
-        CHECK_ERR(rows_next(l, &r, 0, 1), ERR_LIMIT);
-        CHECK_ERR(loader_skip(l, 1), ERR_LIMIT);
-        loader_close(l);
+        p->conf.phase[0].rows++;
+        CHECK_ERR(planned_go(p), ERR_LIMIT);
+        CHECK(strstr(err_text(), "epochs_max"));
         rows_close(&r);
     }
-    store_close(s);
-    made_close(&m);
+    planned_close(p);
 }
 
-/* Another seed, another order; the same seed, the same. */
+/* Another seed, another order; the same seed, the same; and not the order of the file either. */
 TEST(store_loader_order_follows_the_seed)
 {
     const uint64_t tokens[] = {20000};
-    const double weights[] = {1};
-    struct made m;
-    struct store *s;
+    struct planned *p = planned_open(tokens, 1, 50);
     struct rows r[3];
-    make_sized(&m, tokens, 1, 50);
-    CHECK_OK(store_open(&s, store_at()));
-    for (uint64_t i = 0; i < 3; i++) {
-        struct loader *l;
-        struct mixture mix = mixture_of(weights, 1, 0);
-        rows_open(&r[i], 100, 20);
-        CHECK_OK(loader_open(&l, s, 20, i / 2));
-        CHECK_OK(loader_phase(l, 0, &mix));
-        CHECK(loader_rows_left(l) == UINT64_MAX);
-        CHECK_OK(rows_next(l, &r[i], 0, 100));
-        loader_close(l);
-    }
-    CHECK(rows_equal(&r[0], &r[1], 0, 100));
-    CHECK(!rows_equal(&r[0], &r[2], 0, 100));
-    /* Not the order of the file either: of 1000 sequences no more than a few are where they were.
-     */
     int fixed = 0;
+    planned_phase(p, "stable", 100, 20, even);
+    for (uint64_t i = 0; i < 3; i++) {
+        p->conf.seed = i / 2;
+        CHECK_OK(planned_go(p));
+        rows_open(&r[i], 100, 20);
+        for (uint32_t row = 0; row < 100; row++)
+            CHECK_OK(rows_read(p->loader, &r[i], row, row));
+    }
+    CHECK(rows_equal(&r[0], &r[1]));
+    CHECK(!rows_equal(&r[0], &r[2]));
     for (uint32_t i = 0; i < 100; i++)
-        fixed += (uint32_t)r[0].inputs[i * 20] == m.domain[0].ids[i * 20] &&
-                 (uint32_t)r[0].inputs[i * 20 + 1] == m.domain[0].ids[i * 20 + 1];
+        fixed += memcmp(&r[0].inputs[i * 20], &r[2].inputs[i * 20], 80) == 0 ||
+                 loader_place(p->loader, i).index == i;
     CHECK(fixed < 5);
     for (int i = 0; i < 3; i++)
         rows_close(&r[i]);
-    store_close(s);
-    made_close(&m);
+    planned_close(p);
 }
 
-/* After any number of rows, every domain is within one row of its share. */
-TEST(store_loader_keeps_shares_within_a_row)
+/* The bound that deal.c proves: within 1.75 rows of the share, after any number of rows. */
+TEST(store_loader_keeps_shares_within_two_rows)
 {
-    static const double weights[][8] = {{.5, .3, .2, 0, 0, 0, 0, 0},
-                                        {1, 1, 1, 1, 1, 1, 1, 1},
-                                        {.9, .01, .01, .01, .01, .01, .01, .04},
-                                        {1e-9, 1, 1e-3, 7, 3, 3, 3, 0},
-                                        {100, 1, 1, 1, 1, 1, 1, 1}};
+    static const double weights[][LOADER_SOURCES_MAX] = {
+        {.5, .3, .2, 0, 0, 0, 0, 0},
+        {1, 1, 1, 1, 1, 1, 1, 1},
+        {.9, .01, .01, .01, .01, .01, .01, .04},
+        {1e-9, 1, 1e-3, 7, 3, 3, 3, 0},
+        {100, 1, 1, 1, 1, 1, 1, 1},
+        {1, 2, 3, 5, 8, 13, 21, 34}, /* the deepest tree */
+    };
     uint64_t tokens[8], state = 9;
-    struct made m;
-    struct store *s;
     double worst = 0;
     for (int i = 0; i < 8; i++)
         tokens[i] = 500;
-    make_sized(&m, tokens, 8, 20);
-    CHECK_OK(store_open(&s, store_at()));
-    for (size_t trial = 0; trial < 40; trial++) {
-        double weight[8], sum = 0;
-        struct loader *l;
+    struct planned *p = planned_open(tokens, 8, 20);
+    for (size_t trial = 0; trial < 60; trial++) {
+        double weight[LOADER_SOURCES_MAX] = {0}, sum = 0;
         uint64_t taken[8] = {0};
-        struct loader_state before, after;
         for (int d = 0; d < 8; d++) {
             double drawn = hash_unit(1, test_random(&state));
             weight[d] = trial < COUNT_OF(weights) ? weights[trial][d] : drawn * drawn * drawn;
             sum += weight[d];
         }
-        struct mixture mix = mixture_of(weight, 8, 0);
-        CHECK_OK(loader_open(&l, s, 16, 1));
-        CHECK_OK(loader_phase(l, 0, &mix));
-        for (uint64_t row = 1; row <= 3000; row++) {
-            loader_get_state(l, &before);
-            CHECK_OK(loader_skip(l, 1));
-            loader_get_state(l, &after);
-            for (int d = 0; d < 8; d++) {
-                taken[d] += after.taken[d] - before.taken[d];
-                double off = fabs((double)taken[d] - weight[d] / sum * (double)row);
-                worst = off > worst ? off : worst;
-            }
+        p->conf.phase_count = 0;
+        planned_phase(p, "stable", 3000, 16, weight);
+        CHECK_OK(planned_go(p));
+        for (uint64_t row = 0; row < 3000; row++) {
+            struct loader_place place = loader_place(p->loader, row);
+            CHECK(place.drawn == taken[place.source]); /* the closed form against the walk */
+            taken[place.source]++;
+            for (int d = 0; d < 8; d++)
+                worst = fmax(worst, fabs((double)taken[d] - weight[d] / sum * (double)(row + 1)));
         }
-        loader_close(l);
     }
-    CHECK(worst < 1);
-    store_close(s);
-    made_close(&m);
+    CHECK(worst < 1.75);
+    CHECK(worst > 0.5); /* else the measure is broken */
+    planned_close(p);
 }
 
-TEST(store_loader_full_domains_yield)
+/* Ten million rows: the counts of a random draw would be off by sqrt(n p (1 - p)); these are off by
+ * less than two. */
+TEST(store_loader_ten_million_draws_match_the_mixture)
+{
+    enum { DRAWS = 10000000, SOURCES = 24 };
+    static uint64_t taken[SOURCES];
+    uint64_t tokens[SOURCES], state = 4;
+    double weight[LOADER_SOURCES_MAX] = {0}, sum = 0;
+    for (int i = 0; i < SOURCES; i++) {
+        tokens[i] = 200 + (uint64_t)i;
+        weight[i] = pow(hash_unit(3, test_random(&state)), 4) + 1e-6;
+        sum += weight[i];
+    }
+    struct planned *p = planned_open(tokens, SOURCES, 40);
+    planned_phase(p, "stable", DRAWS, 16, weight);
+    CHECK_OK(planned_go(p));
+    for (uint64_t row = 0; row < DRAWS; row++)
+        taken[loader_place(p->loader, row).source]++;
+    for (int i = 0; i < SOURCES; i++) {
+        double share = weight[i] / sum, want = share * DRAWS;
+        CHECK(fabs((double)taken[i] - want) < 4 * sqrt(want * (1 - share)));
+        CHECK(fabs((double)taken[i] - want) < 2);
+    }
+    planned_close(p);
+}
+
+/* ---- limits ---- */
+
+/* Walks a plan row by row and checks that every jump finds what the walk finds. */
+static void check_walk(struct planned *p, uint64_t *taken)
+{
+    uint64_t rows = loader_rows(p->loader), state = rows, row = 0;
+    uint32_t sources = p->conf.source_count;
+    uint32_t *source = malloc(rows * sizeof *source);
+    uint64_t *drawn = malloc(rows * sizeof *drawn);
+    CHECK(source && drawn);
+    memset(taken, 0, sources * sizeof *taken);
+    for (uint32_t phase = 0; phase < p->conf.phase_count; phase++)
+        for (uint64_t i = 0; i < p->conf.phase[phase].rows; i++, row++) {
+            struct loader_place place = loader_place(p->loader, row);
+            CHECK_INT(place.phase, phase);
+            CHECK(p->conf.phase[phase].weight[place.source] > 0);
+            CHECK_INT(place.drawn, taken[place.source]);
+            source[row] = place.source;
+            drawn[row] = taken[place.source]++;
+        }
+    for (int i = 0; i < 5000; i++) {
+        row = test_random(&state) % rows;
+        struct loader_place place = loader_place(p->loader, row);
+        CHECK(place.source == source[row] && place.drawn == drawn[row]);
+    }
+    free(source);
+    free(drawn);
+}
+
+TEST(store_loader_full_sources_yield)
 {
     const uint64_t tokens[] = {160, 1600, 16000, 40}; /* 10, 100, 1000 and 3 sequences */
     const double weights[] = {.5, .3, .15, .05};
-    struct made m;
-    struct store *s;
-    struct loader *l;
-    struct loader_state state;
-    make_sized(&m, tokens, 4, 20);
-    CHECK_OK(store_open(&s, store_at()));
-    CHECK_OK(loader_open(&l, s, 16, 1));
-    struct mixture mix = mixture_of(weights, 4, 2);
-    mix.part[2].epochs_max = 0; /* no limit */
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK(loader_rows_left(l) == UINT64_MAX);
-    CHECK_OK(loader_skip(l, 40)); /* the first: 20 rows of two epochs */
-    loader_get_state(l, &state);
-    CHECK_INT(state.taken[0], 20);
-    CHECK_INT(state.taken[1], 12);
-    CHECK_INT(state.taken[2], 6);
-    CHECK_INT(state.taken[3], 2);
-    for (uint64_t k = 1; k <= 40; k++) { /* now .6, .3, .1 of what is left */
-        CHECK_OK(loader_skip(l, 1));
-        loader_get_state(l, &state);
-        if (k == 1) /* counted anew since the first one closed */
-            CHECK(state.quota_rows == 1 && state.quota_open == 0xe);
-        CHECK(fabs((double)state.taken[1] - 12 - .6 * (double)k) < 1);
-        CHECK(fabs((double)state.taken[2] - 6 - .3 * (double)k) < 1);
-        CHECK(fabs((double)state.taken[3] - 2 - .1 * (double)k) < 1);
-    }
-    CHECK_INT(state.taken[0], 20);
-    CHECK_OK(loader_skip(l, 1000));
-    loader_get_state(l, &state);
-    CHECK_INT(state.taken[1], 200);
-    CHECK_INT(state.taken[3], 6);
-    CHECK_INT(state.taken[2], 1080 - 226);
-    /* All at their end: the error names the remedy and takes nothing. */
-    mix.part[2].epochs_max = 1;
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK_INT(loader_rows_left(l), 1000 - (1080 - 226));
-    CHECK_ERR(loader_skip(l, 147), ERR_LIMIT);
-    CHECK(strstr(err_text(), "epochs_max") != NULL);
-    struct rows r;
-    rows_open(&r, 150, 16);
-    CHECK_ERR(rows_next(l, &r, 0, 150), ERR_LIMIT);
-    rows_close(&r);
-    CHECK_OK(loader_skip(l, 146));
-    CHECK_INT(loader_rows_left(l), 0);
+    uint64_t taken[4];
+    struct loader_stretch st;
+    struct planned *p = planned_open(tokens, 4, 20);
+    for (int s = 0; s < 4; s++)
+        p->conf.source[s].epochs_max = s == 2 ? 0 : 2;
+    planned_phase(p, "stable", 1080, 16, weights);
+    CHECK_OK(planned_go(p));
+    check_walk(p, taken);
+    CHECK_INT(taken[0], 20);
+    CHECK_INT(taken[1], 200);
+    CHECK_INT(taken[3], 6);
+    CHECK_INT(taken[2], 1080 - 226);
+    /* 20 rows of the first are .5 of 40 rows, give or take two; then .6, .3, .1 of what is left. */
+    loader_stretch(p->loader, 0, &st);
+    CHECK(st.first == 0 && st.rows >= 37 && st.rows <= 42 && st.full == 1 && st.rows_of[0] == 20);
+    CHECK_NUM(st.share[1], .3, 1e-12);
+    loader_stretch(p->loader, 1, &st);
+    CHECK_NUM(st.share[0], 0, 0);
+    CHECK_NUM(st.share[1], .6, 1e-12);
+    CHECK_NUM(st.share[2], .3, 1e-12);
+    CHECK_INT(loader_stretches(p->loader), 4); /* each of the three that are limited ends one */
+    /* No row more than all may give; exactly as many is fine, over phases too. */
+    p->conf.source[2].epochs_max = 1;
+    p->conf.phase[0].rows = 1000;
+    planned_phase(p, "anneal", 226 + 1000 - 1000, 16, even);
+    CHECK_OK(planned_go(p));
+    check_walk(p, taken);
+    CHECK(taken[0] == 20 && taken[1] == 200 && taken[2] == 1000 && taken[3] == 6);
+    p->conf.phase[1].rows++;
+    CHECK_ERR(planned_go(p), ERR_LIMIT);
+    CHECK(strstr(err_text(), "anneal") && strstr(err_text(), "epochs_max"));
     /* Half an epoch. */
-    loader_close(l);
-    CHECK_OK(loader_open(&l, s, 16, 1));
-    mix = mixture_of(weights, 4, .5);
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK_INT(loader_rows_left(l), 5 + 50 + 500 + 1);
-    CHECK_OK(loader_skip(l, 556));
-    loader_close(l);
-    store_close(s);
-    made_close(&m);
+    p->conf.phase_count = 0;
+    for (int s = 0; s < 4; s++)
+        p->conf.source[s].epochs_max = .5;
+    planned_phase(p, "stable", 5 + 50 + 500 + 1, 16, weights);
+    CHECK_OK(planned_go(p));
+    check_walk(p, taken);
+    CHECK(taken[0] == 5 && taken[1] == 50 && taken[2] == 500 && taken[3] == 1);
+    planned_close(p);
 }
 
-/* Two phases with limits, read in pieces of every size with a new loader each time, as a run that
- * is stopped and resumed; and by two ranks of which each reads its half of every step. */
-TEST(store_loader_resumes_and_ranks_agree)
+TEST(store_loader_spill_goes_where_it_is_told)
 {
-    enum { ROWS = 240, SWITCH = 150, LENGTH = 24 };
-    const uint64_t tokens[] = {400, 3000, 900};
+    const uint64_t tokens[] = {160, 8000, 1600, 160}; /* 10, 500, 100, 10 sequences */
+    const double weights[] = {.5, .2, .2, .1};
+    uint64_t taken[4];
+    struct loader_stretch st;
+    struct planned *p = planned_open(tokens, 4, 20);
+    p->conf.source[0].epochs_max = 1;
+    planned_phase(p, "stable", 1000, 16, weights);
+    p->conf.spill = SPILL_UNSEEN;
+    CHECK_OK(planned_go(p));
+    check_walk(p, taken);
+    CHECK_INT(taken[0], 10);
+    /* After about 20 rows the first is full: about 496, 96 and 8 sequences are unseen. */
+    loader_stretch(p->loader, 1, &st);
+    CHECK_NUM(st.share[1], .2 + .5 * 496 / 600, 2e-3);
+    CHECK_NUM(st.share[2], .2 + .5 * 96 / 600, 2e-3);
+    CHECK_NUM(st.share[3], .1 + .5 * 8 / 600, 2e-3);
+    CHECK_INT(st.full, 1);
+    /* It ends when the smallest has given its epoch, which from there on has its own weight. */
+    CHECK_INT(st.rows_of[3] + 2, 10);
+    loader_stretch(p->loader, 2, &st);
+    CHECK_NUM(st.share[3], .1, 1e-9);
+    CHECK(st.share[1] > .6);
+    /* In the end all were seen once, and the weights rule. */
+    loader_stretch(p->loader, loader_stretches(p->loader) - 1, &st);
+    CHECK_NUM(st.share[1], .4, 1e-9);
+    CHECK_NUM(st.share[2], .4, 1e-9);
+    CHECK_NUM(st.share[3], .2, 1e-9);
+    CHECK(taken[1] >= 500 && taken[2] >= 100 && taken[3] >= 10);
+    p->conf.spill = SPILL_STOP;
+    CHECK_ERR(planned_go(p), ERR_LIMIT);
+    CHECK(strstr(err_text(), "domain-0") && strstr(err_text(), "spill"));
+    p->conf.phase[0].rows = 19;
+    CHECK_OK(planned_go(p));
+    p->conf.source[0].epochs_max = 0;
+    p->conf.phase[0].rows = 100000;
+    CHECK_OK(planned_go(p));
+    planned_close(p);
+}
+
+/* Phases of two lengths: each cuts the sources anew, and their epochs count together. */
+TEST(store_loader_phases_of_other_lengths_share_the_epochs)
+{
+    const uint64_t tokens[] = {6400, 6400};
+    const double one[LOADER_SOURCES_MAX] = {1, 0};
+    struct planned *p = planned_open(tokens, 2, 30);
+    uint64_t seen = 0;
+    p->conf.source[0].epochs_max = 2;
+    planned_phase(p, "short", 150, 64, one); /* 1.5 epochs of 100 rows */
+    planned_phase(p, "long", 12, 256, one);  /* leaves half an epoch of 25: 12 rows */
+    planned_phase(p, "short again", 2, 64, even);
+    CHECK_OK(planned_go(p));
+    for (uint64_t row = 150; row < 162; row++) {
+        struct loader_place place = loader_place(p->loader, row);
+        CHECK(place.sequence == 256 && place.phase == 1 && place.index < 25);
+        CHECK_INT(place.drawn, row - 150);
+        CHECK(!(seen >> place.index & 1));
+        seen |= 1ull << place.index;
+    }
+    /* 1.5 + 12 / 25 = 1.98 epochs: two rows of 100 are left, and go on where the first stopped. */
+    struct loader_place place = loader_place(p->loader, 162);
+    CHECK(place.source != 0 || place.drawn == 150);
+    p->conf.phase[1].rows = 13;
+    CHECK_ERR(planned_go(p), ERR_LIMIT);
+    CHECK(strstr(err_text(), "long"));
+    planned_close(p);
+}
+
+/* ---- ranks and workers ---- */
+
+struct worker {
+    struct loader *loader;
+    struct rows *to;
+    uint32_t first, step; /* rows first, first + step, ... */
+    pthread_t id;
+};
+
+static void *work(void *arg)
+{
+    struct worker *w = arg;
+    for (uint32_t row = w->first; row < w->to->count; row += w->step)
+        if (rows_read(w->loader, w->to, row, row) < 0)
+            return "failed";
+    return NULL;
+}
+
+/* Every rank has a store and a loader of its own and reads rows r mod n with some threads: together
+ * they hold what one reader holds, over phases, limits and views. */
+TEST(store_loader_ranks_and_workers_read_the_same_batches)
+{
+    enum { ROWS = 600, LENGTH = 24 };
+    const uint64_t tokens[] = {4000, 30000, 900};
     const double stable[] = {.3, .6, .1}, anneal[] = {.1, .1, .8};
-    struct made m;
-    struct store *s;
-    struct loader *l;
-    struct rows whole, parts, ranks;
-    make_sized(&m, tokens, 3, 20);
-    CHECK_OK(store_open(&s, store_at()));
-    struct mixture mix[2] = {mixture_of(stable, 3, 2), mixture_of(anneal, 3, 2.5)};
+    struct planned *p = planned_open(tokens, 3, 20);
+    struct rows whole;
+    for (int s = 0; s < 3; s++)
+        p->conf.source[s].epochs_max = 4;
+    planned_phase(p, "stable", 500, LENGTH, stable);
+    planned_phase(p, "anneal", 100, LENGTH, anneal);
+    CHECK_OK(planned_go(p));
     rows_open(&whole, ROWS, LENGTH);
-    rows_open(&parts, ROWS, LENGTH);
-    rows_open(&ranks, ROWS, LENGTH);
-    CHECK_OK(loader_open(&l, s, LENGTH, 3));
-    CHECK_OK(loader_phase(l, 0, &mix[0]));
-    CHECK_OK(rows_next(l, &whole, 0, SWITCH));
-    CHECK_OK(loader_phase(l, 1, &mix[1]));
-    CHECK_OK(rows_next(l, &whole, SWITCH, ROWS - SWITCH));
-    loader_close(l);
-    struct loader_state state = {0};
-    for (uint32_t row = 0, step = 1; row < ROWS; step = step % 7 + 1) {
-        uint32_t phase = row >= SWITCH, end = phase ? ROWS : SWITCH;
-        uint32_t now = step < end - row ? step : end - row;
-        CHECK_OK(loader_open(&l, s, LENGTH, 3));
-        if (row == SWITCH) { /* resumes in the old phase, then starts the new one */
-            CHECK_OK(loader_phase(l, 0, &mix[0]));
-            CHECK_OK(loader_set_state(l, &state));
-            CHECK_OK(loader_phase(l, 1, &mix[1]));
-        } else {
-            CHECK_OK(loader_phase(l, phase, &mix[phase]));
-            CHECK_OK(loader_set_state(l, &state));
+    for (uint32_t row = 0; row < ROWS; row++)
+        CHECK_OK(rows_read(p->loader, &whole, row, row));
+    static const uint32_t ranks[] = {1, 2, 4, 7}, workers[] = {3, 1, 2, 1};
+    for (size_t i = 0; i < COUNT_OF(ranks); i++) {
+        struct rows parts;
+        rows_open(&parts, ROWS, LENGTH);
+        memset(parts.inputs, 0x55, ROWS * LENGTH * sizeof *parts.inputs);
+        for (uint32_t rank = 0; rank < ranks[i]; rank++) {
+            struct worker worker[3];
+            struct store *s;
+            struct loader *l;
+            CHECK_OK(store_open(&s, store_at()));
+            CHECK_OK(loader_open(&l, s, &p->conf));
+            for (uint32_t k = 0; k < workers[i]; k++) {
+                worker[k] =
+                    (struct worker){l, &parts, rank + k * ranks[i], ranks[i] * workers[i], 0};
+                CHECK_INT(pthread_create(&worker[k].id, NULL, work, &worker[k]), 0);
+            }
+            for (uint32_t k = 0; k < workers[i]; k++) {
+                void *failed;
+                pthread_join(worker[k].id, &failed);
+                CHECK(failed == NULL);
+            }
+            loader_close(l);
+            store_close(s);
         }
-        CHECK_OK(rows_next(l, &parts, row, now));
-        loader_get_state(l, &state);
-        loader_close(l);
-        row += now;
+        CHECK(rows_equal(&whole, &parts));
+        rows_close(&parts);
     }
-    CHECK(rows_equal(&whole, &parts, 0, ROWS));
-    for (uint32_t rank = 0; rank < 2; rank++) {
-        CHECK_OK(loader_open(&l, s, LENGTH, 3));
-        for (uint32_t row = 0; row < ROWS; row += 10) {
-            if (row == 0 || row == SWITCH)
-                CHECK_OK(loader_phase(l, row > 0, &mix[row > 0]));
-            CHECK_OK(loader_skip(l, rank * 5));
-            CHECK_OK(rows_next(l, &ranks, row + rank * 5, 5));
-            CHECK_OK(loader_skip(l, 5 - rank * 5));
-        }
-        loader_close(l);
-    }
-    CHECK(rows_equal(&whole, &ranks, 0, ROWS));
     rows_close(&whole);
-    rows_close(&parts);
-    rows_close(&ranks);
-    store_close(s);
-    made_close(&m);
+    planned_close(p);
 }
 
-TEST(store_loader_misuse_is_told)
+/* A row far out is found as fast as the first: the bar is a millisecond. */
+TEST(store_loader_jumps_to_row_ten_to_the_twelve)
 {
-    const uint64_t tokens[] = {100, 0, 50};
-    const double weights[] = {1, 2, 1};
-    struct made m;
-    struct store *s;
-    struct loader *l;
-    struct loader_state state;
-    int32_t in[20], out[20];
-    make_sized(&m, tokens, 3, 20);
-    CHECK_OK(store_open(&s, store_at()));
-    CHECK_ERR(loader_open(&l, s, 0, 1), ERR_USAGE);
-    CHECK_ERR(loader_open(&l, s, STORE_SEQUENCE_MAX + 1, 1), ERR_USAGE);
-    CHECK_OK(loader_open(&l, s, 10, 1));
-    struct mixture mix = mixture_of(weights, 3, 0);
-    struct mixture bad = mix;
-    bad.count = 0;
-    CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
-    bad = mix;
-    bad.part[1].domain = 3;
-    CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
-    bad.part[1].domain = 0;
-    CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
-    const double wrong[] = {-1, (double)NAN, (double)INFINITY};
-    for (int i = 0; i < 3; i++) {
-        bad = mix;
-        bad.part[1].weight = wrong[i];
-        CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
+    enum { JUMPS = 1000, SOURCES = 32 };
+    uint64_t tokens[SOURCES], state = 12;
+    double weight[LOADER_SOURCES_MAX] = {0};
+    int32_t in[64], out[64], starts[64];
+    for (int i = 0; i < SOURCES; i++) {
+        tokens[i] = 1000 + 100 * (uint64_t)i;
+        weight[i] = 1 + i * i;
     }
-    bad = mix;
-    bad.part[0].epochs_max = (double)NAN;
-    CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
-    for (int i = 0; i < 3; i++)
-        bad.part[i] = mix.part[i], bad.part[i].weight = 0;
-    CHECK_ERR(loader_phase(l, 0, &bad), ERR_USAGE);
-    loader_get_state(l, &state);
-    CHECK_ERR(loader_set_state(l, &state), ERR_USAGE); /* no phase yet */
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK_OK(loader_next(l, 2, in, out, NULL, NULL)); /* the two last arguments may be absent */
-    CHECK_OK(loader_skip(l, 48));
-    loader_get_state(l, &state);
-    CHECK_INT(state.taken[1], 0); /* a domain without tokens yields at once */
-    CHECK_NUM((double)state.taken[0], 25, 1);
-    CHECK_OK(loader_set_state(l, &state));
-    struct loader_state other = state;
-    other.phase = 1;
-    CHECK_ERR(loader_set_state(l, &other), ERR_USAGE);
-    other = state;
-    other.taken[0]++;
-    CHECK_ERR(loader_set_state(l, &other), ERR_FORMAT);
-    other = state;
-    other.quota_taken[2]--;
-    CHECK_ERR(loader_set_state(l, &other), ERR_FORMAT);
-    other = state;
-    other.quota_rows = 0;
-    memset(other.quota_taken, 0, sizeof other.quota_taken);
-    CHECK_ERR(loader_set_state(l, &other), ERR_FORMAT); /* of a version without them */
-    other = state;
-    other.taken[7] = 1;
-    other.taken[0]--;
-    CHECK_ERR(loader_set_state(l, &other), ERR_FORMAT);
-    loader_close(l);
-    mix.part[0].weight = mix.part[2].weight = 0; /* only the empty domain is left */
-    CHECK_OK(loader_open(&l, s, 10, 1));
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK_ERR(loader_next(l, 1, in, out, NULL, NULL), ERR_LIMIT);
-    loader_close(l);
-    store_close(s);
-    made_close(&m);
+    struct planned *p = planned_open(tokens, SOURCES, 40);
+    for (int phase = 0; phase < 8; phase++) {
+        for (int i = 0; i < SOURCES / 2; i++) /* some run out in every phase */
+            p->conf.source[i].epochs_max = 1000.0 * i;
+        planned_phase(p, "stable", 250000000000ull, 64, weight);
+    }
+    CHECK_OK(planned_go(p));
+    CHECK(loader_stretches(p->loader) >= 8 + SOURCES / 2 - 1);
+    uint64_t began = clock_ns();
+    for (int i = 0; i < JUMPS; i++) {
+        uint64_t row = 1000000000000ull + test_random(&state) % 1000000000000ull;
+        CHECK_OK(loader_read(p->loader, row, in, out, starts, NULL));
+    }
+    CHECK((clock_ns() - began) / JUMPS < 1000000); /* measured: under 2 microseconds */
+    /* And it is the row that its neighbours say: numbers of a source follow one another. */
+    uint64_t base = 1999999000000ull, next[SOURCES] = {0};
+    for (uint64_t row = base; row < base + 5000; row++) {
+        struct loader_place place = loader_place(p->loader, row);
+        CHECK(next[place.source] == 0 || place.drawn == next[place.source]);
+        next[place.source] = place.drawn + 1;
+    }
+    planned_close(p);
+}
+
+/* ---- what rows hold ---- */
+
+static bool pick_odd(void *arg, uint32_t domain, uint64_t index, const struct store_doc *doc)
+{
+    UNUSED(arg), UNUSED(doc);
+    return (index * 7 + domain) % 3 == 0;
+}
+
+/* Rows over views whose runs are shorter than a row, over ends of blocks, in both widths of ids,
+ * against the tokens as store_read gives them one by one. */
+TEST(store_loader_reads_views_across_runs_and_blocks)
+{
+    const uint64_t tokens[] = {300000, 3000};
+    for (uint32_t vocab = 1000; vocab <= 100000; vocab *= 100) {
+        struct made m;
+        struct store *s;
+        struct token_view view[3];
+        struct loader *l;
+        static struct loader_conf conf;
+        enum { LENGTH = 1000 };
+        static int32_t in[LENGTH], out[LENGTH], starts[LENGTH];
+        make_sized(&m, tokens, 2, 300, vocab);
+        CHECK_OK(store_open(&s, store_at()));
+        CHECK_OK(token_view_make(&view[0], s, "some", pick_odd, NULL));
+        CHECK_OK(token_view_domain(&view[1], s, 0));
+        CHECK(view[0].extent_count > 100);
+        memset(&conf, 0, sizeof conf);
+        conf.source_count = 2;
+        conf.phase_count = 1;
+        conf.phase[0] = (struct loader_phase){"stable", 500, LENGTH, {1, 2}};
+        conf.source[0].view = &view[0];
+        conf.source[1].view = &view[1];
+        CHECK_OK(loader_open(&l, s, &conf));
+        for (uint64_t row = 0; row < 500; row++) {
+            struct loader_place place = loader_place(l, row);
+            const struct token_view *v = &view[place.source];
+            uint64_t first = place.index * LENGTH;
+            int32_t start = 0;
+            CHECK_OK(loader_read(l, row, in, out, starts, NULL));
+            for (uint32_t i = 0; i < LENGTH; i++) {
+                uint32_t id = vocab - 1, next = vocab - 1;
+                if (first + i < v->tokens)
+                    CHECK_OK(token_view_read(v, s, first + i, 1, &id));
+                if (first + i + 1 < v->tokens)
+                    CHECK_OK(token_view_read(v, s, first + i + 1, 1, &next));
+                start = id == vocab - 1 ? (int32_t)i : start;
+                CHECK(in[i] == (int32_t)id && starts[i] == start);
+                CHECK_INT(out[i], first + i < v->tokens ? (int32_t)next : -1);
+            }
+        }
+        loader_close(l);
+        token_view_close(&view[0]);
+        token_view_close(&view[1]);
+        store_close(s);
+        made_close(&m);
+    }
 }
 
 /* Vocabularies of one id and rows of one token: nothing but <|endoftext|> is left to say. */
@@ -443,9 +489,9 @@ TEST(store_loader_smallest_rows)
     struct store_writer *w;
     struct store *s;
     struct loader *l;
-    int32_t in[4], out[4], start[4];
-    const double weights[] = {1};
-    struct mixture mix = mixture_of(weights, 1, 2);
+    struct token_view view;
+    static struct loader_conf conf;
+    int32_t in, out, start;
     struct store_doc doc = {.token_count = 0};
     CHECK_OK(store_create(&w, store_at(), &meta));
     for (uint32_t i = 0; i < 2; i++) {
@@ -454,12 +500,109 @@ TEST(store_loader_smallest_rows)
     }
     CHECK_OK(store_commit(w, NULL));
     CHECK_OK(store_open(&s, store_at()));
-    CHECK_OK(loader_open(&l, s, 1, 1));
-    CHECK_OK(loader_phase(l, 0, &mix));
-    CHECK_OK(loader_next(l, 4, in, out, start, NULL));
-    for (int i = 0; i < 4; i++)
-        CHECK(in[i] == 0 && out[i] == 0 && start[i] == 0);
-    CHECK_ERR(loader_next(l, 1, in, out, start, NULL), ERR_LIMIT);
+    CHECK_OK(token_view_domain(&view, s, 0));
+    conf.source_count = conf.phase_count = 1;
+    conf.source[0] = (struct loader_source){&view, 2};
+    conf.phase[0] = (struct loader_phase){"stable", 4, 1, {1}};
+    CHECK_OK(loader_open(&l, s, &conf));
+    for (uint64_t row = 0; row < 4; row++) {
+        CHECK_OK(loader_read(l, row, &in, &out, row % 2 ? &start : NULL, NULL));
+        CHECK(in == 0 && out == 0 && (row % 2 == 0 || start == 0));
+    }
     loader_close(l);
+    token_view_close(&view);
     store_close(s);
+}
+
+/* ---- the past and misuse ---- */
+
+static void past_of(struct planned *p, uint64_t row, char *out, size_t room)
+{
+    struct buf text = {0};
+    CHECK_OK(planned_go(p));
+    loader_past(p->loader, row, &text);
+    snprintf(out, room, "%s", buf_cstr(&text));
+    CHECK(text.len < room);
+    buf_free(&text);
+}
+
+TEST(store_loader_past_tells_plans_apart)
+{
+    const uint64_t tokens[] = {4000, 30000, 900};
+    const double stable[] = {.3, .6, .1}, anneal[] = {.1, .1, .8}, none[] = {0, 1, 0};
+    char was[4096], now[4096];
+    struct planned *p = planned_open(tokens, 3, 20);
+    planned_phase(p, "stable", 300, 16, stable);
+    planned_phase(p, "anneal", 100, 16, anneal);
+    past_of(p, 300, was, sizeof was);
+    CHECK(strstr(was, "stable") && !strstr(was, "anneal"));
+    /* What lies ahead may change, */
+    p->conf.phase[1].weight[0] = 5;
+    p->conf.phase[1].sequence = 64;
+    planned_phase(p, "late", 50, 16, none);
+    p->conf.source[2].epochs_max = 50;
+    past_of(p, 300, now, sizeof now);
+    CHECK_STR(str_of(now), was);
+    p->conf.phase[0].rows = 400; /* the phase under way may be longer too, */
+    past_of(p, 300, now, sizeof now);
+    CHECK_STR(str_of(now), was);
+    /* what lies behind may not. */
+    p->conf.source[2].epochs_max = .4; /* full before row 300 */
+    past_of(p, 300, now, sizeof now);
+    CHECK(strcmp(now, was) != 0);
+    p->conf.source[2].epochs_max = 0;
+    p->conf.phase[0].weight[1] = .7;
+    past_of(p, 300, now, sizeof now);
+    CHECK(strcmp(now, was) != 0);
+    p->conf.phase[0].weight[1] = .6;
+    p->conf.seed++;
+    past_of(p, 300, now, sizeof now);
+    CHECK(strcmp(now, was) != 0);
+    p->conf.seed--;
+    past_of(p, 301, now, sizeof now);
+    CHECK(strcmp(now, was) != 0);
+    past_of(p, 300, now, sizeof now);
+    CHECK_STR(str_of(now), was);
+    p->conf.phase[0].rows = 299; /* the switch would have been a row earlier */
+    past_of(p, 300, now, sizeof now);
+    CHECK(strcmp(now, was) != 0);
+    planned_close(p);
+}
+
+TEST(store_loader_misuse_is_told)
+{
+    const uint64_t tokens[] = {100, 0, 50};
+    const double weights[] = {1, 2, 1};
+    struct planned *p = planned_open(tokens, 3, 20);
+    planned_phase(p, "stable", 50, 10, weights);
+    CHECK_OK(planned_go(p));
+    struct loader_stretch st;
+    loader_stretch(p->loader, 0, &st); /* a source without tokens yields at once */
+    CHECK(st.rows_of[0] == 25 && st.rows_of[1] == 0 && st.rows_of[2] == 25 && st.full == 0);
+    struct loader_conf good = p->conf;
+#define REFUSED(change, code)                                                                      \
+    do {                                                                                           \
+        p->conf = good;                                                                            \
+        change;                                                                                    \
+        CHECK_ERR(planned_go(p), code);                                                            \
+    } while (0)
+    REFUSED(p->conf.source_count = 0, ERR_USAGE);
+    REFUSED(p->conf.source_count = LOADER_SOURCES_MAX + 1, ERR_USAGE);
+    REFUSED(p->conf.phase_count = 0, ERR_USAGE);
+    REFUSED(p->conf.phase_count = LOADER_PHASES_MAX + 1, ERR_USAGE);
+    REFUSED(p->conf.phase[0].sequence = 0, ERR_USAGE);
+    REFUSED(p->conf.phase[0].sequence = STORE_SEQUENCE_MAX + 1, ERR_USAGE);
+    REFUSED(p->conf.phase[0].rows = LOADER_ROWS_MAX + 1, ERR_USAGE);
+    REFUSED(p->conf.phase[0].weight[1] = -1, ERR_USAGE);
+    REFUSED(p->conf.phase[0].weight[1] = (double)NAN, ERR_USAGE);
+    REFUSED(p->conf.phase[0].weight[1] = (double)INFINITY, ERR_USAGE);
+    REFUSED(memset(p->conf.phase[0].weight, 0, sizeof p->conf.phase[0].weight), ERR_USAGE);
+    REFUSED(p->conf.source[0].epochs_max = (double)NAN, ERR_USAGE);
+    REFUSED(p->conf.source[0].epochs_max = -1, ERR_USAGE);
+    REFUSED(p->conf.source[1].view = &p->view[0], ERR_USAGE);
+    CHECK(strstr(err_text(), "twice"));
+    /* Only the empty domain is left. */
+    REFUSED(p->conf.phase[0].weight[0] = p->conf.phase[0].weight[2] = 0, ERR_LIMIT);
+#undef REFUSED
+    planned_close(p);
 }

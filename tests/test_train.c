@@ -110,7 +110,7 @@ static int poison_at = -1, fills;
 
 static int fill_counting(struct trainer *tr, struct train_batch *b)
 {
-    uint64_t T = (uint64_t)tr->conf.sequence;
+    uint64_t T = (uint64_t)tr->sequence;
     for (uint64_t row = 0; row < b->rows; row++) {
         int32_t at = (int32_t)(test_random(&batch_state) % RUN_EOT);
         for (uint64_t i = 0; i < T; i++) {
@@ -146,7 +146,7 @@ static void open_counting(struct trainer *tr, int64_t micro_batch, struct arena 
     run.train.micro_batch = micro_batch;
     batch_state = 1;
     fills = 0;
-    CHECK_OK(trainer_open(tr, &run.train, &run.model, 2));
+    CHECK_OK(trainer_open(tr, &run.train, NULL, &run.model, 2));
     tr->objective = &objective_counting;
 }
 
@@ -286,11 +286,11 @@ TEST(train_open_refuses_over_memory)
     struct train_run run = small_run(&a, test_dir());
     run.model.vocab = RUN_VOCAB;
     run.train.memory = 1 << 20;
-    CHECK_ERR(trainer_open(&tr, &run.train, &run.model, 1), ERR_LIMIT);
+    CHECK_ERR(trainer_open(&tr, &run.train, NULL, &run.model, 1), ERR_LIMIT);
     CHECK(strstr(err_text(), "memory is 1.0 MiB"));
     run.train.memory = 64 << 20;
-    CHECK_OK(trainer_open(&tr, &run.train, &run.model, 1));
+    CHECK_OK(trainer_open(&tr, &run.train, NULL, &run.model, 1));
     trainer_close(&tr);
     run.train.objective = "magic";
-    CHECK_ERR(trainer_open(&tr, &run.train, &run.model, 1), ERR_USAGE);
+    CHECK_ERR(trainer_open(&tr, &run.train, NULL, &run.model, 1), ERR_USAGE);
 }

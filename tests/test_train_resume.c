@@ -34,15 +34,28 @@ TEST(train_run_learns_and_leaves_what_it_should)
     char path[IO_PATH_MAX], *text;
     size_t bytes;
     struct json *row;
-    CHECK_INT(count_lines(dir, "train.jsonl"), 20);
+    CHECK_INT(count_lines(dir, "train.jsonl"), 20 + 2); /* and where each phase begins */
     CHECK(count_lines(dir, "speed.jsonl") >= 1);
     CHECK_OK(io_path(path, "%s/train.jsonl", dir));
     CHECK_OK(io_read_file(path, 1 << 20, &text, &bytes));
     struct str rest = {text, bytes};
     double first = 0, loss = 0;
+    bool begun = false;
     for (int step = 1; step <= 20; step++) {
         struct str line = str_cut(rest, '\n', &rest);
         CHECK_OK(json_parse(&a, line, &row));
+        const struct json *shares = json_get(row, "mixture");
+        CHECK((shares != NULL) == (!begun && (step == 1 || step == 15)));
+        if (shares) {
+            begun = true;
+            CHECK_NUM(json_num(row, "step", -1), --step, 0); /* the last before it */
+            CHECK_STR(json_str(row, "phase", STR("")), step ? "anneal" : "stable");
+            CHECK_NUM(json_num(row, "sequence", 0), 32, 0);
+            CHECK_NUM(json_num(shares, "gold", 0), step ? 1 : .25, 1e-12);
+            CHECK_NUM(json_num(shares, "web", 0), step ? 0 : .75, 1e-12);
+            continue;
+        }
+        begun = false;
         CHECK_NUM(json_num(row, "step", -1), step, 0);
         CHECK_STR(json_str(row, "phase", STR("")), step > 14 ? "anneal" : "stable");
         CHECK_NUM(json_num(row, "lr", -1),
@@ -185,7 +198,7 @@ TEST(train_run_sweeps_what_the_dead_left)
                                                                      checkpoint */
     CHECK_OK(train(&run));
     CHECK(!io_exists(dir_of("swept/checkpoints/step-000003.tmp-4194304")));
-    CHECK_INT(count_lines(dir_of("swept"), "train.jsonl"), 20);
+    CHECK_INT(count_lines(dir_of("swept"), "train.jsonl"), 20 + 2);
 }
 
 TEST(train_run_refuses_another_recipe)
@@ -193,6 +206,7 @@ TEST(train_run_refuses_another_recipe)
     struct arena a = arena_new();
     struct train_run run = small_run(&a, dir_of("other"));
     run.train.steps = 10;
+    run.plan.phase[0].steps = 4;
     CHECK_OK(train(&run));
     run.recipe_hash = "ffffffffffffffffffffffffffffffff";
     CHECK_ERR(train(&run), ERR_USAGE);
@@ -221,17 +235,14 @@ TEST(train_run_refuses_a_dry_mixture_before_it_starts)
     struct arena a = arena_new();
     const char *dir = dir_of("dry");
     struct train_run run = small_run(&a, dir);
-    run.anneal.part[0].epochs_max = 0.1;
+    run.plan.source[1].epochs_max = 0.1;
     CHECK_ERR(train(&run), ERR_LIMIT);
     CHECK(strstr(err_text(), "anneal"));
     CHECK_INT(count_lines(dir, "train.jsonl"), 0);
     run = small_run(&a, dir);
-    run.stable.part[0].domain = 2;
+    run.plan.phase[0].weight[0] = -1;
     CHECK_ERR(train(&run), ERR_USAGE);
     run = small_run(&a, dir);
     run.model.vocab = 39;
     CHECK_ERR(train(&run), ERR_USAGE);
-    run = small_run(&a, dir);
-    run.store_dir = "/nonexistent";
-    CHECK(train(&run) < 0);
 }

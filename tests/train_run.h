@@ -36,9 +36,25 @@ static inline void make_store(const char *dir)
     CHECK_OK(store_commit(w, NULL));
 }
 
+/* Opens a store of two domains and makes its views the sources of a plan; all stays open until the
+ * test's process ends. */
+static inline void use_store(struct train_run *run, const char *dir)
+{
+    static struct token_view view[16][2];
+    static int next;
+    struct token_view *v = view[next++ % 16];
+    CHECK_OK(store_open(&run->store, dir));
+    run->plan.source_count = store_meta(run->store)->domain_count;
+    CHECK(run->plan.source_count <= 2);
+    for (uint32_t d = 0; d < run->plan.source_count; d++) {
+        CHECK_OK(token_view_domain(&v[d], run->store, d));
+        run->plan.source[d].view = &v[d];
+    }
+}
+
 static inline struct train_run small_run(struct arena *a, const char *out_dir)
 {
-    static char store_dir[IO_PATH_MAX];
+    char store_dir[IO_PATH_MAX];
     struct train_run run = {.threads = 2, .recipe_hash = "0123456789abcdef0123456789abcdef"};
     log_open(LOG_QUIET);
     CHECK_OK(opt_defaults(train_opts, &run.train, a));
@@ -56,13 +72,13 @@ static inline struct train_run small_run(struct arena *a, const char *out_dir)
     run.train.micro_batch = 4;
     run.train.checkpoint_steps = 5;
     run.train.device = "cpu";
-    run.stable = (struct mixture){.count = 2,
-                                  .part = {{.domain = 0, .weight = 3}, {.domain = 1, .weight = 1}}};
-    run.anneal = (struct mixture){.count = 1, .part = {{.domain = 1, .weight = 1}}};
+    run.plan.phase_count = 2;
+    run.plan.phase[0] = (struct train_phase){.name = "stable", .steps = 14, .weight = {3, 1}};
+    run.plan.phase[1] = (struct train_phase){.name = "anneal", .steps = 6, .weight = {0, 1}};
     CHECK_OK(io_path(store_dir, "%s/store", test_dir()));
     if (!io_exists(store_dir))
         make_store(store_dir);
-    run.store_dir = store_dir;
+    use_store(&run, store_dir);
     run.out_dir = out_dir;
     return run;
 }

@@ -21,7 +21,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-enum { STATE_MAX = 1 << 20, CHECKPOINTS_MAX = 100000, FORMAT_VERSION = 1 };
+enum { STATE_MAX = 1 << 20, CHECKPOINTS_MAX = 100000, FORMAT_VERSION = 2 };
 static const char *const files[] = {"weights.safetensors", "m.safetensors", "v.safetensors"};
 enum { FILE_WEIGHTS, FILE_M, FILE_V, FILE_COUNT };
 
@@ -33,32 +33,24 @@ static void put_u64(struct json_writer *w, const char *key, uint64_t value)
     json_put_u64(w, value);
 }
 
-static void put_domains(struct json_writer *w, const char *key, const uint64_t *value)
-{
-    json_key(w, key);
-    json_open(w, '[');
-    for (int i = 0; i < STORE_DOMAINS_MAX; i++)
-        json_put_u64(w, value[i]);
-    json_close(w, ']');
-}
-
-static void put_loader(struct json_writer *w, const struct loader_state *state)
+/* Where the data was: the next row, and what decided the rows before it, a string a line. */
+static void put_rows(struct json_writer *w, uint64_t row, struct str past)
 {
     json_key(w, "loader");
     json_open(w, '{');
-    put_u64(w, "rows", state->rows);
-    put_u64(w, "phase_rows", state->phase_rows);
-    put_u64(w, "phase", state->phase);
-    put_u64(w, "quota_open", state->quota_open);
-    put_u64(w, "quota_rows", state->quota_rows);
-    put_domains(w, "taken", state->taken);
-    put_domains(w, "quota_taken", state->quota_taken);
+    put_u64(w, "row", row);
+    json_key(w, "past");
+    json_open(w, '[');
+    while (past.len)
+        json_put_str(w, str_cut(past, '\n', &past));
+    json_close(w, ']');
     json_close(w, '}');
 }
 
-static int state_write(const struct train_state *s, const char *path, struct io_info *info)
+static int state_write(const struct trainer *tr, const char *path, struct io_info *info)
 {
-    struct buf out = {0};
+    const struct train_state *s = &tr->state;
+    struct buf out = {0}, past = {0};
     struct json_writer w;
     struct io_writer *file = NULL;
     int rc;
@@ -70,7 +62,6 @@ static int state_write(const struct train_state *s, const char *path, struct io_
     put_u64(&w, "tokens", s->tokens);
     put_u64(&w, "skipped", s->skipped);
     put_u64(&w, "skipped_row", s->skipped_row);
-    put_u64(&w, "phase", s->phase);
     put_u64(&w, "recent_count", s->recent_count);
     json_key(&w, "recent");
     json_open(&w, '[');
@@ -88,10 +79,12 @@ static int state_write(const struct train_state *s, const char *path, struct io_
     json_close(&w, '}');
     put_u64(&w, "log_bytes", s->log_bytes);
     put_u64(&w, "log_chain", s->log_chain);
-    put_loader(&w, &s->loader);
+    if (tr->loader)
+        loader_past(tr->loader, s->row, &past);
+    put_rows(&w, s->row, buf_view(&past));
     json_close(&w, '}');
     buf_char(&out, '\n');
-    if (out.failed) {
+    if (out.failed || past.failed) {
         rc = err_set(ERR_LIMIT, "checkpoint: no memory for state.json");
         goto out;
     }
@@ -102,6 +95,7 @@ static int state_write(const struct train_state *s, const char *path, struct io_
     else
         rc = io_commit(file, info);
 out:
+    buf_free(&past);
     buf_free(&out);
     return rc;
 }
@@ -112,43 +106,33 @@ static bool get_u64(const struct json *object, const char *key, uint64_t *out)
     return value && json_u64(value, out);
 }
 
-static bool get_domains(const struct json *object, const char *key, uint64_t *out)
+/* The lines of `past` into *out, one behind the other, owned by the caller. */
+static bool get_rows(const struct json *loader, uint64_t *row, struct buf *out)
 {
-    const struct json *list = json_get(object, key);
-    int count = 0;
-    for (const struct json *v = list ? list->child : NULL; v && count < STORE_DOMAINS_MAX;
-         v = v->next)
-        if (!json_u64(v, &out[count++]))
-            return false;
-    return count == STORE_DOMAINS_MAX;
-}
-
-static bool get_loader(const struct json *loader, struct loader_state *out)
-{
-    uint64_t phase;
-    if (!loader || !get_u64(loader, "rows", &out->rows) ||
-        !get_u64(loader, "phase_rows", &out->phase_rows) || !get_u64(loader, "phase", &phase) ||
-        !get_u64(loader, "quota_open", &out->quota_open) ||
-        !get_u64(loader, "quota_rows", &out->quota_rows) || phase > 1)
+    const struct json *past = json_get(loader, "past");
+    if (!loader || !past || past->type != JSON_ARRAY || !get_u64(loader, "row", row))
         return false;
-    out->phase = (uint32_t)phase;
-    return get_domains(loader, "taken", out->taken) &&
-           get_domains(loader, "quota_taken", out->quota_taken);
+    for (const struct json *line = past->child; line; line = line->next) {
+        if (line->type != JSON_STRING)
+            return false;
+        buf_str(out, line->string);
+        buf_char(out, '\n');
+    }
+    return !out->failed;
 }
 
-static bool state_parse(const struct json *root, struct train_state *s)
+static bool state_parse(const struct json *root, struct train_state *s, struct buf *past)
 {
-    uint64_t format, phase;
+    uint64_t format;
     if (root->type != JSON_OBJECT || !get_u64(root, "format", &format) ||
         format != FORMAT_VERSION || !get_u64(root, "step", &s->step) ||
         !get_u64(root, "updates", &s->updates) || !get_u64(root, "tokens", &s->tokens) ||
         !get_u64(root, "skipped", &s->skipped) || !get_u64(root, "skipped_row", &s->skipped_row) ||
-        !get_u64(root, "phase", &phase) || !get_u64(root, "recent_count", &s->recent_count) ||
-        phase > 1 || !get_u64(root, "log_bytes", &s->log_bytes) ||
+        !get_u64(root, "recent_count", &s->recent_count) ||
+        !get_u64(root, "log_bytes", &s->log_bytes) ||
         !get_u64(root, "log_chain", &s->log_chain) ||
-        !get_loader(json_get(root, "loader"), &s->loader))
+        !get_rows(json_get(root, "loader"), &s->row, past))
         return false;
-    s->phase = (uint32_t)phase;
     s->loss_before = json_num(root, "loss_before", NAN);
     const struct json *recent = json_get(root, "recent"), *before = json_get(root, "before");
     int count = 0;
@@ -164,7 +148,7 @@ static bool state_parse(const struct json *root, struct train_state *s)
     return count == LOSS_WINDOW;
 }
 
-static int state_read(const char *path, struct train_state *s)
+static int state_read(const char *path, struct train_state *s, struct buf *past)
 {
     struct arena a = {0};
     struct json *root;
@@ -175,9 +159,11 @@ static int state_read(const char *path, struct train_state *s)
     TRY(io_read_file(path, STATE_MAX, &text, &bytes));
     TRY_OUT(arena_open(&a, bytes * 64 + (1 << 20)));
     TRY_OUT(json_parse(&a, (struct str){text, bytes}, &root));
-    if (!state_parse(root, s))
-        rc = err_set(ERR_FORMAT, "checkpoint: %s is not a state of format %d", path,
-                     FORMAT_VERSION);
+    if (!state_parse(root, s, past))
+        rc = err_set(ERR_FORMAT,
+                     "checkpoint: %s is not a state of format %d, which this version reads: use "
+                     "another output folder, or remove the checkpoints to start anew",
+                     path, FORMAT_VERSION);
 out:
     arena_close(&a);
     free(text);
@@ -372,7 +358,7 @@ static int write_files(struct trainer *tr, const char *folder, struct manifest *
         TRY(manifest_add_output(m, files[file], &info));
     }
     TRY(io_path(path, "%s/state.json", folder));
-    TRY(state_write(&tr->state, path, &info));
+    TRY(state_write(tr, path, &info));
     TRY(manifest_add_output(m, "state.json", &info));
     TRY(manifest_add_count(m, "step", tr->state.step));
     TRY(io_path(path, "%s/manifest.json", folder));
@@ -386,8 +372,6 @@ int checkpoint_save(struct trainer *tr, const char *dir, const char *recipe_hash
     unsigned long long step = tr->state.step;
     int rc;
     snprintf(m.recipe_hash, sizeof m.recipe_hash, "%s", recipe_hash);
-    if (tr->loader)
-        loader_get_state(tr->loader, &tr->state.loader);
     TRY_OUT(io_path(folder, "%s/step-%06llu", dir, step));
     TRY_OUT(io_path(temp, "%s/step-%06llu.tmp-%d", dir, step, (int)getpid()));
     TRY_OUT(io_remove_tree(temp));
@@ -414,14 +398,21 @@ static int load_step(struct trainer *tr, const char *dir, uint64_t step)
 {
     char path[IO_PATH_MAX];
     struct train_state state;
-    TRY(io_path(path, "%s/step-%06llu/state.json", dir, (unsigned long long)step));
-    TRY(state_read(path, &state));
+    struct buf past = {0};
+    int rc;
+    TRY_OUT(io_path(path, "%s/step-%06llu/state.json", dir, (unsigned long long)step));
+    TRY_OUT(state_read(path, &state, &past));
     for (int file = 0; file < FILE_COUNT; file++) {
-        TRY(io_path(path, "%s/step-%06llu/%s", dir, (unsigned long long)step, files[file]));
-        TRY(tensors_read(tr, file, path));
+        TRY_OUT(io_path(path, "%s/step-%06llu/%s", dir, (unsigned long long)step, files[file]));
+        TRY_OUT(tensors_read(tr, file, path));
     }
+    free(tr->past);
+    tr->past = strdup(buf_cstr(&past));
     tr->state = state;
-    return 1;
+    rc = tr->past ? 1 : err_set(ERR_LIMIT, "checkpoint: no memory");
+out:
+    buf_free(&past);
+    return rc;
 }
 
 int checkpoint_load(struct trainer *tr, const char *dir, const char *recipe_hash)

@@ -1,28 +1,18 @@
 /* pretrain - the objective of next-token prediction over packed documents from the store. */
-#include "train/trainer.h"
-
-#include "core/err.h"
+#include "train/batches.h"
 
 static int fill(struct trainer *tr, struct train_batch *b)
 {
-    return loader_next(tr->loader, b->rows, b->inputs, b->targets, b->doc_start, b->domain);
-}
-
-static struct tensor *upload(struct trainer *tr, struct tape *t, const int32_t *host, int64_t count)
-{
-    struct tensor *made = tape_tensor(t, DT_I32, 1, &count, false);
-    if (!made || dev_upload(tr->stream, made->data, host, (size_t)count * sizeof *host) < 0)
-        return NULL;
-    return made;
+    return batches_next(tr->batches, tr->state.step, b);
 }
 
 /* Mean of -log p(target) over the counted targets; attention stays within a document. */
 static struct tensor *loss(struct trainer *tr, struct tape *t, const struct train_batch *b)
 {
-    int64_t T = tr->conf.sequence, N = b->rows * T;
-    struct tensor *ids = upload(tr, t, b->inputs, N);
-    struct tensor *starts = ids ? upload(tr, t, b->doc_start, N) : NULL;
-    struct tensor *targets = starts ? upload(tr, t, b->targets, N) : NULL;
+    int64_t T = tr->sequence, N = b->rows * T;
+    struct tensor *ids = tape_input(t, DT_I32, N, b->inputs);
+    struct tensor *starts = ids ? tape_input(t, DT_I32, N, b->doc_start) : NULL;
+    struct tensor *targets = starts ? tape_input(t, DT_I32, N, b->targets) : NULL;
     if (!targets)
         return NULL;
     struct model *m = &tr->model;

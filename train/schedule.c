@@ -37,6 +37,10 @@ const struct opt train_opts[] =
          NULL),
      ROW(OPT_INT, sequence, "0", 0, 1048576, "tokens",
          "tokens of a sequence; 0: the model's context", NULL),
+     ROW(OPT_ENUM, packing, "concat", 0, 0, "concat|best_fit",
+         "documents one behind the other, cut where a sequence ends; or whole ones laid where they "
+         "fit best",
+         "arXiv:2404.10830"),
      ROW(OPT_INT, checkpoint_steps, "100", 1, 1e12, "steps", "a checkpoint every so many steps",
          NULL),
      ROW(OPT_INT, keep, "2", 1, 1e6, "checkpoints", "how many of the newest to keep", NULL),

@@ -1,12 +1,12 @@
 /* train - a run from its store to a saved model: phases, evaluation, checkpoints, logs.
  *
- * Step s (from 0) belongs to the stable phase or, in the last anneal_steps, to the anneal; the
- * phase decides the loader's mixture, the schedule the learning rate. Before step s the loop does,
- * in this order: stop if asked to, evaluate if s is due (every eval_steps, where the anneal begins,
- * at the end), switch the phase. After it: log row, then a checkpoint if due. A checkpoint of step
- * s therefore never holds what is measured at s; a resumed run measures it again and gets the same
- * numbers, which is why its train.jsonl equals an uninterrupted one. */
-#include "train/trainer.h"
+ * Step s (from 0) belongs to a phase of the plan, which decides mixture and sequence length; the
+ * schedule decides the learning rate, which may fall over the last anneal_steps. Before step s the
+ * loop does, in this order: stop if asked to, evaluate if s is due (every eval_steps, where a phase
+ * or the anneal begins, at the end), switch the phase. After it: log row, then a checkpoint if due.
+ * A checkpoint of step s therefore never holds what is measured at s; a resumed run measures it
+ * again and gets the same numbers, which is why its train.jsonl equals an uninterrupted one. */
+#include "train/batches.h"
 
 #include "core/err.h"
 #include "core/json.h"
@@ -31,28 +31,24 @@ static const char heldout_suffix[] = ".jsonl.zst";
 struct session {
     const struct train_run *run;
     struct trainer tr;
-    struct store *store;
     const struct store_meta *meta;
     struct tokenizer *tok;
-    struct arena arena;                                  /* names and paths */
-    const char *name[STORE_DOMAINS_MAX];
-    const char **heldout; size_t heldout_count;
-    struct bpb_row row[STORE_DOMAINS_MAX]; uint32_t row_count;   /* of the last evaluation */
+    struct arena arena; /* names and paths */
+    const char *name[LOADER_SOURCES_MAX];
+    const char **heldout;
+    size_t heldout_count;
+    struct bpb_row row[STORE_DOMAINS_MAX];
+    uint32_t row_count; /* of the last evaluation */
     struct train_log log;
     int speed_fd;
     struct progress progress;
     uint64_t speed_ns, speed_tokens; /* when the last speed row was made, tokens since */
-    uint64_t shown_ns;                                   /* when the progress line was drawn */
-    uint64_t saved_step; /* of the last checkpoint; UINT64_MAX: none */
+    uint64_t shown_ns;               /* when the progress line was drawn */
+    uint64_t saved_step;             /* of the last checkpoint; UINT64_MAX: none */
     char recipe_hash[33], checkpoints[IO_PATH_MAX];
 };
 
 /* ---- opening ---- */
-
-static const struct mixture *phase_mixture(const struct session *s, uint32_t phase)
-{
-    return phase == 1 && s->run->anneal.count ? &s->run->anneal : &s->run->stable;
-}
 
 static int open_heldout(struct session *s)
 {
@@ -81,16 +77,17 @@ static int open_inputs(struct session *s)
 {
     const struct train_run *run = s->run;
     TRY(arena_open(&s->arena, 64 << 20));
-    TRY(store_open(&s->store, run->store_dir));
-    s->meta = store_meta(s->store);
-    for (uint32_t i = 0; i < s->meta->domain_count; i++)
-        s->name[i] = s->meta->domain[i].name;
+    s->meta = store_meta(run->store);
+    for (uint32_t i = 0; i < run->plan.source_count; i++)
+        s->name[i] = run->plan.source[i].view->name;
     if (run->tokenizer_dir) {
         TRY(tokenizer_open(&s->tok, run->tokenizer_dir));
         struct hash128 have = tokenizer_hash(s->tok), want = s->meta->tokenizer_hash;
         if (have.low != want.low || have.high != want.high)
-            return err_set(ERR_USAGE, "train: store %s was made with another tokenizer than %s: "
-                           "tokenize again", run->store_dir, run->tokenizer_dir);
+            return err_set(ERR_USAGE,
+                           "train: the store was made with another tokenizer than %s: "
+                           "tokenize again",
+                           run->tokenizer_dir);
     }
     return open_heldout(s);
 }
@@ -105,10 +102,22 @@ static int open_trainer(struct session *s)
                        "train: model.vocab %lld, the store's tokens go up to %u: raise it or "
                        "set 0",
                        (long long)model.vocab, s->meta->vocab_size);
-    TRY(trainer_open(&s->tr, &s->run->train, &model, s->run->threads));
+    TRY(trainer_open(&s->tr, &s->run->train, &s->run->plan, &model, s->run->threads));
     s->tr.model.eot = s->meta->eot;
-    return loader_open(&s->tr.loader, s->store, (uint32_t)s->tr.conf.sequence,
-                       (uint64_t)s->tr.conf.seed);
+    return 0;
+}
+
+/* The order of all rows: a mixture that is wrong or runs dry is refused before the first step, not
+ * hours later. */
+static int open_loader(struct session *s)
+{
+    struct loader_conf *conf = malloc(sizeof *conf);
+    if (!conf)
+        return err_set(ERR_LIMIT, "train: no memory");
+    train_plan_rows(&s->tr.plan, &s->tr.conf, conf);
+    int rc = loader_open(&s->tr.loader, s->run->store, conf);
+    free(conf);
+    return rc < 0 ? err_in(rc, "train") : 0;
 }
 
 static int open_logs(struct session *s)
@@ -121,32 +130,31 @@ static int open_logs(struct session *s)
     return s->speed_fd < 0 ? err_sys("train: open %s", path) : 0;
 }
 
-/* Walks the rows of both phases with a loader of its own: a mixture that is wrong or runs dry is
- * refused before the first step, not hours later. */
-static int check_supply(struct session *s)
+/* The rows behind the checkpoint must be those that this plan would have drawn. */
+static int check_past(struct session *s)
 {
-    const struct train_conf *c = &s->tr.conf;
-    struct loader *dry = NULL;
-    int rc;
-    TRY(loader_open(&dry, s->store, (uint32_t)c->sequence, (uint64_t)c->seed));
-    for (uint32_t phase = 0; phase < 2; phase++) {
-        int64_t steps = phase ? c->anneal_steps : c->steps - c->anneal_steps;
-        uint64_t rows = (uint64_t)(steps * c->batch);
-        rc = loader_phase(dry, phase, phase_mixture(s, phase));
-        if (rc >= 0 && loader_rows_left(dry) != UINT64_MAX)
-            rc = loader_skip(dry, rows);
-        if (rc < 0) {
-            err_in(rc, "train: the %s mixture over %lld steps of %lld sequences",
-                   phase ? "anneal" : "stable", (long long)steps, (long long)c->batch);
-            break;
-        }
+    struct buf now = {0};
+    struct str then = str_of(s->tr.past), here, rest_then, rest_here;
+    loader_past(s->tr.loader, s->tr.state.row, &now);
+    int rc = now.failed ? err_set(ERR_LIMIT, "train: no memory") : 0;
+    here = buf_view(&now);
+    while (rc == 0 && (then.len || here.len)) {
+        struct str was = str_cut(then, '\n', &rest_then), is = str_cut(here, '\n', &rest_here);
+        if (!str_eq(was, is))
+            rc = err_set(
+                ERR_USAGE,
+                "train: the checkpoint in %s has seen other rows than this plan would have "
+                "drawn up to step %llu (there `%.*s`, here `%.*s`): restore what was "
+                "changed (only phases ahead may change), or use another folder",
+                s->checkpoints, (unsigned long long)s->tr.state.step, STR_ARG(was), STR_ARG(is));
+        then = rest_then;
+        here = rest_here;
     }
-    loader_close(dry);
+    buf_free(&now);
     return rc;
 }
 
-/* Puts loader, weights and counters where the newest whole checkpoint left them, or at the start.
- */
+/* Puts weights and counters where the newest whole checkpoint left them, or at the start. */
 static int resume(struct session *s)
 {
     struct train_state *state = &s->tr.state;
@@ -154,21 +162,58 @@ static int resume(struct session *s)
     if (rc < 0)
         return rc;
     s->saved_step = rc == 1 ? state->step : UINT64_MAX;
-    if (rc == 1 && state->step > (uint64_t)s->tr.conf.steps)
+    if (rc == 0)
+        return 0;
+    if (state->step > (uint64_t)s->tr.conf.steps)
         return err_set(ERR_USAGE,
                        "train: the checkpoint in %s is at step %llu, steps is %lld: raise "
                        "steps or use another folder",
                        s->checkpoints, (unsigned long long)state->step,
                        (long long)s->tr.conf.steps);
-    if (rc == 0)
-        state->phase = train_is_anneal(&s->tr.conf, 0);
-    TRY(loader_phase(s->tr.loader, state->phase, phase_mixture(s, state->phase)));
-    if (rc == 1) {
-        TRY(loader_set_state(s->tr.loader, &state->loader));
-        log_info("train: resumes behind step %llu of %lld", (unsigned long long)state->step,
-                 (long long)s->tr.conf.steps);
+    TRY(check_past(s));
+    struct train_place at = train_place(&s->tr.plan, &s->tr.conf, (int64_t)state->step);
+    if (at.row != state->row)
+        return err_set(ERR_USAGE,
+                       "train: the checkpoint in %s has read %llu rows by step %llu, this plan "
+                       "reads %llu: restore the phases behind it, or use another folder",
+                       s->checkpoints, (unsigned long long)state->row,
+                       (unsigned long long)state->step, (unsigned long long)at.row);
+    log_info("train: resumes behind step %llu of %lld", (unsigned long long)state->step,
+             (long long)s->tr.conf.steps);
+    return 0;
+}
+
+/* Makes the batch of a step, and asks the disk for the next one's rows; on the thread that fills.
+ */
+static int fill_batch(void *arg, uint64_t step, struct train_batch *b)
+{
+    const struct trainer *tr = arg;
+    struct train_place at = train_place(&tr->plan, &tr->conf, (int64_t)step);
+    uint64_t end = at.row + 2ull * at.rows, rows = loader_rows(tr->loader);
+    for (uint64_t row = at.row + at.rows; row < end && row < rows; row++)
+        loader_prefetch(tr->loader, row);
+    b->rows = at.rows;
+    for (uint32_t i = 0; i < at.rows; i++) {
+        size_t to = (size_t)i * at.sequence;
+        TRY(loader_read(tr->loader, at.row + i, b->inputs + to, b->targets + to, b->doc_start + to,
+                        &b->domain[i]));
     }
     return 0;
+}
+
+static int open_batches(struct session *s)
+{
+    struct trainer *tr = &s->tr;
+    struct batches_conf conf = {.fill = fill_batch,
+                                .arg = tr,
+                                .first = tr->state.step,
+                                .end = (uint64_t)tr->conf.steps,
+                                .tokens = (uint64_t)(tr->conf.batch * tr->conf.sequence)};
+    for (uint32_t i = 0; i < tr->plan.phase_count; i++) {
+        uint32_t rows = (uint32_t)(conf.tokens / (uint64_t)tr->plan.phase[i].sequence);
+        conf.rows = rows > conf.rows ? rows : conf.rows;
+    }
+    return batches_open(&tr->batches, tr->stream, &conf);
 }
 
 static void session_close(struct session *s)
@@ -176,14 +221,11 @@ static void session_close(struct session *s)
     if (s->speed_fd >= 0)
         close(s->speed_fd);
     train_log_close(&s->log);
-    if (s->tr.loader)
-        loader_close(s->tr.loader);
-    s->tr.loader = NULL;
+    batches_close(s->tr.batches);
+    loader_close(s->tr.loader);
     trainer_close(&s->tr);
     if (s->tok)
         tokenizer_close(s->tok);
-    if (s->store)
-        store_close(s->store);
     arena_close(&s->arena);
 }
 
@@ -197,8 +239,9 @@ static int session_open(struct session *s, const struct train_run *run)
     TRY(io_mkdirs(s->checkpoints));
     TRY(open_inputs(s));
     TRY(open_trainer(s));
-    TRY(check_supply(s));
+    TRY(open_loader(s));
     TRY(resume(s));
+    TRY(open_batches(s));
     return open_logs(s);
 }
 
@@ -221,6 +264,7 @@ static bool eval_due(const struct session *s, int64_t step)
     if (s->heldout_count == 0 || step == 0)
         return false;
     return step == c->steps || (c->anneal_steps && step == anneal_start(c)) ||
+           step == train_place(&s->tr.plan, c, step).phase_step ||
            (c->eval_steps && step % c->eval_steps == 0);
 }
 
@@ -339,17 +383,61 @@ static int save(struct session *s)
     return 0;
 }
 
+/* {"step","phase","sequence","rows","rope_theta","mixture":{source: share}}: step is the last
+ * before the phase. Shares are those of its first row. */
+static int log_phase(struct session *s, const struct train_place *at)
+{
+    struct loader_stretch *st = malloc(sizeof *st);
+    struct buf out = {0};
+    struct json_writer w;
+    uint64_t i = 0;
+    if (!st)
+        return err_set(ERR_LIMIT, "train: no memory for a log row");
+    do
+        loader_stretch(s->tr.loader, i++, st);
+    while (st->first + st->rows <= at->row);
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_key(&w, "step");
+    json_put_u64(&w, s->tr.state.step);
+    json_key(&w, "phase");
+    json_put_str(&w, str_of(s->tr.plan.phase[at->phase].name));
+    json_key(&w, "sequence");
+    json_put_u64(&w, at->sequence);
+    json_key(&w, "rows");
+    json_put_u64(&w, at->rows);
+    put_num(&w, "rope_theta", s->tr.plan.phase[at->phase].rope_theta);
+    json_key(&w, "mixture");
+    json_open(&w, '{');
+    for (uint32_t k = 0; k < s->tr.plan.source_count; k++)
+        if (st->share[k] > 0)
+            put_num(&w, s->name[k], st->share[k]);
+    json_close(&w, '}');
+    json_close(&w, '}');
+    int rc = out.failed ? err_set(ERR_LIMIT, "train: no memory for a log row")
+                        : train_log_row(&s->log, buf_view(&out));
+    buf_free(&out);
+    free(st);
+    return rc;
+}
+
+/* Where the anneal or a phase begins, the window of recent losses begins anew. */
 static int enter_phase(struct session *s)
 {
     struct train_state *state = &s->tr.state;
-    uint32_t phase = train_is_anneal(&s->tr.conf, (int64_t)state->step);
-    if (phase == state->phase)
-        return 0;
-    state->loss_before = recent_mean(state);
-    state->phase = phase;
-    state->recent_count = 0;
-    memset(state->recent, 0, sizeof state->recent);
-    return loader_phase(s->tr.loader, phase, phase_mixture(s, phase));
+    int64_t step = (int64_t)state->step;
+    struct train_place at = train_place(&s->tr.plan, &s->tr.conf, step);
+    bool anneals = s->tr.conf.anneal_steps && step == anneal_start(&s->tr.conf);
+    if (anneals)
+        state->loss_before = recent_mean(state);
+    if (anneals || at.phase_step == step) {
+        state->recent_count = 0;
+        memset(state->recent, 0, sizeof state->recent);
+    }
+    if (s->tr.phase != at.phase)
+        trainer_enter(&s->tr, at.phase);
+    state->row = at.row + at.rows;
+    return at.phase_step == step ? log_phase(s, &at) : 0;
 }
 
 /* A row of speed.jsonl about once a second. MFU = tokens/s * flops per token / peak, where flops
@@ -359,12 +447,12 @@ static void note_speed(struct session *s, const struct step_report *report)
 {
     const struct train_conf *c = &s->tr.conf;
     uint64_t now = clock_ns();
-    s->speed_tokens += (uint64_t)(c->batch * c->sequence);
+    s->speed_tokens += (uint64_t)(s->tr.rows * s->tr.sequence);
     double seconds = (double)(now - s->speed_ns) * 1e-9;
     if (seconds * 1000 < SPEED_EVERY_MS && s->tr.state.step != (uint64_t)c->steps)
         return;
     double rate = (double)s->speed_tokens / seconds;
-    double flops = rate * s->tr.model.type->flops_per_token(&s->tr.model.conf, c->sequence);
+    double flops = rate * s->tr.model.type->flops_per_token(&s->tr.model.conf, s->tr.sequence);
     char mfu[48] = "";
     if (c->peak_tflops > 0)
         snprintf(mfu, sizeof mfu, ",\"mfu\":%.4f", flops / (c->peak_tflops * 1e12));

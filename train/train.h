@@ -8,18 +8,19 @@
 
 struct train_conf {
     int64_t steps, warmup_steps,
-        anneal_steps; /* anneal: the last so many steps, lr -> lr_end and the anneal mixture */
-    const char *objective;                           /* a row of objectives.def */
-    const char *schedule;                            /* wsd | cosine | linear | constant */
-    const char *decay; /* how wsd falls over the anneal: sqrt (1 - sqrt) | linear */
+        anneal_steps;      /* anneal: the last so many steps, lr -> lr_end and the anneal mixture */
+    const char *objective; /* a row of objectives.def */
+    const char *schedule;  /* wsd | cosine | linear | constant */
+    const char *decay;     /* how wsd falls over the anneal: sqrt (1 - sqrt) | linear */
     double lr, lr_end, beta1, beta2, eps, weight_decay, clip;
     int64_t batch,
-        micro_batch;  /* sequences per step, and per forward pass (accumulation); 0: as batch */
-    int64_t sequence; /* tokens of a sequence; 0: the model's context */
-    int64_t checkpoint_steps, keep;                  /* every so many steps; how many to keep */
+        micro_batch;     /* sequences per step, and per forward pass (accumulation); 0: as batch */
+    int64_t sequence;    /* tokens of a sequence; 0: the model's context */
+    const char *packing; /* concat | best_fit: see store/loader.h */
+    int64_t checkpoint_steps, keep;     /* every so many steps; how many to keep */
     int64_t eval_steps, eval_documents; /* bits per byte during training: every so many steps (0:
                                            only at the anneal's start and at the end) */
-    const char *device;                              /* auto | cpu | cuda */
+    const char *device;                 /* auto | cpu | cuda */
     int64_t seed;
     uint64_t memory;    /* refuse a plan over so many bytes; 0: no limit */
     double peak_tflops; /* of the device, for MFU in speed.jsonl; 0: not shown */
@@ -34,15 +35,53 @@ struct schedule {
     const char *name, *help;
     double (*lr_frac)(int64_t step, const struct train_conf *c);
 };
-extern const struct schedule schedules[];            /* ends with name NULL */
+extern const struct schedule schedules[]; /* ends with name NULL */
 const struct schedule *schedule_find(const char *name);
 /* True from the first step of the anneal on. */
 bool train_is_anneal(const struct train_conf *c, int64_t step);
 
+/* ---- phases: what is read when (train/phases.c) ---- */
+enum { TRAIN_PHASES_MAX = 32 };
+/* Every step of every phase has batch x sequence tokens of train_conf: a phase with longer
+ * sequences has fewer of them. */
+struct train_phase {
+    char name[48];
+    int64_t steps;
+    int64_t sequence;                  /* 0: train_conf's */
+    double rope_theta;                 /* 0: as the phase before, the first: the model's */
+    double weight[LOADER_SOURCES_MAX]; /* of the plan's sources */
+};
+struct train_plan {
+    uint32_t source_count, phase_count;
+    enum loader_spill spill;
+    struct loader_source source[LOADER_SOURCES_MAX]; /* their views are borrowed */
+    struct train_phase phase[TRAIN_PHASES_MAX];
+};
+/* Fills the zeros that mean "as the other" and checks phases against c (which was checked) and the
+ * model; ERR_USAGE with the remedy. */
+int train_plan_check(struct train_plan *plan, const struct train_conf *c,
+                     const struct model_conf *model);
+/* The same as a plan of rows. */
+void train_plan_rows(const struct train_plan *plan, const struct train_conf *c,
+                     struct loader_conf *out);
+struct train_place {
+    uint32_t phase;
+    int64_t phase_step; /* the phase's first */
+    uint64_t row;       /* the step's first row of the plan */
+    uint32_t rows, sequence;
+};
+/* Where a step (from 0; up to and with the last + 1) lies; O(phases). */
+struct train_place train_place(const struct train_plan *plan, const struct train_conf *c,
+                               int64_t step);
+
 /* Objective: what a batch is and what its loss is. Pretraining is the first row of objectives.def.
  */
 struct trainer;
-struct train_batch { int32_t *inputs, *targets, *doc_start; uint32_t *domain; uint32_t rows; };
+struct train_batch {
+    int32_t *inputs, *targets, *doc_start;
+    uint32_t *domain;
+    uint32_t rows;
+};
 struct objective {
     const char *name, *help, *source;
     /* Fills b->rows rows of the trainer's sequence length; a target below 0 is not counted. */
@@ -56,20 +95,23 @@ struct objective {
 
 /* Everything a run needs; folders are made below out_dir: checkpoints/step-NNNNNN/, model/ (the
  * final one, loads in transformers), train.jsonl (a row a step: step, phase, loss, lr, grad_norm,
- * tokens and loss per domain; and rows
- * {"step","eval":{domain: bits per byte}}; rewritten on resume so that the file is that of an
- * uninterrupted run; no clock times in it), speed.jsonl (tok/s, GFLOP/s, MFU), eval.json (bits per
- * byte before and after the anneal, mean loss of the last 20 steps of each phase). */
+ * tokens and loss per source; a row {"step","phase","mixture":{source: share},...} in front of each
+ * phase, with the step it follows; and rows {"step","eval":{domain: bits per byte}}; rewritten on
+ * resume so that the file is that of an uninterrupted run; no clock times in it), speed.jsonl
+ * (tok/s, GFLOP/s, MFU), eval.json (bits per byte before and after the anneal, mean loss of the
+ * last 20 steps of each phase). */
 struct train_run {
-    struct train_conf train; struct model_conf model;
-    struct mixture stable, anneal;                   /* anneal.count 0: as stable */
-    const char *store_dir, *tokenizer_dir, *heldout_dir,
-        *out_dir; /* tokenizer_dir and heldout_dir may be NULL */
+    struct train_conf train;
+    struct model_conf model;
+    struct train_plan plan;
+    struct store *store; /* borrowed, as the views of the plan's sources */
+    const char *tokenizer_dir, *heldout_dir, *out_dir; /* the first two may be NULL */
     int threads;
     const char *recipe_hash; /* stored in checkpoints; another recipe's is refused; NULL: "" */
 };
-/* Trains to the end, resuming from the newest whole checkpoint. Stops with ERR_STOP after saving
- * when pipe_stop is set. A NaN or infinite loss or gradient skips the update and is counted; 10 in
- * a row is an error. */
+/* Trains to the end, resuming from the newest whole checkpoint; one whose rows so far are not those
+ * of this plan (its past was changed, or the store) is ERR_USAGE with what differs. Stops with
+ * ERR_STOP after saving when pipe_stop is set. A NaN or infinite loss or gradient skips the update
+ * and is counted; 10 in a row is an error. */
 int train(const struct train_run *run);
 #endif

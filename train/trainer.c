@@ -14,7 +14,9 @@ enum { ARENA_SLACK = 4 << 20, CPU_MICRO_TOKENS = 1024 };
 
 static const struct objective *objective_find(const char *name)
 {
-#define OBJECTIVE(row) if (strcmp(name, #row) == 0) return &objective_##row;
+#define OBJECTIVE(row)                                                                             \
+    if (strcmp(name, #row) == 0)                                                                   \
+        return &objective_##row;
 #include "train/objectives.def"
 #undef OBJECTIVE
     return NULL;
@@ -46,6 +48,37 @@ static int64_t micro_pick(const struct train_conf *c, enum device device)
 
 static double mib(uint64_t bytes) { return (double)bytes / (1 << 20); }
 
+/* Rows of a pass in a phase: about as many tokens as micro_batch rows of conf.sequence, and a
+ * divisor of the step's rows. */
+static int64_t phase_micro(const struct train_conf *c, const struct train_place *at)
+{
+    int64_t micro = c->micro_batch * c->sequence / at->sequence;
+    while (micro > 1 && at->rows % micro != 0)
+        micro--;
+    return micro > 1 ? micro : 1;
+}
+
+static struct train_place phase_place(const struct trainer *tr, uint32_t phase)
+{
+    int64_t step = 0;
+    for (uint32_t i = 0; i < phase; i++)
+        step += tr->plan.phase[i].steps;
+    return train_place(&tr->plan, &tr->conf, step);
+}
+
+/* Of the phase that needs most. */
+static uint64_t activations_of(const struct trainer *tr, const struct model_conf *c, size_t bytes)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < tr->plan.phase_count; i++) {
+        struct train_place at = phase_place(tr, i);
+        uint64_t acts = model_find(c->arch)->activation_bytes(c, phase_micro(&tr->conf, &at),
+                                                              at.sequence, true, bytes);
+        most = acts > most ? acts : most;
+    }
+    return most;
+}
+
 /* Says what the run will take before any of it is taken. */
 static int plan_memory(const struct trainer *tr, const struct model_conf *model, enum device device,
                        uint64_t *activation_bytes)
@@ -54,11 +87,9 @@ static int plan_memory(const struct trainer *tr, const struct model_conf *model,
     struct model_conf c = *model;
     TRY(model_conf_check(&c));
     TRY(model_plan(&c, device, true, &plan));
-    bool half = strcmp(c.dtype, "bf16") == 0 ||
-                (strcmp(c.dtype, "auto") == 0 && device == DEV_CUDA);
-    const struct model_type *type = model_find(c.arch);
-    uint64_t acts = type->activation_bytes(&c, tr->conf.micro_batch, tr->conf.sequence, true,
-                                           half ? 2 : 4);
+    bool half =
+        strcmp(c.dtype, "bf16") == 0 || (strcmp(c.dtype, "auto") == 0 && device == DEV_CUDA);
+    uint64_t acts = activations_of(tr, &c, half ? 2 : 4);
     *activation_bytes = acts + acts / 16 + ARENA_SLACK;
     uint64_t total = plan.total_bytes + *activation_bytes;
     log_info("train: %s of %.2f M parameters in %s on %s: weights %.1f MiB, gradients %.1f, AdamW "
@@ -76,24 +107,50 @@ static int plan_memory(const struct trainer *tr, const struct model_conf *model,
     return 0;
 }
 
+/* Room for the rows of any phase. The pages of `own` are touched only by objectives that fill it.
+ */
 static int open_batch(struct trainer *tr)
 {
-    size_t rows = (size_t)tr->conf.batch, tokens = rows * (size_t)tr->conf.sequence;
+    size_t tokens = (size_t)(tr->conf.batch * tr->conf.sequence), rows = 0, pass = 0;
     struct train_batch *b = &tr->batch;
-    b->rows = (uint32_t)rows;
-    b->inputs = calloc(tokens, sizeof *b->inputs);
-    b->targets = calloc(tokens, sizeof *b->targets);
-    b->doc_start = calloc(tokens, sizeof *b->doc_start);
-    b->domain = calloc(rows, sizeof *b->domain);
-    tr->row_loss = calloc((size_t)(tr->conf.micro_batch * tr->conf.sequence), sizeof *tr->row_loss);
-    if (!b->inputs || !b->targets || !b->doc_start || !b->domain || !tr->row_loss)
+    for (uint32_t i = 0; i < tr->plan.phase_count; i++) {
+        struct train_place at = phase_place(tr, i);
+        size_t micro = (size_t)phase_micro(&tr->conf, &at) * at.sequence;
+        rows = at.rows > rows ? at.rows : rows;
+        pass = micro > pass ? micro : pass;
+    }
+    tr->own = calloc(3 * tokens + rows, sizeof *tr->own);
+    tr->row_loss = calloc(pass, sizeof *tr->row_loss);
+    if (!tr->own || !tr->row_loss)
         return err_set(ERR_LIMIT, "train: no memory for a batch of %zu tokens: lower batch",
                        tokens);
+    b->inputs = tr->own;
+    b->targets = b->inputs + tokens;
+    b->doc_start = b->targets + tokens;
+    b->domain = (uint32_t *)(b->doc_start + tokens);
     return 0;
 }
 
-int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct model_conf *model,
-                 int threads)
+void trainer_enter(struct trainer *tr, uint32_t phase)
+{
+    struct train_place at = phase_place(tr, phase);
+    assert(phase < tr->plan.phase_count);
+    tr->phase = phase;
+    tr->sequence = at.sequence;
+    tr->rows = at.rows;
+    tr->micro = phase_micro(&tr->conf, &at);
+    tr->batch.rows = at.rows;
+    tr->model.conf.rope_theta = tr->plan.phase[phase].rope_theta;
+}
+
+/* The plan of those who have none. */
+static void plan_single(struct train_plan *plan, const struct train_conf *c)
+{
+    *plan = (struct train_plan){.phase_count = 1, .phase = {{.name = "stable", .steps = c->steps}}};
+}
+
+int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct train_plan *plan,
+                 const struct model_conf *model, int threads)
 {
     enum device device = DEV_CPU;
     uint64_t activation_bytes = 0;
@@ -102,6 +159,11 @@ int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct
     tr->conf = *conf;
     tr->state.loss_before = NAN;
     TRY_OUT(train_conf_check(&tr->conf, model));
+    if (plan)
+        tr->plan = *plan;
+    else
+        plan_single(&tr->plan, &tr->conf);
+    TRY_OUT(train_plan_check(&tr->plan, &tr->conf, model));
     tr->schedule = schedule_find(tr->conf.schedule);
     tr->objective = objective_find(tr->conf.objective);
     if (!tr->objective) {
@@ -116,20 +178,19 @@ int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct
     TRY_OUT(model_open(&tr->model, model, tr->stream, true));
     TRY_OUT(dev_arena_open(&tr->activations, tr->stream, activation_bytes));
     TRY_OUT(tape_open(&tr->tape, &tr->activations, true, model_dtype(&tr->model)));
-    rc = open_batch(tr);
+    TRY_OUT(open_batch(tr));
+    trainer_enter(tr, 0);
+    return 0;
 out:
-    if (rc < 0)
-        trainer_close(tr);
+    trainer_close(tr);
     return rc;
 }
 
 void trainer_close(struct trainer *tr)
 {
+    free(tr->past);
     free(tr->row_loss);
-    free(tr->batch.domain);
-    free(tr->batch.doc_start);
-    free(tr->batch.targets);
-    free(tr->batch.inputs);
+    free(tr->own);
     if (tr->tape.arena)
         tape_close(&tr->tape);
     if (tr->activations.base)
@@ -153,7 +214,7 @@ static uint64_t count_targets(const int32_t *targets, uint64_t count)
 /* Rows [first, first + rows) of the step's batch. */
 static struct train_batch batch_slice(const struct trainer *tr, uint32_t first, uint32_t rows)
 {
-    size_t at = (size_t)first * (size_t)tr->conf.sequence;
+    size_t at = (size_t)first * (size_t)tr->sequence;
     const struct train_batch *b = &tr->batch;
     return (struct train_batch){b->inputs + at, b->targets + at, b->doc_start + at,
                                 b->domain + first, rows};
@@ -165,7 +226,7 @@ static int add_losses(struct trainer *tr, const struct train_batch *b, struct te
                       uint64_t counted, struct step_report *out)
 {
     const struct node *last = tape_last(&tr->tape);
-    uint64_t T = (uint64_t)tr->conf.sequence, N = b->rows * T;
+    uint64_t T = (uint64_t)tr->sequence, N = b->rows * T;
     if (!last || last->op != &op_cross_entropy || last->out != loss) {
         float mean;
         TRY(dev_download(tr->stream, &mean, loss->data, sizeof mean));
@@ -188,8 +249,8 @@ static int add_losses(struct trainer *tr, const struct train_batch *b, struct te
 /* Gradients of the mean over all targets of the step: a micro batch weighs as many as it has. */
 static int accumulate(struct trainer *tr, struct step_report *out)
 {
-    uint64_t T = (uint64_t)tr->conf.sequence;
-    uint32_t micro = (uint32_t)tr->conf.micro_batch;
+    uint64_t T = (uint64_t)tr->sequence;
+    uint32_t micro = (uint32_t)tr->micro;
     TRY(dev_zero(tr->stream, tr->model.grad_data, tr->model.grad_bytes));
     for (uint32_t first = 0; first < tr->batch.rows; first += micro) {
         struct train_batch part = batch_slice(tr, first, micro);
@@ -253,7 +314,7 @@ int trainer_step(struct trainer *tr, struct step_report *out)
     struct train_state *s = &tr->state;
     memset(out, 0, sizeof *out);
     TRY(tr->objective->fill(tr, &tr->batch));
-    out->tokens = count_targets(tr->batch.targets, tr->batch.rows * (uint64_t)tr->conf.sequence);
+    out->tokens = count_targets(tr->batch.targets, tr->batch.rows * (uint64_t)tr->sequence);
     if (out->tokens == 0)
         return err_set(ERR_FORMAT, "train: the batch of step %llu has no token to predict",
                        (unsigned long long)s->step + 1);

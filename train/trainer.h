@@ -9,27 +9,29 @@ enum { LOSS_WINDOW = 20, SKIPPED_MAX = 10, SKIPPED_WARNINGS = 5 };
 /* All that a step changes apart from weights and moments: it stands in a checkpoint's state.json.
  */
 struct train_state {
-    uint64_t step;                       /* steps done */
-    uint64_t updates;                    /* steps that changed the weights: AdamW's t */
-    uint64_t tokens;                     /* targets seen */
+    uint64_t step;                 /* steps done */
+    uint64_t updates;              /* steps that changed the weights: AdamW's t */
+    uint64_t tokens;               /* targets seen */
     uint64_t skipped, skipped_row; /* steps skipped for NaN or Inf, and how many of them just now */
-    uint32_t phase;                      /* 0 stable, 1 anneal */
-    double recent[LOSS_WINDOW];          /* losses of the last steps of this phase, a ring */
+    double recent[LOSS_WINDOW];    /* losses of the last steps of this phase, a ring */
     uint64_t recent_count;
     double loss_before; /* mean of the ring when the anneal began; NaN until then */
-    struct { char domain[48]; double bits_per_byte; } before[STORE_DOMAINS_MAX];
-    uint32_t before_count;               /* held-out domains as measured when the anneal began */
+    struct {
+        char domain[48];
+        double bits_per_byte;
+    } before[STORE_DOMAINS_MAX];
+    uint32_t before_count; /* held-out domains as measured when the anneal began */
     uint64_t log_bytes,
         log_chain; /* train.jsonl at this step: its length and its rows' chained hash */
-    struct loader_state loader;
+    uint64_t row;  /* of the plan: the next step's first */
 };
 
 struct step_report {
     double loss, lr, grad_norm;
     bool skipped;
-    uint64_t tokens;                     /* counted targets */
+    uint64_t tokens; /* counted targets */
     uint64_t domain_tokens[STORE_DOMAINS_MAX];
-    double domain_loss[STORE_DOMAINS_MAX];   /* mean; unset where domain_tokens is 0 */
+    double domain_loss[STORE_DOMAINS_MAX]; /* mean; unset where domain_tokens is 0 */
 };
 
 struct trainer {
@@ -40,16 +42,25 @@ struct trainer {
     struct model model;
     struct dev_arena activations;
     struct tape tape;
-    struct train_batch batch;            /* conf.batch rows of conf.sequence tokens, on the host */
-    float *row_loss;                     /* of a micro batch, on the host */
-    struct loader *loader;               /* NULL when the objective makes its own batches */
+    struct train_plan plan;
+    uint32_t phase;                /* of the plan, since trainer_enter */
+    int64_t sequence, rows, micro; /* of the phase: tokens of a row, rows of a step, of a pass */
+    struct train_batch batch;      /* of the step under way, on the host */
+    int32_t *own;                  /* a batch's memory, for objectives that fill their own */
+    float *row_loss;               /* of a micro batch, on the host */
+    struct loader *loader;         /* both NULL when the objective makes its own batches */
+    struct batches *batches;       /* of train/batches.h */
+    char *past; /* what the checkpoint that was loaded says of its rows (loader_past), owned */
     struct train_state state;
 };
 
 /* Opens device, model and memory, after printing the plan and refusing one over conf.memory.
- * model->vocab must be set. */
-int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct model_conf *model,
-                 int threads);
+ * model->vocab must be set. plan (copied; NULL: one phase of all steps) tells the phases' shapes;
+ * the first is entered. */
+int trainer_open(struct trainer *tr, const struct train_conf *conf, const struct train_plan *plan,
+                 const struct model_conf *model, int threads);
+/* From now on steps have the shape and the rope_theta of this phase. */
+void trainer_enter(struct trainer *tr, uint32_t phase);
 /* One step: fill, forward and backward by micro batches, clip, update. state.step counts it in any
  * case. */
 int trainer_step(struct trainer *tr, struct step_report *out);
@@ -64,7 +75,10 @@ int checkpoint_save(struct trainer *tr, const char *dir, const char *recipe_hash
 int checkpoint_load(struct trainer *tr, const char *dir, const char *recipe_hash);
 
 /* ---- train/trainlog.c ---- */
-struct train_log { int fd; uint64_t bytes, chain; };
+struct train_log {
+    int fd;
+    uint64_t bytes, chain;
+};
 /* Opens path to append behind the rows that state knows; what lies behind them is cut off. */
 int train_log_open(struct train_log *log, const char *path, const struct train_state *state);
 /* Appends one row (a JSON object without the newline). */

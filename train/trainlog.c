@@ -115,7 +115,7 @@ int train_log_step(struct train_log *log, const struct trainer *tr,
     json_key(&w, "step");
     json_put_u64(&w, tr->state.step);
     json_key(&w, "phase");
-    json_put_str(&w, str_of(tr->state.phase ? "anneal" : "stable"));
+    json_put_str(&w, str_of(tr->plan.phase[tr->phase].name));
     put_num(&w, "loss", report->loss);
     put_num(&w, "lr", report->lr);
     put_num(&w, "grad_norm", report->grad_norm);

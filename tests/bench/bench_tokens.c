@@ -147,7 +147,8 @@ static uint64_t store_write(const char *dir, uint32_t docs)
 
 void bench_store(char **argv)
 {
-    struct mixture mix = {.count = 2, .part = {{0, 0.7, 0}, {1, 0.3, 0}}};
+    struct loader_conf *conf = memory(1, sizeof *conf);
+    struct token_view view[2];
     uint64_t docs, tokens, rows;
     struct store *s;
     struct loader *l;
@@ -164,15 +165,27 @@ void bench_store(char **argv)
     int32_t *inputs = memory((size_t)ROWS * SEQUENCE, sizeof *inputs);
     int32_t *targets = memory((size_t)ROWS * SEQUENCE, sizeof *targets);
     int32_t *starts = memory((size_t)ROWS * SEQUENCE, sizeof *starts);
-    need(loader_open(&l, s, SEQUENCE, 7));
-    need(loader_phase(l, 0, &mix));
     rows = tokens / SEQUENCE / ROWS * ROWS;
+    conf->seed = 7;
+    conf->source_count = 2;
+    conf->phase_count = 1;
+    conf->phase[0] = (struct loader_phase){"stable", rows, SEQUENCE, {0.7, 0.3}};
+    for (uint32_t d = 0; d < 2; d++) {
+        need(token_view_domain(&view[d], s, d));
+        conf->source[d].view = &view[d];
+    }
+    need(loader_open(&l, s, conf));
     lap = lap_begin();
-    for (uint64_t i = 0; i < rows; i += ROWS)
-        need(loader_next(l, ROWS, inputs, targets, starts, NULL));
+    for (uint64_t i = 0; i < rows; i++) {
+        size_t at = (size_t)(i % ROWS) * SEQUENCE;
+        need(loader_read(l, i, inputs + at, targets + at, starts + at, NULL));
+    }
     lap_row(lap, "store.loader", rows * SEQUENCE, "tokens", 2 * rows * SEQUENCE);
     loader_close(l);
+    for (int d = 0; d < 2; d++)
+        token_view_close(&view[d]);
     store_close(s);
+    free(conf);
     free(inputs);
     free(targets);
     free(starts);

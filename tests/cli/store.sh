@@ -80,11 +80,24 @@ for row in rows:
     assert want == dict(drawn), (row["step"], want, drawn)
 PY
 check store_trace_is_what_was_trained python3 steps.py "$sluice"
-check store_mix_adds_up bash -c "'$sluice' store mix --run=r --dry_run --json | python3 -c \"
-import json, sys
-mix = json.load(sys.stdin)
-drawn = sum(d['stable_tokens'] + d['anneal_tokens'] for d in mix['domains'])
-assert drawn == mix['steps'] * mix['batch'] * mix['sequence'] and mix['runs_dry_at_step'] == -1, mix\""
+check store_mix_adds_up bash -c "'$sluice' store mix --run=r --dry-run --json > mix.json && '$sluice' store mix --run=r --dry_run > mix.txt && grep -q '^phase anneal: steps 17 to 24' mix.txt && python3 -c \"
+import collections, json
+mix = json.load(open('mix.json'))
+assert sum(s['tokens'] for p in mix['phases'] for s in p['sources']) == mix['steps'] * mix['batch'] * mix['sequence']
+assert mix['runs_dry_at_step'] == -1 and [p['steps'] for p in mix['phases']] == [16, 8], mix
+# What the trainer drew, by the pages behind its rows (a row that ends a source has fewer tokens).
+rows = [json.loads(line) for line in open('r/train/train.jsonl')]
+for p in mix['phases']:
+    drawn = collections.Counter()
+    for row in rows:
+        if 'loss' in row and row['phase'] == p['phase']:
+            for name, d in row['domains'].items():
+                drawn[name] += d['tokens']
+    for s in p['sources']:
+        assert s['tokens'] - 64 * 8 < drawn[s['source']] <= s['tokens'], (p['phase'], s, drawn)
+begins = [row for row in rows if 'mixture' in row]
+assert [(row['step'], row['phase']) for row in begins] == [(0, 'stable'), (16, 'anneal')], begins
+assert abs(begins[1]['mixture']['hq'] - 0.8) < 1e-9, begins\""
 check store_find bash -c "
 text=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['text'][:40], end='')\")
 url=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['url'])\")

@@ -3,13 +3,14 @@
 #include "core/err.h"
 #include "core/hash.h"
 #include "core/log.h"
-#include "train/trainer.h"
+#include "train/batches.h"
 
 #include <math.h>
 #include <stdio.h>
 
-/* The machine with the GPU has neither LMDB nor xxHash: the loader is made here, and so is the one
- * hash that the model asks for (keys of its first values, the same for both devices). */
+/* The machine with the GPU has neither LMDB nor xxHash: batches are made here, and so is the one
+ * hash that the model asks for (keys of its first values, the same for both devices). They go
+ * through train/batches.h, whose memory is pinned there. */
 int gpu_train_test(void);
 enum { STEPS = 50, SMALL_VOCAB = 256 };
 
@@ -21,28 +22,47 @@ uint64_t hash64(const void *bytes, size_t len, uint64_t seed)
     return hash;
 }
 
-static struct { uint64_t row, vocab, length; } source;
+static struct {
+    uint64_t vocab, length;
+} source;
 
 /* Each row walks the vocabulary with a stride of its own and stumbles now and then: learnable, not
  * at once. */
-int loader_next(struct loader *l, uint32_t rows, int32_t *inputs, int32_t *targets,
-                int32_t *doc_start, uint32_t *domain)
+static int fill_made(void *arg, uint64_t step, struct train_batch *b)
 {
-    UNUSED(l);
-    for (uint32_t r = 0; r < rows; r++) {
-        uint64_t key = hash_mix(++source.row), at = key % source.vocab, stride = 1 + key % 3;
+    b->rows = *(const uint32_t *)arg;
+    for (uint32_t r = 0; r < b->rows; r++) {
+        uint64_t key = hash_mix(1 + step * b->rows + r), at = key % source.vocab,
+                 stride = 1 + key % 3;
         for (uint64_t i = 0; i < source.length; i++) {
             uint64_t place = r * source.length + i, next = (at + stride) % source.vocab;
             if (hash_unit(key, i) < 0.05)
                 next = hash_mix(key + i) % source.vocab;
-            inputs[place] = (int32_t)at;
-            targets[place] = (int32_t)next;
-            doc_start[place] = i < source.length / 2 ? 0 : (int32_t)(source.length / 2);
+            b->inputs[place] = (int32_t)at;
+            b->targets[place] = (int32_t)next;
+            b->doc_start[place] = i < source.length / 2 ? 0 : (int32_t)(source.length / 2);
             at = next;
         }
-        domain[r] = 0;
+        b->domain[r] = 0;
     }
     return 0;
+}
+
+static int open_made(struct trainer *tr, const struct train_conf *conf,
+                     const struct model_conf *model)
+{
+    static uint32_t rows;
+    TRY(trainer_open(tr, conf, NULL, model, 0));
+    rows = (uint32_t)tr->rows;
+    struct batches_conf ahead = {.fill = fill_made,
+                                 .arg = &rows,
+                                 .end = (uint64_t)conf->steps,
+                                 .tokens = (uint64_t)(tr->rows * tr->sequence),
+                                 .rows = rows};
+    int rc = batches_open(&tr->batches, tr->stream, &ahead);
+    if (rc < 0)
+        trainer_close(tr);
+    return rc;
 }
 
 static struct train_conf conf_small(const char *device)
@@ -66,6 +86,7 @@ static struct train_conf conf_small(const char *device)
         .checkpoint_steps = 1,
         .keep = 1,
         .device = device,
+        .packing = "concat",
     };
 }
 
@@ -93,15 +114,15 @@ static int curve(const char *device, const char *arch, const char *dtype, double
     struct model_conf model = model_small(arch, dtype);
     struct trainer tr;
     struct step_report report;
-    source.row = 0;
     source.vocab = SMALL_VOCAB;
     source.length = 64;
-    TRY(trainer_open(&tr, &conf, &model, 0));
+    TRY(open_made(&tr, &conf, &model));
     int rc = 0;
     for (int step = 0; rc == 0 && step < STEPS; step++) {
         rc = trainer_step(&tr, &report);
         loss[step] = report.loss;
     }
+    batches_close(tr.batches);
     trainer_close(&tr);
     return rc;
 }
@@ -155,7 +176,7 @@ static void speed(void)
     conf.lr = 3e-4;
     source.vocab = (uint64_t)model.vocab;
     source.length = 1024;
-    if (trainer_open(&tr, &conf, &model, 0) < 0) {
+    if (open_made(&tr, &conf, &model) < 0) {
         printf("     speed: %s\n", err_text());
         return;
     }
@@ -175,6 +196,7 @@ static void speed(void)
                "TFLOP/s, loss %.3f\n",
                (double)model_parameters(&tr.model) / 1e6, rate,
                rate * tr.model.type->flops_per_token(&tr.model.conf, 1024) * 1e-12, report.loss);
+    batches_close(tr.batches);
     trainer_close(&tr);
 }
 
