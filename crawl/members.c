@@ -13,6 +13,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
@@ -37,6 +38,7 @@ enum {
     GZIP_TRAILER = 8,
     HOLD_MAX = 16 << 20,  /* bytes of a stream's start kept until it is rewound */
     DICT_MAX = 8 << 20,   /* bytes of a zstd dictionary, also once unpacked */
+    HUGE_PAGE = 2 << 20,
 };
 
 struct members {
@@ -568,6 +570,17 @@ int members_rewind(struct members *m)
 }
 
 /* ---- opening ---- */
+void *members_buffer(size_t *bytes)
+{
+    if (*bytes < HUGE_PAGE)
+        return malloc(*bytes);
+    *bytes = (*bytes + HUGE_PAGE - 1) & ~(size_t)(HUGE_PAGE - 1);
+    void *memory = aligned_alloc(HUGE_PAGE, *bytes);
+    if (memory)
+        madvise(memory, *bytes, MADV_HUGEPAGE); /* a wish: pages of 4 KiB do as well */
+    return memory;
+}
+
 static const char *unread_format(const unsigned char *head, size_t len)
 {
     static const struct { const char *magic; size_t len; const char *name; } known[] = {
@@ -597,7 +610,7 @@ static enum members_format tell_format(const char *path, const unsigned char *he
 
 static int decoder_open(struct members *m)
 {
-    m->in = malloc(m->in_cap);
+    m->in = members_buffer(&m->in_cap);
     if (!m->in)
         return err_set(ERR_LIMIT, "crawl: no memory to decode %s", m->path);
     TRY(input_need(m, HEAD_BYTES));

@@ -771,8 +771,8 @@ static int read_record(struct warc_reader *r, size_t header, struct warc_record 
     check_begin(&r->check, rec);
     r->pos += header;
     TRY(record_body(r, &b, known ? &length : NULL, &damaged));
-    /* The window may have moved. */
-    read_header(r, (struct str){r->win + r->start, b.at}, rec, &length);
+    if (rec->header.ptr != r->win + r->start) /* the window moved */
+        read_header(r, (struct str){r->win + r->start, b.at}, rec, &length);
     rec->offset = offset;
     rec->stored = damaged ? 0 : record_stored(r, offset, shared);
     rec->body = (struct str){r->win + r->start + b.at, b.held};
@@ -825,7 +825,7 @@ static int reader_new(struct warc_reader **out, const char *path, size_t body_ma
     r->body_max = body_max;
     r->chunk = buffer_bytes ? buffer_bytes : 1;
     r->cap = r->chunk + CAP_MIN;
-    r->win = malloc(r->cap);
+    r->win = members_buffer(&r->cap);
     return r->win ? 0 : err_set(ERR_LIMIT, "crawl: no memory to open %s", path);
 }
 
