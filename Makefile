@@ -46,7 +46,8 @@ WARNXX := -Wall -Wextra -Werror
 OPT ?= -O2
 SAN ?=
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-PKG_LIBS := $(shell pkg-config --libs $(PKGS) 2>/dev/null)
+# libcurl is loaded when it is needed (crawl/libcurl.c).
+PKG_LIBS := $(shell pkg-config --libs $(filter-out libcurl,$(PKGS)) 2>/dev/null)
 BASE := -I. -I$(BUILD) -D_GNU_SOURCE -DHAVE_CUDA=$(HAVE_CUDA) -DHAVE_MPI=$(HAVE_MPI) -g $(OPT) -fno-omit-frame-pointer $(SAN) $(PKG_CFLAGS)
 ALL_CFLAGS := -std=c11 $(BASE) $(WARN) -pthread $(CFLAGS)
 ALL_CXXFLAGS := -std=c++17 $(BASE) $(WARNXX) -pthread $(CXXFLAGS)

@@ -52,7 +52,7 @@ static int print_version(void)
 {
     printf("sluice %s\nfeatures:", SLUICE_VERSION);
     printf(" +zstd(%s) +curl(%s) +lmdb(%d.%d.%d) +gumbo +isal +fasttext", ZSTD_versionString(),
-           curl_version_info(CURLVERSION_NOW)->version, MDB_VERSION_MAJOR, MDB_VERSION_MINOR,
+           LIBCURL_VERSION, MDB_VERSION_MAJOR, MDB_VERSION_MINOR,
            MDB_VERSION_PATCH);
     printf(" %cmpi", HAVE_MPI ? '+' : '-');
     printf(" %ccuda", HAVE_CUDA ? '+' : '-');

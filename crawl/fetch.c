@@ -8,7 +8,6 @@
 #include "core/pipe.h"
 
 #include <assert.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -60,10 +59,6 @@ struct fetcher {
     int rc;     /* that of the feed's callbacks */
     char text[2048];
 };
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static void curl_start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
-void transfer_ready(void) { pthread_once(&curl_once, curl_start); }
 
 static struct fetch_conf conf_filled(const struct fetch_conf *given)
 {
@@ -410,7 +405,7 @@ static void slots_close(struct fetcher *f)
 
 int fetch_feed(const struct fetch_conf *conf, const struct fetch_feed *feed, struct progress *p)
 {
-    transfer_ready();
+    TRY(libcurl_ready());
     struct fetcher *f = calloc(1, sizeof *f);
     struct host *host = calloc(HOSTS_MAX + 1, sizeof *host);
     int rc = f && host ? 0 : err_set(ERR_LIMIT, "crawl: no memory for downloads");

@@ -1,8 +1,9 @@
 /* reply - reads the headers of answers, of which every number may be a lie. */
 #include "crawl/reply.h"
 
+#include "crawl/libcurl.h"
+
 #include <ctype.h>
-#include <curl/curl.h>
 #include <stdio.h>
 
 static void copy_header(char *to, size_t room, struct str value)

@@ -5,8 +5,8 @@
 #include "core/io.h"
 #include "core/json.h"
 #include "crawl/crawl.h"
+#include "crawl/libcurl.h"
 
-#include <curl/curl.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -49,6 +49,7 @@ static int ask(const struct question *q, uint64_t deadline, struct answer *a)
     if (now >= deadline)
         return err_set(ERR_IO, "s3: asking %s for credentials took longer than %d ms", q->url,
                        TOTAL_MS);
+    TRY(libcurl_ready());
     struct curl_slist *headers = NULL;
     CURL *e = curl_easy_init();
     int rc = e ? 0 : err_set(ERR_LIMIT, "s3: libcurl gives no handle");

@@ -551,35 +551,26 @@ static int try_reset(struct transfer *t)
     return 0;
 }
 
-static void set_callbacks(struct transfer *t)
-{
-    CURL *e = t->easy;
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, t->curl_text);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(e, CURLOPT_HEADERDATA, t);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, t);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, t);
-    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_request);
-    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
-    if (t->item->answer) {
-        curl_easy_setopt(e, CURLOPT_VERBOSE, 1L);
-        curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
-        curl_easy_setopt(e, CURLOPT_DEBUGDATA, t);
-    }
-}
-
 static void set_options(struct transfer *t, const struct transfer_request *q)
 {
     CURL *e = t->easy;
     const struct fetch_conf *c = t->conf;
-    curl_easy_reset(e);
-    set_callbacks(t);
-    curl_easy_setopt(e, CURLOPT_URL, q->url);
-    curl_easy_setopt(e, CURLOPT_USERAGENT,
-                     c->user_agent[0] ? c->user_agent : "sluice/" SLUICE_VERSION);
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, t->headers);
+    libcurl_request(e,
+                    &(struct libcurl_request){
+                        .url = q->url,
+                        .user_agent = c->user_agent[0] ? c->user_agent : "sluice/" SLUICE_VERSION,
+                        .ca_file = c->ca_file,
+                        .headers = t->headers,
+                        .connect_ms = c->connect_ms,
+                        .error = t->curl_text,
+                        .self = t,
+                        .on_header = on_header,
+                        .on_body = on_body,
+                        .on_socket = on_socket,
+                        .on_debug = t->item->answer ? on_debug : NULL,
+                    });
+    curl_easy_setopt(e, CURLOPT_PREREQFUNCTION, on_request);
+    curl_easy_setopt(e, CURLOPT_PREREQDATA, t);
     curl_easy_setopt(e, CURLOPT_RESOLVE, t->resolve);
     curl_easy_setopt(e, CURLOPT_NOBODY, t->item->flags & FETCH_HEAD ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https,file");
@@ -588,13 +579,8 @@ static void set_options(struct transfer *t, const struct transfer_request *q)
     bool follow = !t->scheme && !(t->item->flags & FETCH_NO_REDIRECT);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, follow ? 1L : 0L);
     curl_easy_setopt(e, CURLOPT_MAXREDIRS, (long)REDIRECTS_MAX);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_TCP_KEEPALIVE, 1L);
     curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 512L << 10);
-    if (c->ca_file)
-        curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
     struct url_parts parts; /* of where it goes, which a scheme decides */
     bool near = t->scheme && url_split(str_of(q->url), &parts) &&
                 address_host_is_private(parts.host, c->is_private);

@@ -2,8 +2,7 @@
 #ifndef SLUICE_CRAWL_TRANSFER_H
 #define SLUICE_CRAWL_TRANSFER_H
 #include "crawl/fetch.h"
-
-#include <curl/curl.h>
+#include "crawl/libcurl.h"
 
 /* Inside crawl/ only; one thread. */
 enum outcome {
@@ -49,9 +48,6 @@ struct transfer_scheme {
     enum outcome (*judge)(const struct fetch_conf *conf, const char *url,
                           const struct transfer_refusal *refusal, char *reason, size_t room);
 };
-
-/* Starts libcurl, once for all threads: before the first handle of those who use their own. */
-void transfer_ready(void);
 
 /* ---- for the loop of fetch.c ---- */
 struct transfer;

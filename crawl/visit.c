@@ -4,9 +4,8 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "crawl/address.h"
+#include "crawl/libcurl.h"
 
-#include <curl/curl.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -34,9 +33,6 @@ struct visits {
     struct slot *slot;
     int count, out;
 };
-
-static pthread_once_t curl_once = PTHREAD_ONCE_INIT;
-static void curl_start(void) { curl_global_init(CURL_GLOBAL_DEFAULT); }
 
 /* ---- what libcurl tells ---- */
 static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, void *self)
@@ -127,37 +123,31 @@ static void set_up(struct slot *s)
 {
     const struct visit_conf *c = s->all->conf;
     CURL *e = s->easy;
-    curl_easy_reset(e);
-    curl_easy_setopt(e, CURLOPT_URL, s->visit.url);
+    libcurl_request(e, &(struct libcurl_request){
+                           .url = s->visit.url,
+                           .user_agent = c->user_agent,
+                           .ca_file = c->ca_file,
+                           .headers = s->all->header,
+                           .connect_ms = c->connect_ms,
+                           .error = s->text,
+                           .self = s,
+                           .on_header = on_header,
+                           .on_body = on_body,
+                           .on_socket = on_socket,
+                           .on_debug = on_debug,
+                       });
     curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, c->user_agent);
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, s->all->header);
     curl_easy_setopt(e, CURLOPT_CONNECT_TO, s->all->connect_to);
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(e, CURLOPT_HTTP_TRANSFER_DECODING, 0L);
     curl_easy_setopt(e, CURLOPT_HTTP_CONTENT_DECODING, 0L);
     curl_easy_setopt(e, CURLOPT_HTTP09_ALLOWED, 0L);
     curl_easy_setopt(e, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS, (long)c->connect_ms);
     curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, (long)c->page_ms);
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_S);
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((c->stall_ms + 999) / 1000));
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, s->text);
     curl_easy_setopt(e, CURLOPT_PRIVATE, s);
-    curl_easy_setopt(e, CURLOPT_VERBOSE, 1L); /* for the debug function, which alone sees it */
-    curl_easy_setopt(e, CURLOPT_DEBUGFUNCTION, on_debug);
-    curl_easy_setopt(e, CURLOPT_DEBUGDATA, s);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(e, CURLOPT_HEADERDATA, s);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(e, CURLOPT_WRITEDATA, s);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, on_socket);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, s);
-    if (c->ca_file && c->ca_file[0])
-        curl_easy_setopt(e, CURLOPT_CAINFO, c->ca_file);
     if (c->allow_private)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 }
@@ -183,6 +173,12 @@ static void read_retry_after(struct visit *one, CURL *easy)
             (uint64_t)(seconds < RETRY_AFTER_MAX_S ? seconds : RETRY_AFTER_MAX_S) * 1000;
 }
 
+/* libcurl's timer, in whole ms, may be that much ahead of our clock. */
+static uint64_t page_ns(const struct visit_conf *c)
+{
+    return (uint64_t)(c->page_ms > 2 ? c->page_ms - 2 : 0) * 1000000;
+}
+
 /* What a try that did not end well came to. */
 static enum visit_end end_of(struct slot *s, CURLcode code)
 {
@@ -205,7 +201,8 @@ static enum visit_end end_of(struct slot *s, CURLcode code)
         return VISIT_FAILED;
     if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_RESOLVE_PROXY)
         return VISIT_NO_HOST;
-    if (code == CURLE_OPERATION_TIMEDOUT && inside && one->body.len)
+    bool late = code == CURLE_OPERATION_TIMEDOUT && one->took_ns >= page_ns(s->all->conf);
+    if (late && inside && one->body.len)
         return VISIT_CUT_TIME;
     return inside && one->body.len ? VISIT_CUT_LINE : VISIT_FAILED;
 }
@@ -304,7 +301,7 @@ static int lists_make(struct visits *v)
 int visits_open(struct visits **out, const struct visit_conf *conf)
 {
     *out = NULL;
-    pthread_once(&curl_once, curl_start);
+    TRY(libcurl_ready());
     struct visits *v = calloc(1, sizeof *v);
     if (!v)
         return err_set(ERR_LIMIT, "crawl: no memory for connections");

@@ -28,8 +28,8 @@ struct visit_conf {
 enum visit_end {
     VISIT_WHOLE,
     VISIT_CUT_LENGTH, /* longer than page_max: the first page_max bytes are there */
-    VISIT_CUT_TIME,   /* too slow: what came in time is there */
-    VISIT_CUT_LINE,   /* the connection broke inside the body */
+    VISIT_CUT_TIME,   /* page_ms passed: what came in time is there */
+    VISIT_CUT_LINE,   /* the connection broke, or stalled, inside the body */
     VISIT_UNWANTED,   /* not a wanted type: no body */
     VISIT_FAILED,     /* no answer: see why */
     VISIT_NO_HOST,    /* the name does not resolve */

@@ -3,6 +3,7 @@
 
 #include "crawl/address.h"
 #include "crawl/crawl.h"
+#include "crawl/libcurl.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -819,4 +820,26 @@ TEST(crawl_fetch_public_only)
         buf_free(&memory);
     }
     CHECK_INT(hits("/text"), 0);
+}
+
+/* The functions are found in the library itself, and values of each kind arrive. */
+TEST(crawl_libcurl_is_loaded)
+{
+    char url[] = "file:///dev/null", *effective = NULL;
+    long status = -1;
+    CHECK(libcurl_ready() == 0);
+    CHECK(strncmp(curl_easy_strerror(CURLE_COULDNT_RESOLVE_HOST), "Couldn't resolve", 16) == 0);
+    CHECK(curl_getdate("Sun, 06 Nov 1994 08:49:37 GMT", NULL) == 784111777); /* RFC 9110 5.6.7 */
+    CURL *easy = curl_easy_init();
+    CHECK(easy);
+    CHECK(curl_easy_setopt(easy, CURLOPT_URL, url) == CURLE_OK);
+    CHECK(curl_easy_setopt(easy, CURLOPT_NOBODY, 1L) == CURLE_OK);
+    CHECK(curl_easy_setopt(easy, CURLOPT_MAXFILESIZE_LARGE, (curl_off_t)-1) ==
+          CURLE_BAD_FUNCTION_ARGUMENT);
+    CHECK(curl_easy_perform(easy) == CURLE_OK);
+    CHECK(curl_easy_getinfo(easy, CURLINFO_EFFECTIVE_URL, &effective) == CURLE_OK);
+    CHECK_STR(str_of(effective), url);
+    CHECK(curl_easy_getinfo(easy, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK && status == 0);
+    curl_easy_cleanup(easy);
+    curl_easy_cleanup(NULL);
 }

@@ -77,6 +77,13 @@ P
 check json_summary bash -c "'$sluice' crawl --crawl=$crawl --base=$url --cache=plain --json 2> /dev/null | python3 -c 'import json,sys; d = json.load(sys.stdin); assert d[\"files\"] == 7 and d[\"fetched\"] == 0 and len(d[\"paths\"]) == 7'"
 check secrets_are_not_noted bash -c "'$sluice' crawl --crawl=$crawl --base=http://me:hushhush@127.0.0.1:$http/ --cache=secret --json > secret.out 2>&1 && ! grep -rq hushhush secret secret.out"
 
+# libcurl is loaded when something is fetched, and only then: one that lacks everything is noticed by who needs it.
+mkdir nolib && echo 'int nothing;' | "${CC:-gcc}" -shared -fPIC -x c - -o nolib/libcurl.so.4
+lacking() { LD_LIBRARY_PATH=$work/nolib "$sluice" "$@"; }
+check starts_without_libcurl bash -c "! ldd '$sluice' | grep -q libcurl && LD_LIBRARY_PATH=nolib '$sluice' warc ls www/$lies/part-00000.warc.gz"
+lacking crawl --crawl=$crawl --base=$url --cache=lacking > lacking.out 2>&1; rc=$?
+[ $rc = 1 ] && grep -q 'libcurl.so.4 has no curl_global_init: install' lacking.out && ok lacking_libcurl_is_told || bad lacking_libcurl_is_told "exit $rc: $(tail -n 1 lacking.out)"
+
 # The server dies in the middle of five downloads and comes back: a file goes on where it was, as does a stream; a stream
 # that cannot (no ranges) says so, behind whole members; a download that was killed is gone on with by the next run.
 slow=$url/slow/ last=$(cat last.paths)
