@@ -41,6 +41,11 @@ static const struct opt store_opts[] = {
             "import of nanogpt: bytes of an id, 2 or 4; 0: by the vocabulary", NULL),
     OPT_ROW(OPT_FLOAT, struct store_flags, heldout, "0", 0, 0.5, NULL,
             "import: share of the documents kept apart, as text, to evaluate on", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, from, NULL, 0, 0, NULL,
+            "append: the run whose documents are to be appended", NULL),
+    OPT_ROW(OPT_STR, struct store_flags, ids, NULL, 0, 0, NULL,
+            "remove: file of document ids, one a line as `sluice why` prints them, or JSON lines "
+            "with an \"id\"; -: standard input", NULL),
     OPT_ROW(OPT_BOOL, struct store_flags, dry_run, "false", 0, 1, NULL,
             "mix: say what would be drawn; it never does more", NULL),
     OPT_ROW(OPT_BOOL, struct store_flags, json, "false", 0, 1, NULL, "print JSON", NULL),
@@ -48,6 +53,22 @@ static const struct opt store_opts[] = {
 };
 
 /* ---- ls and verify ---- */
+/* What was removed from it and appended to it since it was built. */
+static void ls_changes(const struct store *s)
+{
+    const struct store_meta *meta = store_meta(s);
+    uint32_t count;
+    const struct store_origin *origin = store_origins(s, &count);
+    for (uint32_t d = 0; d < meta->domain_count; d++)
+        if (meta->domain[d].removed_documents)
+            printf("removed from %s: %llu documents, %llu tokens, which are counted above\n",
+                   meta->domain[d].name, (unsigned long long)meta->domain[d].removed_documents,
+                   (unsigned long long)meta->domain[d].removed_tokens);
+    for (uint32_t i = 0; i < count; i++)
+        printf("appended: inputs %u to %llu are those of %s\n", origin[i].first_item,
+               (unsigned long long)origin[i].first_item + origin[i].item_count - 1, origin[i].run);
+}
+
 static int store_ls(const struct store_flags *flags)
 {
     struct store *s;
@@ -64,12 +85,16 @@ static int store_ls(const struct store_flags *flags)
     for (uint32_t d = 0; d < meta->domain_count; d++) {
         double bytes = (double)meta->domain[d].bytes, tokens = (double)meta->domain[d].tokens;
         printf(flags->json ? "%s{\"name\":\"%s\",\"documents\":%llu,\"tokens\":%llu,\"bytes\":%llu,"
-                             "\"bytes_per_token\":%.4f}"
+                             "\"bytes_per_token\":%.4f,"
                            : "%s%-24s %12llu %16llu %16llu %8.3f\n",
                flags->json && d ? "," : "", meta->domain[d].name,
                (unsigned long long)meta->domain[d].documents,
                (unsigned long long)meta->domain[d].tokens,
                (unsigned long long)meta->domain[d].bytes, tokens > 0 ? bytes / tokens : 0);
+        if (flags->json)
+            printf("\"removed_documents\":%llu,\"removed_tokens\":%llu}",
+                   (unsigned long long)meta->domain[d].removed_documents,
+                   (unsigned long long)meta->domain[d].removed_tokens);
     }
     if (flags->json)
         printf("]}\n");
@@ -78,6 +103,8 @@ static int store_ls(const struct store_flags *flags)
                meta->vocab_size, meta->token_bytes, meta->eot,
                (unsigned long long)meta->tokenizer_hash.high,
                (unsigned long long)meta->tokenizer_hash.low);
+    if (!flags->json)
+        ls_changes(s);
     store_close(s);
     return 0;
 }
@@ -214,19 +241,23 @@ static int command_store_main(void *conf, int argc, char **argv, struct arena *a
         return store_mix(flags, a);
     if ((argc == 1 || argc == 2) && strcmp(verb, "view") == 0)
         return store_view(flags, argc == 2 ? argv[1] : NULL);
+    if (argc == 1 && strcmp(verb, "append") == 0)
+        return store_append_run(flags, a);
+    if (argc == 1 && strcmp(verb, "remove") == 0)
+        return store_remove_ids(flags, a);
     if (argc == 1 && strcmp(verb, "export") == 0)
         return store_write_files(flags);
     if (argc >= 1 && strcmp(verb, "import") == 0)
         return store_read_files(flags, argv + 1, argc - 1, a);
-    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, view, find TEXT, export or "
-                              "import FILE...");
+    return err_set(ERR_USAGE, "store: say what: ls, verify, trace, mix, view, find TEXT, export, "
+                              "import FILE..., append or remove");
 }
 
 const struct command command_store = {
     .name = "store",
     .group = "looking",
-    .usage = "store ls|verify|trace|mix|view PREDICATE|find TEXT|export|import FILE... --run=DIR "
-             "[FLAGS]",
+    .usage = "store ls|verify|trace|mix|view PREDICATE|find TEXT|export|import FILE...|append|"
+             "remove --run=DIR [FLAGS]",
     .help =
         "the tokens of a run: what there is, which pages a step reads, files for other trainers",
     .text =
@@ -240,6 +271,8 @@ const struct command command_store = {
         "  sluice store export --run=r --format=jsonl --out=- | head   text back from tokens\n"
         "  sluice store import --format=llmc --tokenizer=r50k.tiktoken --domain=web --out=theirs "
         "*.bin\n"
+        "  sluice store append --run=r --from=r2         r2's documents behind r's, in place\n"
+        "  sluice store remove --run=r --ids=list.txt    takes documents out, and proves it\n"
         "  sluice store verify --run=r                   every checksum",
     .opts = store_opts,
     .conf_size = sizeof(struct store_flags),

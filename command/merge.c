@@ -1,6 +1,6 @@
 /* merge - one writer gathers what pass 2 left per file: the token store, held-out text per domain,
  * samples. */
-#include "command/run.h"
+#include "command/changes.h"
 #include "command/summary.h"
 #include "core/err.h"
 #include "core/json.h"
@@ -98,8 +98,11 @@ static int write_store(struct run *r, struct manifest *m)
         TRY_OUT(store_item(r, w, item, &ids, &ids_max));
     rc = store_commit(w, &info);
     w = NULL;
-    if (rc >= 0)
-        rc = run_output(r, m, "store/data.mdb", &info);
+    TRY_OUT(rc);
+    TRY_OUT(changes_replay(r->dir));
+    TRY_OUT(io_path(path, "%s/store/data.mdb", r->dir));
+    TRY_OUT(io_hash_file(path, &info));
+    rc = run_output(r, m, "store/data.mdb", &info);
 out:
     store_abandon(w);
     free(ids);

@@ -66,6 +66,9 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
 /* Opens an existing folder; the recipe comes from it. */
 int run_open(struct run *r, struct recipe *recipe, const char *dir);
 void run_close(struct run *r);
+/* One process at a time works in a run's folder: ERR_AGAIN when another does. Close *fd at the end;
+ * run_create does this for the run it makes. */
+int run_lock(const char *dir, int *fd);
 /* ---- [store] path (command/base_run.c) ---- */
 /* Finds the run that r borrows from and notes it in RUN/base.json; ERR_USAGE when r was begun on
  * another one. */

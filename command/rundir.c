@@ -14,15 +14,19 @@
 enum { RUN_JSON_MAX = 64 << 20, RUN_ARENA = 1 << 30 };
 static int lock_fd = -1; /* one run a process */
 
-static int run_lock(const char *dir)
+int run_lock(const char *dir, int *fd)
 {
     char path[IO_PATH_MAX];
     TRY(io_path(path, "%s/lock", dir));
-    lock_fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
-    if (lock_fd < 0)
+    *fd = open(path, O_CREAT | O_RDWR | O_CLOEXEC, 0666);
+    if (*fd < 0)
         return err_sys("run: open %s", path);
-    if (flock(lock_fd, LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK)
+    if (flock(*fd, LOCK_EX | LOCK_NB) != 0) {
+        int why = errno;
+        close(*fd);
+        *fd = -1;
+        errno = why;
+        if (why != EWOULDBLOCK)
             return err_sys("run: lock %s", path);
         return err_set(ERR_AGAIN,
                        "run: %s is in use by another sluice: wait for it, or choose another --run",
@@ -153,7 +157,7 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
     uint32_t shards;
     TRY(run_begin(r, recipe, dir));
     TRY(io_mkdirs(dir));
-    TRY(run_lock(dir));
+    TRY(run_lock(dir, &lock_fd));
     TRY(io_sweep_temps(dir));
     int found = run_json_read(r, hash, &old, &shards);
     TRY(found);

@@ -4,7 +4,7 @@
 #include "command/mixture.h"
 
 struct store_flags {
-    const char *run, *domain, *view, *name, *format, *out, *prefix, *tokenizer;
+    const char *run, *domain, *view, *name, *format, *out, *prefix, *tokenizer, *from, *ids;
     bool json, dry_run;
     int64_t step, row, limit, separator, width;
     double heldout;
@@ -57,4 +57,7 @@ int store_write_files(const struct store_flags *flags); /* export (command/store
 /* import (command/store_import.c): paths as given; *a holds what is made of them. */
 int store_read_files(const struct store_flags *flags, char **path, int count, struct arena *a);
 int store_mix(const struct store_flags *flags, struct arena *a);
+/* append and remove (command/store_change.c) */
+int store_append_run(const struct store_flags *flags, struct arena *a);
+int store_remove_ids(const struct store_flags *flags, struct arena *a);
 #endif

@@ -98,8 +98,12 @@ int manifest_write(const struct manifest *m, const char *run_dir, const char *pa
 /* 1 when path holds a manifest of this recipe hash and every output exists with its size (and, with
  * verify, its hash): *m then is its contents, to be freed. 0, with *m empty, when there is none, it
  * is damaged or edited, or an output is missing or other (then the task must be redone); ERR_USAGE
- * when it was written by another recipe. */
+ * when it was written by another recipe. An output whose hash is zero was changed in place since
+ * (the store, whose blocks have sums of their own): of it only the size is checked. */
 int manifest_check(struct manifest *m, const char *run_dir, const char *path,
                    const char *recipe_hash, bool verify);
+/* 1 and the contents of a manifest that is as it was written, whatever its outputs are by now; 0
+ * when there is none or it is damaged. To be freed. */
+int manifest_read(struct manifest *m, const char *path);
 void manifest_free(struct manifest *m);
 #endif

@@ -238,14 +238,35 @@ static int check_outputs(const struct manifest *m, const char *run_dir, bool ver
         TRY(io_path(at, "%s/%s", run_dir, m->output[i].path));
         if (!io_exists(at))
             return 0;
-        TRY(verify ? io_hash_file(at, &have) : io_size(at, &have.bytes));
+        bool hashed = verify && (want->hash.low | want->hash.high);
+        TRY(hashed ? io_hash_file(at, &have) : io_size(at, &have.bytes));
         if (have.bytes != want->bytes ||
-            (verify && (have.hash.low != want->hash.low || have.hash.high != want->hash.high))) {
+            (hashed && (have.hash.low != want->hash.low || have.hash.high != want->hash.high))) {
             log_warn("%s: is not what task %s wrote: it will be made again", at, m->task);
             return 0;
         }
     }
     return 1;
+}
+
+int manifest_read(struct manifest *m, const char *path)
+{
+    struct arena a = {0};
+    char *bytes = NULL;
+    size_t len;
+    int rc = 0;
+    *m = (struct manifest){0};
+    if (!io_exists(path))
+        return 0;
+    TRY_OUT(io_read_file(path, MANIFEST_BYTES_MAX, &bytes, &len));
+    TRY_OUT(arena_open(&a, MANIFEST_ARENA));
+    rc = read_text(m, &a, (struct str){bytes, len});
+out:
+    if (rc <= 0)
+        manifest_free(m);
+    arena_close(&a);
+    free(bytes);
+    return rc;
 }
 
 int manifest_check(struct manifest *m, const char *run_dir, const char *path,

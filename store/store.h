@@ -50,10 +50,10 @@ struct store_origin {
 /* ---- writing ---- */
 
 /* One writer, documents of a domain in ascending order of place; domains may interleave. Memory:
- * two blocks a domain and a transaction of 64 MiB. A second writer is ERR_AGAIN naming the first,
- * a network file system ERR_USAGE. Built in DIR.tmp-PID with MDB_NOSYNC, synced
- * once, renamed over what was at DIR; a kill at any moment leaves DIR as it was, and the next
- * store_create removes the leftovers. The same documents in the same order give the same bytes of
+ * two blocks a domain and a transaction of 64 MiB. A second writer is ERR_AGAIN naming the first, a
+ * network file system ERR_USAGE. Built in DIR.tmp-PID with MDB_NOSYNC, synced once, renamed over
+ * what was at DIR; a kill at any moment leaves DIR as it was, and the next store_create removes the
+ * leftovers. The same documents in the same order give the same bytes of
  * data.mdb. meta gives names, vocabulary, eot and the tokenizer's hash; the rest of it is ignored.
  */
 struct store_writer;
@@ -62,8 +62,8 @@ int store_create(struct store_writer **out, const char *dir, const struct store_
  * ERR_AGAIN naming who does. meta: the same tokenizer, vocabulary and eot, else ERR_USAGE; domains
  * by name, new ones are added; store_append takes their numbers in meta. origin: the runs that the
  * documents are of, items behind all that the store has; one whose identity it has already is
- * ERR_USAGE. A kill at any moment leaves the store as it was, or with all that was appended; so does
- * abandoning. store_commit leaves *info's hash zero. */
+ * ERR_USAGE. A kill at any moment leaves the store as it was, or with all that was appended; so
+ * does abandoning. store_commit leaves *info's hash zero. */
 int store_extend(struct store_writer **out, const char *dir, const struct store_meta *meta,
                  const struct store_origin *origin, uint32_t origin_count);
 /* doc: id, place, text_bytes and token_count = number of ids (none is fine). An id outside the
@@ -87,12 +87,12 @@ struct store_removal {
     uint64_t proved, proved_pages, file_pages;
 };
 /* Removes every document that has one of the ids, in place. Nobody may read the store meanwhile:
- * ERR_AGAIN naming who does. First, in one step, they are noted as removed, and from then on nothing
- * draws them; then their tokens are overwritten in the blocks, and in the pages of the file that
- * held the old blocks. A kill leaves a store that says so when it is opened, and calling this again,
- * with whatever ids, finishes it. A block that is damaged is ERR_FORMAT: it is not given a new sum.
- * fate[count] may be NULL. The identity of the store changes. What lies on the medium below the
- * file system (snapshots, spare blocks of an SSD) is out of reach. */
+ * ERR_AGAIN naming who does. First, in one step, they are noted as removed, and from then on
+ * nothing draws them; then their tokens are overwritten in the blocks, and in the pages of the file
+ * that held the old blocks. A kill leaves a store that says so when it is opened, and calling this
+ * again, with whatever ids, finishes it. A block that is damaged is ERR_FORMAT: it is not given a
+ * new sum. fate[count] may be NULL. The identity of the store changes. What lies on the medium
+ * below the file system (snapshots, spare blocks of an SSD) is out of reach. */
 int store_remove(const char *dir, const uint64_t *ids, uint64_t count, enum store_fate *fate,
                  struct store_removal *out);
 
