@@ -71,7 +71,7 @@ TEST_OBJ := $(TEST_SRC:%=$(BUILD)/%.o)
 Q := $(if $(filter 1,$(V)),,@)
 say = @printf '  %-5s %s\n' $(1) $(2)
 
-.PHONY: all deps demo test check bench bench-extract bench-tokenize fuzz asan tsan gpu-test install uninstall clean dist help unit detect
+.PHONY: all deps demo test check bench bench-extract bench-tokenize bench-store fuzz asan tsan gpu-test install uninstall clean dist help unit detect
 all: detect sluice
 
 detect:
@@ -177,6 +177,9 @@ bench-extract: all
 # Encoding and training beside other tokenizers, from PyPI (ARGS: see tokenize_bench.py).
 bench-tokenize: all
 	@BUILD=$(BUILD) bash tests/bench/tokenize.sh $(ARGS)
+# Building and reading the store beside a flat map and the loaders of others, from PyPI (ARGS: see store_bench.py).
+bench-store: all
+	@BUILD=$(BUILD) bash tests/bench/store.sh $(ARGS)
 
 # ---- a GPU machine with nothing but the CUDA toolkit and libc ----
 # What tests/gpu/train_gpu.c trains with: all of it free of LMDB, xxHash and the other libraries.
@@ -234,5 +237,6 @@ help:
 	@echo 'make bench      figures for docs/SPEED.md           make gpu-test    op cases and 50 training steps on a GPU'
 	@echo 'make bench-extract   extraction and WARC beside the tools of others, in one run'
 	@echo 'make bench-tokenize  encoding and training beside the tokenizers of others, in one run'
+	@echo 'make bench-store     building and reading the token store beside the loaders of others, in one run'
 	@echo 'make install uninstall clean dist   (PREFIX=$(PREFIX), DESTDIR=)'
 .PHONY: fuzz-replay gpu-build

@@ -10,6 +10,9 @@
  *   bench bpe DOCS VOCAB PRETOK DIR    learning a tokenizer
  *   bench language MODEL DOCS [LABELS] language of each text; LABELS: where the answers go
  *   bench store DOCS DIR               writing a store, reading it through the loader
+ *   bench windows DIR MEGABYTES        windows of a store beside those of a flat file
+ *   bench jumps DIR                    finding any row of a long plan
+ *   bench build TOKENIZER DOCS DIR     text to tokens, and to a store
  *   bench gemm                         matrix products of one thread
  *
  * FILE: WARC or jsonl; DOCS: jsonl with "text". Everything runs on one thread. */
@@ -106,7 +109,8 @@ int main(int argc, char **argv)
         {"warc", 1, bench_warc},         {"stages", 1, bench_stages}, {"settle", 2, bench_settle},
         {"encode", 2, bench_encode},     {"bpe", 4, bench_bpe},       {"store", 2, bench_store},
         {"language", 2, bench_language}, {"gemm", 0, bench_gemm},     {"inflate", 1, bench_inflate},
-        {"extract", 1, bench_extract},   {"passes", 3, bench_passes},
+        {"extract", 1, bench_extract},   {"passes", 3, bench_passes}, {"windows", 2, bench_windows},
+        {"jumps", 1, bench_jumps},       {"build", 3, bench_build},
     };
     for (size_t i = 0; argc > 1 && i < COUNT_OF(subjects); i++) {
         if (strcmp(argv[1], subjects[i].name) == 0 && argc - 2 >= subjects[i].args) {

@@ -42,5 +42,8 @@ void bench_passes(char **argv);
 void bench_bpe(char **argv);
 void bench_language(char **argv);
 void bench_store(char **argv);
+void bench_windows(char **argv);
+void bench_jumps(char **argv);
+void bench_build(char **argv);
 void bench_gemm(char **argv);
 #endif

@@ -1,14 +1,13 @@
-/* bench_tokens - measures what happens to text behind the filters: tokens, store, loader, products.
+/* bench_tokens - measures what happens to text behind the filters: tokens, products of matrices. */
  */
 #include "tests/bench/bench.h"
 
 #include "kernels/gemm.h"
-#include "store/loader.h"
 #include "tokenize/tokenize.h"
 
 #include <stdlib.h>
 
-enum { SEQUENCE = 1024, ROWS = 8, VOCABULARY = 32768, GEMM_SIDE = 768, GEMM_TIMES = 20 };
+enum { GEMM_SIDE = 768, GEMM_TIMES = 20 };
 
 static void *memory(size_t count, size_t bytes)
 {
@@ -116,79 +115,6 @@ void bench_bpe(char **argv)
     lap_row(lap, "tokenizer.train", d.count, "docs", d.bytes);
     bpe_trainer_close(t);
     docs_free(&d);
-}
-
-/* ---- store ---- */
-
-static uint64_t store_write(const char *dir, uint32_t docs)
-{
-    struct store_meta meta = {.vocab_size = VOCABULARY, .domain_count = 2, .eot = VOCABULARY - 1};
-    struct store_writer *w;
-    uint64_t tokens = 0;
-    uint32_t *ids = memory((size_t)2 * SEQUENCE, sizeof *ids);
-    for (uint32_t i = 0; i < 2 * SEQUENCE; i++)
-        ids[i] = (uint32_t)(hash_mix(i) % (VOCABULARY - 1));
-    snprintf(meta.domain[0].name, sizeof meta.domain[0].name, "web");
-    snprintf(meta.domain[1].name, sizeof meta.domain[1].name, "books");
-    struct lap lap = lap_begin();
-    need(store_create(&w, dir, &meta));
-    for (uint32_t i = 0; i < docs; i++) {
-        uint32_t length = 200 + (uint32_t)(hash_mix(i) % 1000);
-        struct store_doc doc = {
-            .id = hash_mix(i), .record = i, .token_count = length, .text_bytes = 4 * length};
-        need(store_append(w, i % 4 == 0, &doc, ids + i % SEQUENCE / 2));
-        tokens += length + 1;
-    }
-    need(store_commit(w, NULL));
-    lap_row(lap, "store.write", tokens, "tokens", 2 * tokens);
-    free(ids);
-    return tokens;
-}
-
-void bench_store(char **argv)
-{
-    struct loader_conf *conf = memory(1, sizeof *conf);
-    struct token_view view[2];
-    uint64_t docs, tokens, rows;
-    struct store *s;
-    struct loader *l;
-    char dir[IO_PATH_MAX];
-    need(str_u64(str_of(argv[0]), &docs) && docs <= UINT32_MAX
-             ? 0
-             : err_set(ERR_USAGE, "store: %s documents", argv[0]));
-    need(io_path(dir, "%s/store", argv[1]));
-    tokens = store_write(dir, (uint32_t)docs);
-    struct lap lap = lap_begin();
-    need(store_open(&s, dir));
-    need(store_verify(s));
-    lap_row(lap, "store.verify", tokens, "tokens", 2 * tokens);
-    int32_t *inputs = memory((size_t)ROWS * SEQUENCE, sizeof *inputs);
-    int32_t *targets = memory((size_t)ROWS * SEQUENCE, sizeof *targets);
-    int32_t *starts = memory((size_t)ROWS * SEQUENCE, sizeof *starts);
-    rows = tokens / SEQUENCE / ROWS * ROWS;
-    conf->seed = 7;
-    conf->source_count = 2;
-    conf->phase_count = 1;
-    conf->phase[0] = (struct loader_phase){"stable", rows, SEQUENCE, {0.7, 0.3}};
-    for (uint32_t d = 0; d < 2; d++) {
-        need(token_view_domain(&view[d], s, d));
-        conf->source[d].view = &view[d];
-    }
-    need(loader_open(&l, s, conf));
-    lap = lap_begin();
-    for (uint64_t i = 0; i < rows; i++) {
-        size_t at = (size_t)(i % ROWS) * SEQUENCE;
-        need(loader_read(l, i, inputs + at, targets + at, starts + at, NULL));
-    }
-    lap_row(lap, "store.loader", rows * SEQUENCE, "tokens", 2 * rows * SEQUENCE);
-    loader_close(l);
-    for (int d = 0; d < 2; d++)
-        token_view_close(&view[d]);
-    store_close(s);
-    free(conf);
-    free(inputs);
-    free(targets);
-    free(starts);
 }
 
 /* ---- products ---- */

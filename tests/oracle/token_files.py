@@ -4,7 +4,7 @@ Both packages import torch at their head. Megatron's IndexedDataset and its buil
 class, datatrove's dataset as_tensor() on an array; so torch is two stand-ins here, unless it is installed. What reads
 and writes the files is the packages' own code, unchanged.
 """
-import importlib, importlib.machinery, importlib.util, logging, sys, types
+import functools, importlib, importlib.machinery, importlib.util, logging, sys, types
 
 def module(name, **members):
     made = types.ModuleType(name)
@@ -20,6 +20,7 @@ def torch_stand_in():
     utils = module("torch.utils", data=data)
     module("torch", utils=utils, Tensor=object, long=None, int=None, as_tensor=lambda array, dtype=None: array)
 
+@functools.cache
 def megatron():
     """megatron.core.datasets.indexed_dataset, without what megatron.core's own head would import."""
     torch_stand_in()
@@ -30,6 +31,7 @@ def megatron():
     module("megatron.core.utils", log_single_rank=lambda logger, level, *args: None)
     return importlib.import_module("megatron.core.datasets.indexed_dataset")
 
+@functools.cache
 def datatrove():
     """(class that writes .ds, class that reads it)."""
     torch_stand_in()
