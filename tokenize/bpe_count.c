@@ -39,9 +39,9 @@ enum {
     SPLIT_MAX = 512,         /* pieces cut at a time */
     AHEAD = 8,               /* records between asking for a place and using it */
     HISTOGRAM_MAX = 1 << 16, /* counts that the choice of what stays tells apart */
-    SHARD_LEAST = 64 << 10,  /* bytes of memory below which a shard is never written out */
 };
 #define LONG_MARK ((uint64_t)0xFF << 56)
+#define SPREAD_BACK 0x9E3779B97F4A7C15u
 
 /* Short piece: its bytes, in the last byte of high its length. Long: low is the hash, high is
  * LONG_MARK and in a buffer the length, in a table the place of its bytes. count 0: free. */
@@ -66,7 +66,7 @@ struct shard {
     uint32_t chunks, chunks_max;
 };
 struct piece_counts {
-    uint64_t secret[2], memory;
+    uint64_t secret[2], memory, spread;
     uint64_t shard_memory; /* a shard that needs more is written out */
     const char *spill_dir;
     pthread_mutex_t spill_lock;
@@ -98,10 +98,13 @@ static inline uint64_t record_hash(const struct piece_counts *p, const struct ce
 }
 
 /* Where the search for a hash begins: its bits behind the shard's as a share of the table, so that
- * tables of any size will do, and growing keeps the order. */
-static inline uint64_t cell_place(const struct shard *s, uint64_t hash)
+ * tables of any size will do. Records come back from the file in the order of the table that they
+ * were in. Put into a table that begins small by the same rule they would all crowd at its front,
+ * so then the order is another: spread is 1, and SPREAD_BACK when they come back. */
+static inline uint64_t cell_place(const struct piece_counts *p, const struct shard *s,
+                                  uint64_t hash)
 {
-    return (uint64_t)((unsigned __int128)(hash << SHARD_BITS) * s->cells >> 64);
+    return (uint64_t)((unsigned __int128)((hash << SHARD_BITS) * p->spread) * s->cells >> 64);
 }
 
 static inline size_t padded(size_t len) { return (len + 7) & ~(size_t)7; }
@@ -227,7 +230,7 @@ static int shard_grow(const struct piece_counts *p, struct shard *s)
     for (uint64_t i = 0; i < cells; i++) {
         if (!old[i].count)
             continue;
-        uint64_t at = cell_place(s, record_hash(p, &old[i]));
+        uint64_t at = cell_place(p, s, record_hash(p, &old[i]));
         while (fresh[at].count)
             at = at + 1 == more ? 0 : at + 1;
         fresh[at] = old[i];
@@ -269,7 +272,7 @@ static int shard_put(struct piece_counts *p, struct shard *s, const struct cell 
     uint16_t len = (uint16_t)(is_long ? record->high : 0);
     if (s->used * 4 >= s->cells * 3)
         TRY(shard_grow(p, s));
-    uint64_t at = cell_place(s, record_hash(p, record));
+    uint64_t at = cell_place(p, s, record_hash(p, record));
     for (; s->cell[at].count; at = at + 1 == s->cells ? 0 : at + 1) {
         struct cell *c = &s->cell[at];
         if (c->low == record->low &&
@@ -308,7 +311,7 @@ static int shard_put_all(struct piece_counts *p, struct shard *s, const unsigned
         for (; ahead < len && asked < done + AHEAD; asked++) {
             const struct cell *next = (const struct cell *)(const void *)(from + ahead);
             if (s->cells)
-                __builtin_prefetch(&s->cell[cell_place(s, record_hash(p, next))]);
+                __builtin_prefetch(&s->cell[cell_place(p, s, record_hash(p, next))]);
             ahead += record_bytes(next);
         }
         const struct cell *record = (const struct cell *)(const void *)(from + at);
@@ -486,9 +489,10 @@ int piece_counts_open(struct piece_counts **out, uint64_t memory, const char *sp
     if (!p)
         return err_set(ERR_LIMIT, "tokenizer: no memory to count with");
     p->spill = -1;
+    p->spread = 1;
     p->spill_dir = spill_dir;
     p->memory = memory;
-    p->shard_memory = memory / SHARDS > SHARD_LEAST ? memory / SHARDS : SHARD_LEAST;
+    p->shard_memory = memory / SHARDS;
     pthread_mutex_init(&p->spill_lock, NULL);
     for (int i = 0; i < SHARDS; i++)
         pthread_mutex_init(&p->shard[i].lock, NULL);
@@ -602,6 +606,7 @@ int piece_counts_settle(struct piece_counts *p, uint64_t one, uint64_t least, ui
         if (p->shard[i].chunks)
             TRY_OUT(shard_spill(p, &p->shard[i]));
     totals->spilled = p->spill_end;
+    p->spread = SPREAD_BACK;
     TRY_OUT(histogram_fill(p, one, h, totals));
     uint64_t from = HISTOGRAM_MAX, floor = histogram_place(least);
     while (from > floor && totals->pieces + h->pieces[from - 1] <= pieces_max &&
