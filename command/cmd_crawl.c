@@ -313,7 +313,7 @@ const struct command command_crawl = {
         "--stdout | sluice extract -\n\n"
         "With --seeds it is a crawler of its own: robots.txt and the wishes of pages are obeyed, "
         "one request at a time goes\n"
-        "to a host, and each answer is archived as WARC/1.1 (request, response or revisit, "
+        "to a host, two to an address; answers are archived as WARC/1.1 (request, response or revisit, "
         "metadata). The same command goes on\n"
         "where a stop or a kill left it; DIR/crawl.json sums up:\n"
         "  echo https://docs.example.org/guide/ | sluice crawl --seeds=- --out=guide "

@@ -1,6 +1,7 @@
 /* address - tells private addresses from public ones, and hides what is secret in a URL. */
 #include "crawl/address.h"
 
+#include "core/hash.h"
 #include "core/str.h"
 #include "crawl/fetch.h"
 
@@ -78,6 +79,20 @@ bool address_host_is_private(struct str host, bool (*is_private)(const struct so
         return false;
     snprintf(text, sizeof text, "%.*s", STR_ARG(host));
     return judge_text(text, is_private) == 1;
+}
+
+uint64_t address_hash(const struct sockaddr *address)
+{
+    struct str bytes = {(const char *)address, sizeof address->sa_family};
+    if (address->sa_family == AF_INET)
+        bytes = (struct str){
+            (const char *)&((const struct sockaddr_in *)(const void *)address)->sin_addr,
+            sizeof(struct in_addr)};
+    else if (address->sa_family == AF_INET6)
+        bytes = (struct str){
+            (const char *)&((const struct sockaddr_in6 *)(const void *)address)->sin6_addr,
+            sizeof(struct in6_addr)};
+    return hash_str(bytes, 0) | 1;
 }
 
 /* ---- what may be shown ---- */

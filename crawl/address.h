@@ -15,4 +15,6 @@ bool address_host_is_private(struct str host, bool (*is_private)(const struct so
 /* The same for the text of an address, as libcurl tells it; what is no address counts as
  * private. */
 bool address_text_is_private(const char *ip, bool (*is_private)(const struct sockaddr *));
+/* The same number for the same IP address, whatever the port; never 0. */
+uint64_t address_hash(const struct sockaddr *address);
 #endif

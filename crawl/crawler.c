@@ -12,7 +12,7 @@ enum {
     ROBOTS_FRESH_S = 24 * 3600, /* RFC 9309 2.4 */
     BACKOFF_MAX_S = 300,
 };
-static const uint64_t SECOND = 1000000000;
+static const uint64_t SECOND = 1000000000, CROWDED_NS = 20000000;
 
 static uint64_t seconds_ns(double seconds) { return (uint64_t)(seconds * 1e9); }
 
@@ -89,6 +89,7 @@ static int start(struct crawler *c, uint32_t page, bool robots, uint64_t now)
         snprintf(v->url, sizeof v->url, "%.*s", STR_ARG(frontier_url(c->frontier, page)));
     v->page = page;
     v->host = p->host;
+    v->address = frontier_host(c->frontier, p->host)->address;
     v->robots = robots;
     v->any_type = robots || p->hop == HOP_SITEMAP;
     pace_request(&c->pace, now);
@@ -144,6 +145,11 @@ static int fill(struct crawler *c)
         uint32_t page = frontier_take(c->frontier, now);
         if (page == FRONTIER_NONE)
             return 0;
+        const struct host *h = frontier_host(c->frontier, frontier_page(c->frontier, page)->host);
+        if (visits_crowded(c->visits, h->address)) {
+            TRY(frontier_later(c->frontier, page, now + CROWDED_NS));
+            continue;
+        }
         TRY(dispatch(c, page, now));
     }
     return 0;
@@ -157,6 +163,13 @@ static int take_in(struct crawler *c)
         uint64_t now = clock_ns();
         pace_answer(&c->pace, false, now); /* hosts are slowed one by one, not all for one */
         pace_bytes(&c->pace, v->header.len + v->body.len, now);
+        if (v->redirects == 0)
+            frontier_host(c->frontier, v->host)->address = v->address;
+        if (v->end == VISIT_CROWDED) {
+            TRY(frontier_later(c->frontier, v->page, now + CROWDED_NS));
+            visits_release(c->visits, v);
+            continue;
+        }
         TRY(v->robots ? answer_robots(c, v) : answer_page(c, v));
         arena_trim(&c->scratch, 16 << 20);
         if (capture_full(c->capture, false))

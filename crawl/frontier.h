@@ -68,6 +68,7 @@ struct host {
     bool robots_kept;   /* it is in a WARC already */
     uint8_t robots_tries;
     uint16_t sitemaps;      /* asked for */
+    uint64_t address;       /* hash of its last answer's IP address; 0: not known */
     uint32_t failures;      /* in a row */
     uint64_t pages;         /* written */
     enum page_end given_up; /* how its pages end; PAGE_WRITTEN: it is not given up */

@@ -89,6 +89,7 @@ static void conf_spread(struct crawler *c)
         .urls_max = conf->urls_max,
     };
     c->visit_conf.connections = c->fetch->connections > 0 ? c->fetch->connections : 4;
+    c->visit_conf.address_connections = conf->address_connections;
     c->visit_conf.connect_ms = c->fetch->connect_ms > 0 ? c->fetch->connect_ms : 10000;
     c->visit_conf.stall_ms = c->fetch->stall_ms > 0 ? c->fetch->stall_ms : 30000;
     c->visit_conf.page_ms = (int64_t)(conf->page_s * 1000);

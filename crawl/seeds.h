@@ -6,7 +6,8 @@
 /* What it does. Pages are asked for breadth first, one at a time per host (scheme, name and port),
  * several hosts at once. Between the end of an answer and the next request to its host it waits for
  * the longest of delay, the host's crawl-delay (at most 60 s) and delay_factor times what the
- * answer took (at most delay_max). 429 and 503 quiet the host for as long as Retry-After says, or
+ * answer took (at most delay_max). To one IP address, whatever the hosts there are called, at most
+ * address_connections requests are out at a time. 429 and 503 quiet the host for as long as Retry-After says, or
  * twice as long each time. robots.txt (RFC 9309, crawl/robots.h) is asked for first, and again
  * after 24 hours: 4xx allows all, 429, 5xx and no answer are tried again, then the host is left
  * alone. A host that fails HOST_FAILURES_MAX times in a row is given up. Redirects are pages of
@@ -32,6 +33,7 @@ struct seeds_conf {
     uint64_t max_bytes;            /* of WARC written by this run; 0: any number */
     struct opt_list include, exclude, skip_types, types;
     double delay, delay_max, delay_factor; /* seconds; factor: times the answer's own */
+    int64_t address_connections; /* 0: no bound */
     int64_t page_retries;
     double page_s; /* for one page, at most */
     uint64_t page_max, warc_size;
@@ -80,6 +82,8 @@ enum { HOST_FAILURES_MAX = 5 };
                   "the last answer's time is waited as well"),                                     \
         SEEDS_ROW(conf, at, OPT_FLOAT, "delay_max", delay_max, "30", 0, 3600, "s",                 \
                   "the most that delay_factor may make of it"),                                    \
+        SEEDS_ROW(conf, at, OPT_INT, "address_connections", address_connections, "2", 0, 256,      \
+                  "requests", "at a time to hosts that share an IP address; 0: no bound"),         \
         SEEDS_ROW(conf, at, OPT_INT, "page_retries", page_retries, "2", 0, 100, "tries",           \
                   "of a page after the first"),                                                    \
         SEEDS_ROW(conf, at, OPT_FLOAT, "page_s", page_s, "120", 0.1, 86400, "s",                   \

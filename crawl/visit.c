@@ -22,7 +22,7 @@ struct slot {
     struct visits *all;
     CURL *easy;
     bool taken, running, ended;
-    bool over, unwanted, private, header_over, no_memory, begun;
+    bool over, unwanted, private, crowded, header_over, no_memory, begun;
     uint64_t start_ns;
     char text[CURL_ERROR_SIZE];
 };
@@ -31,6 +31,7 @@ struct visits {
     CURLM *multi;
     struct curl_slist *header, *connect_to;
     struct slot *slot;
+    int64_t address_connections; /* 0: no bound */
     int count, out;
 };
 
@@ -44,10 +45,26 @@ static int on_debug(CURL *easy, curl_infotype type, char *bytes, size_t len, voi
     return 0;
 }
 
+/* Whether the address has its share without this visit (NULL: without any). */
+static bool crowded(const struct visits *v, const struct slot *but, uint64_t address)
+{
+    int64_t there = 0;
+    for (int i = 0; i < v->count; i++)
+        there += v->slot[i].running && &v->slot[i] != but && v->slot[i].visit.address == address;
+    return address && v->address_connections && there >= v->address_connections;
+}
+
+bool visits_crowded(const struct visits *v, uint64_t address) { return crowded(v, NULL, address); }
+
+/* Hosts that share an address are told apart by name only, and their machine serves them all. */
 static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_sockaddr *address)
 {
     struct slot *s = self;
     UNUSED(purpose);
+    s->visit.address = address_hash(&address->addr);
+    s->crowded = crowded(s->all, s, s->visit.address);
+    if (s->crowded)
+        return CURL_SOCKET_BAD;
     if (!s->all->conf->allow_private && address_is_private(&address->addr)) {
         s->private = true;
         return CURL_SOCKET_BAD;
@@ -108,7 +125,8 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *self)
 static void reset(struct slot *s)
 {
     struct visit *one = &s->visit;
-    s->over = s->unwanted = s->private = s->header_over = s->no_memory = s->begun = false;
+    s->over = s->unwanted = s->private = s->crowded = false;
+    s->header_over = s->no_memory = s->begun = false;
     s->ended = false;
     s->text[0] = 0;
     buf_clear(&one->request);
@@ -189,6 +207,8 @@ static enum visit_end end_of(struct slot *s, CURLcode code)
         return VISIT_UNWANTED;
     if (s->over)
         return VISIT_CUT_LENGTH;
+    if (s->crowded && !one->status)
+        return VISIT_CROWDED;
     if (s->private) {
         snprintf(one->why, sizeof one->why, "it leads to a private address");
         return VISIT_PRIVATE;
@@ -272,6 +292,7 @@ void visits_release(struct visits *v, struct visit *one)
         buf_free(&one->body);
     one->body.max = (size_t)v->conf->page_max + 1;
     one->robots = one->any_type = false;
+    one->address = 0;
     one->redirects = 0;
     s->taken = false;
     v->out--;
@@ -298,6 +319,17 @@ static int lists_make(struct visits *v)
     return 0;
 }
 
+/* True when a proxy may stand between: then all connections lead to it. */
+static bool behind_proxy(const struct visit_conf *c)
+{
+    static const char *const name[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
+                                       "ALL_PROXY"};
+    bool found = false;
+    for (size_t i = 0; i < COUNT_OF(name); i++)
+        found |= getenv(name[i]) && getenv(name[i])[0];
+    return found && !c->allow_private;
+}
+
 int visits_open(struct visits **out, const struct visit_conf *conf)
 {
     *out = NULL;
@@ -306,6 +338,7 @@ int visits_open(struct visits **out, const struct visit_conf *conf)
     if (!v)
         return err_set(ERR_LIMIT, "crawl: no memory for connections");
     v->conf = conf;
+    v->address_connections = behind_proxy(conf) ? 0 : conf->address_connections;
     int64_t count = conf->connections < CONNECTIONS_MAX ? conf->connections : CONNECTIONS_MAX;
     v->slot = calloc((size_t)count, sizeof *v->slot);
     v->multi = curl_multi_init();

@@ -14,6 +14,8 @@ enum { VISIT_HEADER_MAX = 256 << 10 }; /* bytes of status line and fields; more 
 struct visit_conf {
     const char *user_agent;
     int64_t connections;                   /* at a time */
+    int64_t address_connections;           /* of them to one IP address; 0, or with a proxy: as
+                                            * many */
     int64_t connect_ms, stall_ms, page_ms; /* to connect; below 100 bytes/s; for the whole page */
     uint64_t page_max;                     /* bytes of a body kept */
     bool compressed;                       /* ask for gzip */
@@ -34,14 +36,17 @@ enum visit_end {
     VISIT_FAILED,     /* no answer: see why */
     VISIT_NO_HOST,    /* the name does not resolve */
     VISIT_PRIVATE,    /* its address is a private one */
+    VISIT_CROWDED,    /* not asked: as many as may be are at its address; ask again later */
 };
 struct visit {
     char url[URL_BYTES_MAX + 1];
     void *user; /* the caller's, as are page, host, redirects */
     uint32_t page, host;
-    bool robots;   /* the caller's: it is a robots.txt */
-    bool any_type; /* any type is wanted, whatever conf.types */
-    int redirects; /* the caller's: followed so far */
+    bool robots;      /* the caller's: it is a robots.txt */
+    bool any_type;    /* any type is wanted, whatever conf.types */
+    int redirects;    /* the caller's: followed so far */
+    uint64_t address; /* hash of the IP address: the caller's, of an earlier visit of the host (0:
+                       * not known), and then the one connected to */
     /* out */
     enum visit_end end;
     int status;                       /* 0: none came */
@@ -57,6 +62,8 @@ int visits_open(struct visits **out, const struct visit_conf *conf);
 /* An empty visit to fill in url and user of; NULL: as many as connections are out. */
 struct visit *visits_take(struct visits *v);
 int visits_start(struct visits *v, struct visit *one);
+/* As many visits as may be are at the IP address of that hash. */
+bool visits_crowded(const struct visits *v, uint64_t address);
 /* Waits at most ms for something to happen. */
 int visits_wait(struct visits *v, int ms);
 /* A visit that has ended, or NULL: the caller's until visits_release. */

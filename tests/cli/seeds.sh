@@ -56,6 +56,20 @@ echo http://good.test/a/ > prefix.seeds
 same seeds_scope_prefix "http://good.test/a/ http://good.test/a/b.html" "$(uris prefix | grep -v robots | tr '\n' ' ' | sed 's/ $//')"
 same seeds_prints_paths "$(ls prefix/*.warc.gz)" "$(cat prefix.paths)"
 
+# Twenty hosts behind one address: so many requests at a time as are asked for, also on first contact; else as many as there are hosts.
+for n in 2 0; do
+    python3 "$here/tests/tools/flaky_server.py" shared$n.counts 0 --pages=60 --pause=0.04 > shared.port & shared=$!
+    for _ in $(seq 100); do [ -s shared.port ] && break; sleep 0.05; done
+    for i in $(seq 0 19); do echo "http://h$i.test/p/$i"; done > shared.seeds
+    "$sluice" crawl --seeds=shared.seeds --out=shared$n --allow_private --connect_to="::127.0.0.1:$(cat shared.port)" --delay=0 --delay_factor=0 \
+        --connections=32 --depth=50 --address_connections=$n --json > shared$n.json 2> shared$n.err
+    kill $shared; wait $shared 2> /dev/null; rm shared.port
+    same seeds_shared_address_${n}_pages 60 "$(uris shared$n | grep -vc robots)"
+done
+most() { python3 -c 'import json,sys; print(json.load(open(sys.argv[1]))["most"])' "$1"; }
+same seeds_shared_address_bound 2 "$(most shared2.counts)"
+[ "$(most shared0.counts)" -gt 10 ] && ok seeds_shared_address_no_bound || bad seeds_shared_address_no_bound "$(most shared0.counts)"
+
 # Politeness: crawl-delay, Retry-After, a robots.txt that cannot be had, wishes about training.
 crawl slow slow.test
 same seeds_crawl_delay "" "$(grep slow.test site.log | awk 'NR > 1 && $1 - last < 0.295 {print $1 - last} {last = $1}')"
