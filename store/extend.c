@@ -180,7 +180,8 @@ static int origins_join(struct store_writer *w, const struct store_origin *origi
                            o->first_item, w->dir);
         end = (uint64_t)o->first_item + o->item_count;
     }
-    memcpy(all + w->origin_count, origin, count * sizeof *origin);
+    if (count)
+        memcpy(all + w->origin_count, origin, count * sizeof *origin);
     w->origin_count += count;
     return 0;
 }
