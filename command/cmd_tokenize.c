@@ -2,13 +2,14 @@
  * at work. */
 #include "command/command.h"
 #include "command/token_lines.h"
+#include "command/tokenize_verbs.h"
 #include "core/err.h"
 #include "core/log.h"
 #include "core/pool.h"
 
 #include <stdlib.h>
 
-enum { TEXT_ARENA = 2047 << 20, HELD_BYTES_MAX = 64 << 20 };
+enum { TEXT_ARENA = 2047 << 20 };
 
 static const struct opt token_opts[] = {
     OPT_ROW(
@@ -34,16 +35,43 @@ static const struct opt token_opts[] = {
             "encode: keep so many of a text; 0: all", NULL),
     OPT_ROW(OPT_STR, struct token_flags, text, NULL, 0, 0, NULL,
             "inspect: show the tokens of this text", NULL),
+    OPT_ROW(OPT_STR, struct token_flags, domain_field, "domain", 0, 0, NULL,
+            "train, compare: the member of a JSON line that names its domain; the first of several "
+            "with commas; a line without counts for its file",
+            NULL),
+    OPT_ROW(OPT_STR, struct token_flags, lang_field, "lang,language,metadata.lang", 0, 0, NULL,
+            "train, compare: the member that names its language", NULL),
+    OPT_ROW(OPT_ENUM, struct token_flags, by, "file", 0, 0, "file|domain|lang|domain+lang",
+            "compare: what makes a row", NULL),
     OPT_ROW(OPT_STR, struct token_flags, out, NULL, 0, 0, NULL,
-            "train: folder for tokenizer.json and tokenizer.tiktoken", NULL),
+            "train: folder for tokenizer.json, tokenizer.tiktoken and report.json", NULL),
     OPT_ROW(OPT_INT, struct token_flags, vocab_size, "32768", 257, 1000000, "tokens",
-            "train: size of the vocabulary, <|endoftext|> included", NULL),
+            "train: size of the vocabulary, <|endoftext|> and special tokens included", NULL),
     OPT_ROW(OPT_ENUM, struct token_flags, pretok, "cl100k", 0, 0,
             "gpt2|cl100k|o200k|qwen2|deepseek-v3", "train: how text is split before merging", NULL),
+    OPT_ROW(OPT_ENUM, struct token_flags, digits, "pattern", 0, 0, "pattern|1|1-3|any",
+            "train: how many digits may share a token; pattern: as --pretok has it", NULL),
+    OPT_ROW(OPT_INT, struct token_flags, pair_min, "2", 1, 1e12, "times",
+            "train: a pair seen less often is not merged", NULL),
+    OPT_ROW(OPT_INT, struct token_flags, piece_min, "1", 1, 1e12, "times",
+            "train: words seen less often are not learned from", NULL),
+    OPT_ROW(OPT_LIST, struct token_flags, special_tokens, NULL, 0, 0, NULL,
+            "train: added tokens behind <|endoftext|>, in this order", NULL),
+    OPT_ROW(OPT_LIST, struct token_flags, weight, NULL, 0, 0, NULL,
+            "train: NAME=W: texts of this domain or file count W times; others once; 0: not at all",
+            NULL),
+    OPT_ROW(OPT_FLOAT, struct token_flags, share, "1", 0, 1, NULL,
+            "train: share of the texts that is looked at, drawn by the hash of the text", NULL),
     OPT_ROW(OPT_FLOAT, struct token_flags, held_out, "0.01", 0, 0.5, NULL,
-            "train: share of the documents kept for the report of bytes per token", NULL),
-    OPT_ROW(OPT_SIZE, struct token_flags, memory, "1500M", 1 << 20, 1e13, "bytes",
-            "train: refuse to need more", NULL),
+            "train: share of the texts kept for the report, drawn likewise; at most 64 MiB are "
+            "measured",
+            NULL),
+    OPT_ROW(OPT_LIST, struct token_flags, compare, NULL, 0, 0, NULL,
+            "train: vocabularies beside which the report shows the new one", NULL),
+    OPT_ROW(OPT_SIZE, struct token_flags, memory, "1500M", 16 << 20, 1e13, "bytes",
+            "train: at most, texts in flight not counted; what has no room goes through a "
+            "temporary file ($TMPDIR)",
+            NULL),
     OPT_ROW(OPT_INT, struct token_flags, threads, "0", 0, POOL_THREADS_MAX, "threads",
             "0: one per core; the output is the same for any number", NULL),
     OPT_LAST,
@@ -56,11 +84,7 @@ static int open_tokenizer(const struct token_flags *flags, const char *path, str
     int pretok = -1;
     if (!path || !path[0])
         return err_set(ERR_USAGE, "tokenize: name a tokenizer: --tokenizer=RUN/tokenizer");
-    if (flags->pattern && flags->pattern[0] && (pretok = pretok_find(flags->pattern)) < 0)
-        return err_set(ERR_USAGE,
-                       "tokenize: there is no pattern \"%s\": gpt2 (r50k), cl100k (llama3), o200k, "
-                       "qwen2 (qwen3), deepseek-v3",
-                       flags->pattern);
+    TRY(token_pattern(flags, &pretok));
     return tokenizer_open_as(t, path, pretok);
 }
 
@@ -251,86 +275,6 @@ static int verb_count(const struct token_flags *flags, const char *const *paths,
                        : "%llu documents, %llu bytes, %llu tokens, %.4f bytes a token\n",
            (unsigned long long)n.documents, (unsigned long long)n.bytes,
            (unsigned long long)n.tokens, per(n.bytes, n.tokens));
-    return 0;
-}
-
-/* ---- compare ---- */
-/* A path may hold what JSON wants escaped. */
-static void print_json_text(const char *text)
-{
-    struct buf quoted = {0};
-    struct json_writer w;
-    json_begin(&w, &quoted);
-    json_put_str(&w, str_of(text));
-    printf("%s", buf_cstr(&quoted));
-    buf_free(&quoted);
-}
-
-static void compare_head(const struct token_flags *flags, const char *name, bool comma,
-                         uint32_t vocab)
-{
-    if (!flags->json) {
-        printf("%-32s %8u", name, vocab);
-        return;
-    }
-    printf("%s{\"tokenizer\":", comma ? "," : "");
-    print_json_text(name);
-    printf(",\"vocab\":%u,\"files\":[", vocab);
-}
-
-static int compare_one(const struct token_flags *flags, const char *name, bool comma,
-                       const char *const *paths, int count)
-{
-    struct tokenizer *t = NULL;
-    TRY(open_tokenizer(flags, name, &t));
-    struct token_totals all = {0};
-    int rc = 0;
-    compare_head(flags, name, comma, tokenizer_vocab(t));
-    for (int i = 0; i < count && rc >= 0; i++) {
-        struct token_totals n;
-        rc = count_all(flags, t, paths + i, 1, &n);
-        if (rc < 0)
-            break;
-        all.bytes += n.bytes;
-        all.tokens += n.tokens;
-        if (flags->json)
-            printf("%s{\"tokens\":%llu,\"bytes_per_token\":%.4f}", i ? "," : "",
-                   (unsigned long long)n.tokens, per(n.bytes, n.tokens));
-        else
-            printf(" %12.4f", per(n.bytes, n.tokens));
-    }
-    if (rc >= 0)
-        printf(flags->json ? "],\"bytes_per_token\":%.4f}" : " %12.4f\n",
-               per(all.bytes, all.tokens));
-    tokenizer_close(t);
-    return rc;
-}
-
-/* Bytes per token of every file under every tokenizer: higher is better. */
-static int verb_compare(const struct token_flags *flags, const char *const *paths, int count)
-{
-    struct str rest = str_of(flags->tokenizer ? flags->tokenizer : ""), name;
-    char path[IO_PATH_MAX];
-    if (paths == standard_input)
-        return err_set(ERR_USAGE, "tokenize compare: name the files to compare on");
-    if (flags->json) {
-        printf("[");
-    } else {
-        printf("bytes per token\n%-32s %8s", "tokenizer", "vocab");
-        for (int i = 0; i < count; i++) {
-            struct str file = str_of(paths[i]);
-            printf(" %12.*s",
-                   STR_ARG(str_slice(file, file.len > 12 ? file.len - 12 : 0, file.len)));
-        }
-        printf(" %12s\n", "all");
-    }
-    for (bool comma = false; rest.len; comma = true) {
-        name = str_cut(rest, ',', &rest);
-        TRY(io_path(path, "%.*s", STR_ARG(name)));
-        TRY(compare_one(flags, path, comma, paths, count));
-    }
-    if (flags->json)
-        printf("]\n");
     return 0;
 }
 
@@ -572,87 +516,14 @@ static int verb_convert(const struct token_flags *flags, const char *const *path
     return rc;
 }
 
-/* ---- train ---- */
-struct training {
-    const struct token_flags *flags;
-    struct bpe_trainer *trainer;
-    struct buf held; /* documents of the report, each behind its length */
-    uint64_t documents, bytes, held_documents;
-};
-
-static int train_text(void *self, struct str text)
-{
-    struct training *tr = self;
-    uint64_t number = tr->documents++;
-    bool hold =
-        hash_unit(1, number) < tr->flags->held_out && tr->held.len + text.len < HELD_BYTES_MAX;
-    tr->bytes += text.len;
-    if (!hold)
-        return bpe_trainer_add(tr->trainer, text, 1);
-    buf_add(&tr->held, &text.len, sizeof text.len);
-    buf_str(&tr->held, text);
-    tr->held_documents++;
-    return tr->held.failed ? err_set(ERR_LIMIT, "tokenize train: no memory") : 0;
-}
-
-static int report_held_out(const struct training *tr, const char *dir)
-{
-    struct tokenizer *t = NULL;
-    struct one_text o = {.flags = tr->flags};
-    int rc;
-    TRY_OUT(tokenizer_open(&t, dir));
-    TRY_OUT(encoder_open(&o.worker.encoder, t));
-    TRY_OUT(arena_open(&o.worker.arena, TEXT_ARENA));
-    for (size_t at = 0; at < tr->held.len;) {
-        size_t len;
-        memcpy(&len, tr->held.ptr + at, sizeof len);
-        TRY_OUT(count_whole(&o, (struct str){tr->held.ptr + at + sizeof len, len}));
-        at += sizeof len + len;
-    }
-    log_info("held out: %llu documents, %llu bytes, %llu tokens, %.4f bytes a token",
-             (unsigned long long)o.worker.documents, (unsigned long long)o.worker.bytes,
-             (unsigned long long)o.worker.tokens, per(o.worker.bytes, o.worker.tokens));
-out:
-    encoder_close(o.worker.encoder);
-    arena_close(&o.worker.arena);
-    tokenizer_close(t);
-    return rc < 0 ? rc : 0;
-}
-
-static int verb_train(const struct token_flags *flags, const char *const *paths, int count)
-{
-    struct training tr = {.flags = flags};
-    struct io_info json, ranks;
-    int rc;
-    struct bpe_train_conf conf = {
-        .vocab_size = flags->vocab_size,
-        .pretok = (enum pretok)pretok_find(flags->pretok),
-        .memory = flags->memory,
-    };
-    if (!flags->out || !flags->out[0])
-        return err_set(ERR_USAGE, "tokenize train: name a folder: --out=DIR");
-    TRY_OUT(bpe_trainer_open(&tr.trainer, &conf));
-    TRY_OUT(token_texts(flags, paths, count, train_text, &tr));
-    TRY_OUT(bpe_trainer_finish(tr.trainer, flags->out, &json, &ranks));
-    log_info("%s/tokenizer.json, %s/tokenizer.tiktoken: from %llu documents, %llu bytes",
-             flags->out, flags->out, (unsigned long long)tr.documents,
-             (unsigned long long)tr.bytes);
-    if (tr.held_documents)
-        rc = report_held_out(&tr, flags->out);
-out:
-    bpe_trainer_close(tr.trainer);
-    buf_free(&tr.held);
-    return rc < 0 ? rc : 0;
-}
-
 static int command_tokenize_main(void *conf, int argc, char **argv, struct arena *a)
 {
     static const struct {
         const char *name;
         int (*run)(const struct token_flags *flags, const char *const *paths, int count);
     } verbs[] = {
-        {"train", verb_train},     {"encode", verb_encode},   {"decode", verb_decode},
-        {"count", verb_count},     {"compare", verb_compare}, {"inspect", verb_inspect},
+        {"train", tokenize_train}, {"encode", verb_encode},       {"decode", verb_decode},
+        {"count", verb_count},     {"compare", tokenize_compare}, {"inspect", verb_inspect},
         {"convert", verb_convert},
     };
     UNUSED(a);
@@ -679,8 +550,11 @@ const struct command command_tokenize = {
         "  echo 'Hello world' | sluice tokenize encode --tokenizer=tokenizer.json --json -\n"
         "  sluice tokenize count --tokenizer=run/tokenizer book.txt\n"
         "  sluice tokenize compare --tokenizer=a.json,b.json en.txt de.txt ja.txt\n"
+        "  sluice tokenize compare --tokenizer=a.json,b.json --jsonl --by=lang corpus.jsonl.zst\n"
         "  sluice tokenize inspect --tokenizer=a.json --text 'antidisestablishmentarianism'\n"
         "  sluice tokenize train --vocab_size=32768 --out=tok --jsonl corpus.jsonl.zst\n"
+        "  sluice tokenize train --out=tok --weight=code=2,web=0.5 --compare=gpt2.json --jsonl "
+        "c.jsonl\n"
         "  sluice tokenize convert qwen/tokenizer.json qwen.gguf\n"
         "Files may be gzip or zstd; - is standard input. Without --jsonl a file is one text.",
     .opts = token_opts,

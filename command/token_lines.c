@@ -188,6 +188,17 @@ out:
     return rc < 0 ? rc : 0;
 }
 
+int token_pattern(const struct token_flags *flags, int *pretok)
+{
+    *pretok = -1;
+    if (flags->pattern && flags->pattern[0] && (*pretok = pretok_find(flags->pattern)) < 0)
+        return err_set(ERR_USAGE,
+                       "tokenize: there is no pattern \"%s\": gpt2 (r50k), cl100k (llama3), o200k, "
+                       "qwen2 (qwen3), deepseek-v3",
+                       flags->pattern);
+    return 0;
+}
+
 int token_line_text(const struct token_flags *flags, struct str line, struct arena *a,
                     struct json **row, struct str *text)
 {

@@ -3,16 +3,23 @@
 #ifndef SLUICE_COMMAND_TOKEN_LINES_H
 #define SLUICE_COMMAND_TOKEN_LINES_H
 #include "core/json.h"
+#include "core/opt.h"
 #include "core/str.h"
 #include "tokenize/tokenize.h"
 
 struct token_flags {
-    const char *tokenizer, *pattern, *out, *field, *text, *pretok;
+    const char *tokenizer, *pattern, *out, *field, *domain_field, *lang_field, *text, *by;
     bool jsonl, json, special;
-    int64_t threads, max_tokens, vocab_size;
+    int64_t threads, max_tokens;
+    /* train */
+    const char *pretok, *digits;
+    int64_t vocab_size, pair_min, piece_min;
     uint64_t memory;
-    double held_out;
+    double held_out, share;
+    struct opt_list special_tokens, weight, compare;
 };
+/* The splitter that --pattern names, -1 when it is not given. */
+int token_pattern(const struct token_flags *flags, int *pretok);
 
 /* One worker's state. */
 struct token_worker {
