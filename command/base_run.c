@@ -117,6 +117,19 @@ int base_freeze(struct run *r)
     return base_write(r, &then, path);
 }
 
+int base_store(const char *run_dir, char out[IO_PATH_MAX])
+{
+    char base[IO_PATH_MAX], path[IO_PATH_MAX];
+    TRY(ledger_base(run_dir, base));
+    TRY(io_path(path, "%s/store/data.mdb", base));
+    if (strcmp(base, run_dir) != 0 && !io_exists(path))
+        return err_set(ERR_USAGE,
+                       "%s is on the store of %s, which is not there: when it was moved, run the "
+                       "recipe of %s again with --set store.path=WHERE_IT_IS",
+                       run_dir, base, run_dir);
+    return io_path(out, "%s/store", base);
+}
+
 int base_load(struct run *r)
 {
     return r->recipe->borrowed ? ledger_base(r->dir, r->base) : io_path(r->base, "%s", r->dir);

@@ -97,6 +97,9 @@ static int store_ls(const struct store_flags *flags)
                    (unsigned long long)meta->domain[d].removed_tokens);
     }
     if (flags->json)
+        printf("],\"views\":[");
+    int rc = store_list_views(flags, s);
+    if (flags->json)
         printf("]}\n");
     else
         printf("vocabulary %u, %u bytes a token, <|endoftext|> %u, tokenizer %016llx%016llx\n",
@@ -106,7 +109,7 @@ static int store_ls(const struct store_flags *flags)
     if (!flags->json)
         ls_changes(s);
     store_close(s);
-    return 0;
+    return rc;
 }
 
 static int store_check(const struct store_flags *flags)

@@ -46,7 +46,7 @@ int task_train(struct run *r, uint32_t unit, struct manifest *m)
     struct store *store;
     struct io_info info;
     UNUSED(unit);
-    TRY(io_path(store_dir, "%s/store", r->base));
+    TRY(base_store(r->dir, store_dir));
     TRY(io_path(out_dir, "%s/train", r->dir));
     TRY(store_open(&store, store_dir));
     int rc = train_over(r, store, out_dir);

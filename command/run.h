@@ -74,6 +74,9 @@ int run_lock(const char *dir, int *fd);
  * another one. */
 int base_freeze(struct run *r);
 int base_load(struct run *r); /* sets r->base of any run */
+/* The folder of the store that the run at run_dir is on. ERR_USAGE with the remedy when it is
+ * another run's and gone. */
+int base_store(const char *run_dir, char out[IO_PATH_MAX]);
 /* ---- inputs (command/inputs.c) ---- */
 /* Reads RUN/inputs.json, or makes it: finds the files, fetches a crawl's but for cache_max. */
 int inputs_freeze(struct run *r);

@@ -1,7 +1,7 @@
 /* store_io - `sluice store export`: a store's tokens for other trainers, or its text. */
+#include "command/run.h"
 #include "command/store_tool.h"
 #include "core/err.h"
-#include "core/ledger.h"
 #include "store/exchange.h"
 
 #include <stdio.h>
@@ -18,13 +18,12 @@ int store_format_find(const char *name)
 
 int store_of_run(const struct store_flags *flags, struct store **s)
 {
-    char path[IO_PATH_MAX], inside[IO_PATH_MAX], base[IO_PATH_MAX];
+    char path[IO_PATH_MAX], inside[IO_PATH_MAX];
     if (!flags->run || !flags->run[0])
         return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
                                   "made");
     TRY(io_path(inside, "%s/data.mdb", flags->run));
-    TRY(ledger_base(flags->run, base));
-    TRY(io_exists(inside) ? io_path(path, "%s", flags->run) : io_path(path, "%s/store", base));
+    TRY(io_exists(inside) ? io_path(path, "%s", flags->run) : base_store(flags->run, path));
     return store_open(s, path);
 }
 

@@ -33,7 +33,7 @@ int store_rows_open(struct store_rows *r, const char *dir, bool partial, struct 
     if (!r->recipe->has_train)
         return err_set(ERR_USAGE, "%s: its recipe has no [train]: nothing draws from its store",
                        dir);
-    TRY(io_path(path, "%s/store", r->run.base));
+    TRY(base_store(dir, path));
     TRY(store_open(&r->store, path));
     TRY(mixture_open(&r->mixture, &r->run, r->store));
     return mixture_loader(&r->loader, &r->mixture, r->store, partial);

@@ -53,6 +53,8 @@ void store_rows_close(struct store_rows *r);
 int store_trace(const struct store_flags *flags, struct arena *a);
 /* predicate NULL: lists what may be asked (command/store_view.c). */
 int store_view(const struct store_flags *flags, const char *predicate);
+/* ls: a line (or with --json an object behind a comma) for each RUN/views/NAME.view. */
+int store_list_views(const struct store_flags *flags, struct store *s);
 int store_write_files(const struct store_flags *flags); /* export (command/store_io.c) */
 /* import (command/store_import.c): paths as given; *a holds what is made of them. */
 int store_read_files(const struct store_flags *flags, char **path, int count, struct arena *a);

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { LIST_ARENA = 64 << 20 };
+
 /* ---- what may be asked ---- */
 static void list_columns(void)
 {
@@ -44,6 +46,49 @@ static int list_names(const struct store_flags *flags)
     }
     ledger_close(r);
     return 0;
+}
+
+/* ---- the views a run has ---- */
+static void list_view(const char *path, struct store *s, bool json, bool first)
+{
+    struct token_view v;
+    int rc = token_view_open(&v, path, s);
+    struct str name = str_of(strrchr(path, '/') + 1);
+    name = str_slice(name, 0, name.len - strlen(".view"));
+    if (json && rc >= 0)
+        printf("%s{\"name\":\"%.*s\",\"documents\":%llu,\"tokens\":%llu}", first ? "" : ",",
+               STR_ARG(name), (unsigned long long)v.documents, (unsigned long long)v.tokens);
+    else if (json)
+        printf("%s{\"name\":\"%.*s\",\"stale\":true}", first ? "" : ",", STR_ARG(name));
+    else if (rc >= 0)
+        printf("view %-19.*s %12llu %16llu  %s\n", STR_ARG(name), (unsigned long long)v.documents,
+               (unsigned long long)v.tokens, v.where);
+    else
+        printf("view %-19.*s %s\n", STR_ARG(name),
+               rc == ERR_USAGE ? "of the store before it changed: sluice run makes it again"
+                               : "damaged: sluice run makes it again");
+    err_clear();
+    token_view_close(&v);
+}
+
+int store_list_views(const struct store_flags *flags, struct store *s)
+{
+    char pattern[IO_PATH_MAX];
+    const char **path;
+    size_t count = 0;
+    struct arena a = {0};
+    TRY(io_path(pattern, "%s/views/*.view", flags->run));
+    TRY(arena_open(&a, LIST_ARENA));
+    int rc = io_glob(pattern, &a, &path, &count);
+    if (rc == ERR_USAGE) { /* it has none */
+        err_clear();
+        rc = 0;
+        count = 0;
+    }
+    for (size_t i = 0; i < count && rc >= 0; i++)
+        list_view(path[i], s, flags->json, i == 0);
+    arena_close(&a);
+    return rc;
 }
 
 /* ---- what a predicate holds of ---- */

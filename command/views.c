@@ -245,7 +245,7 @@ int task_views(struct run *r, uint32_t unit, struct manifest *m)
     struct store *s;
     struct view_work *w = calloc(1, sizeof *w);
     UNUSED(unit);
-    int rc = w ? io_path(path, "%s/store", r->base) : err_set(ERR_LIMIT, "views: no memory");
+    int rc = w ? base_store(r->dir, path) : err_set(ERR_LIMIT, "views: no memory");
     if (rc >= 0)
         rc = store_open(&s, path);
     if (rc >= 0) {
