@@ -60,7 +60,7 @@ struct warc_reader;
 int warc_open_members(struct warc_reader **out, struct members *m, size_t body_max);
 
 /* Memory of *bytes or a little more (*bytes tells), for free(): a large buffer lies on huge pages
- * where the kernel has some, or 1,800 page faults are 3 % of reading a file of 20 MB. NULL: none. */
+ * where the kernel has some, or page faults are 3 % of reading a file of 20 MB. NULL: no memory. */
 void *members_buffer(size_t *bytes);
 
 /* Length of the gzip header at `at` (whose magic was checked), or 0 when len bytes do not hold it

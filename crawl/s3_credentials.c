@@ -217,13 +217,14 @@ static const char *profile_name(const char *given)
 }
 
 /* Keys other programs would have to be asked for are told from no keys at all. */
-static int refuse_indirect(const struct secret_text *t, const char *profile, const char *path)
+static int refuse_indirect(const struct secret_text *t, const char *profile, bool config,
+                           const char *path)
 {
     static const char *const indirect[] = {"sso_session", "sso_start_url", "role_arn",
                                            "credential_process", "web_identity_token_file"};
     struct str value;
     for (size_t i = 0; i < COUNT_OF(indirect); i++)
-        if (find_value(t, profile, true, indirect[i], &value))
+        if (find_value(t, profile, config, indirect[i], &value))
             return err_set(ERR_USAGE,
                            "s3: profile %s in %s gets its keys by %s, which is not "
                            "done here: export them first, as with \"eval $(aws configure "
@@ -232,9 +233,10 @@ static int refuse_indirect(const struct secret_text *t, const char *profile, con
     return 0;
 }
 
-/* 1 found, 0 not there. *seen: the profile stands in this file. */
+/* 1 found, 0 not there. *seen: the profile stands in this file. last: no other file is left that
+ * could hold the keys themselves. */
 static int load_file(struct s3_keys *k, const char *path, const char *profile, bool config,
-                     bool *seen)
+                     bool last, bool *seen)
 {
     struct secret_text t;
     struct str id = {0}, secret = {0}, token = {0};
@@ -248,8 +250,8 @@ static int load_file(struct s3_keys *k, const char *path, const char *profile, b
     if (!find_value(&t, profile, config, "aws_session_token", &token))
         find_value(&t, profile, config, "aws_security_token", &token);
     rc = has_id != has_secret ? incomplete(path) : has_id;
-    if (rc == 0 && config)
-        rc = refuse_indirect(&t, profile, path);
+    if (rc == 0 && last)
+        rc = refuse_indirect(&t, profile, config, path);
     if (rc > 0) {
         TRY_OUT(take(k->id, sizeof k->id, id, "aws_access_key_id", path));
         TRY_OUT(take(k->secret, sizeof k->secret, secret, "aws_secret_access_key", path));
@@ -268,9 +270,11 @@ static int load_files(struct s3_keys *k, const char *profile)
     bool seen = false;
     TRY(file_path(shared, "AWS_SHARED_CREDENTIALS_FILE", "credentials"));
     TRY(file_path(config, "AWS_CONFIG_FILE", "config"));
-    int rc = load_file(k, shared, profile, false, &seen);
+    int rc = load_file(k, shared, profile, false, false, &seen);
     if (rc == 0)
-        rc = load_file(k, config, profile, true, &seen);
+        rc = load_file(k, config, profile, true, true, &seen);
+    if (rc == 0) /* what it says of other ways */
+        rc = load_file(k, shared, profile, false, true, &seen);
     if (rc == 0 && !seen && strcmp(profile, "default") != 0)
         rc = err_set(ERR_USAGE, "s3: there is no profile %s in %s or %s", profile, shared, config);
     return rc;
@@ -295,6 +299,11 @@ bool s3_setting(const char *profile, const char *name, char *out, size_t room)
 /* ---- the chain ---- */
 static int none_found(const char *from, const char *profile)
 {
+    if (has_env("AWS_WEB_IDENTITY_TOKEN_FILE")) /* as on EKS, with a role of the service account */
+        return err_set(ERR_USAGE,
+                       "s3: AWS_WEB_IDENTITY_TOKEN_FILE names a token that keys could be "
+                       "had for, which is not done here: export them first, as with \"eval $(aws "
+                       "configure export-credentials --format env)\"");
     return err_set(ERR_USAGE,
                    "s3: no AWS credentials (looked in: %s, profile %s): set "
                    "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, write ~/.aws/credentials, or "

@@ -16,13 +16,14 @@ struct s3_keys {
 struct s3_keys *s3_keys_new(void);       /* NULL with err_set when there is no memory */
 void s3_keys_free(struct s3_keys *keys); /* wiped; NULL is fine */
 
-/* Fills keys. from: "env" AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN;
- * "file" the profile in $AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), then in
- * $AWS_CONFIG_FILE (~/.aws/config); "container" the address in $AWS_CONTAINER_CREDENTIALS_FULL_URI
- * or _RELATIVE_URI; "instance" the machine's metadata service (IMDSv2); "auto" (or NULL) env, then
- * file, then container if its variable is set, never instance. profile NULL or "": $AWS_PROFILE,
- * then "default"; one that is named passes the environment's keys over. ERR_USAGE says where was
- * looked and what to do. Blocks at most 5 s (container, instance). */
+/* Fills keys. from: "env" AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN; "file" the
+ * profile in $AWS_SHARED_CREDENTIALS_FILE (~/.aws/credentials), then in $AWS_CONFIG_FILE
+ * (~/.aws/config); "container" the address in $AWS_CONTAINER_CREDENTIALS_FULL_URI or _RELATIVE_URI;
+ * "instance" the machine's metadata service (IMDSv2); "auto" (or NULL) env, then file, then
+ * container if its variable is set, never instance. profile NULL or "": $AWS_PROFILE, then
+ * "default"; one that is named passes the environment's keys over. ERR_USAGE says where was looked
+ * and what to do; a profile that gets its keys by SSO, a role, a process or a web identity is
+ * refused with how to export them. Blocks at most 5 s (container, instance). */
 int s3_keys_load(struct s3_keys *keys, const char *from, const char *profile);
 bool s3_keys_same(const struct s3_keys *a, const struct s3_keys *b);
 

@@ -7,12 +7,12 @@
  * several hosts at once. Between the end of an answer and the next request to its host it waits for
  * the longest of delay, the host's crawl-delay (at most 60 s) and delay_factor times what the
  * answer took (at most delay_max). To one IP address, whatever the hosts there are called, at most
- * address_connections requests are out at a time. 429 and 503 quiet the host for as long as Retry-After says, or
- * twice as long each time. robots.txt (RFC 9309, crawl/robots.h) is asked for first, and again
- * after 24 hours: 4xx allows all, 429, 5xx and no answer are tried again, then the host is left
- * alone. A host that fails HOST_FAILURES_MAX times in a row is given up. Redirects are pages of
- * their own, in scope like any link; where a seed redirects to widens the scope. No cookies, no
- * scripts, no forms.
+ * address_connections requests are out at a time (not behind a proxy, which hides addresses). 429
+ * and 503 quiet the host for as long as Retry-After says, or twice as long each time. robots.txt
+ * (RFC 9309, crawl/robots.h) is asked for first, and again after 24 hours: 4xx allows all, 429, 5xx
+ * and no answer are tried again, then the host is left alone. A host that fails HOST_FAILURES_MAX
+ * times in a row is given up. Redirects are pages of their own, in scope like any link; where a
+ * seed redirects to widens the scope. No cookies, no scripts, no forms.
  *
  * What it writes. out/PREFIX-00000.warc.gz and so on (crawl/capture.h), WARC/1.1: warcinfo; for
  * each answer, whatever its status, response (or revisit, for a payload that is there already),

@@ -697,10 +697,14 @@ TEST(crawl_s3_credentials_chain)
                            "aws_access_key_id = AKID2 \r\nAWS_SECRET_ACCESS_KEY=Secret1/+=\r\n"
                            "[ other ]\naws_access_key_id=AKID3\naws_secret_access_key = Secret13\n"
                            "aws_session_token = tok=en\n[half]\naws_access_key_id=AKID4\n"
-                           "[blank]\naws_access_key_id=A B\naws_secret_access_key=Secret1\n");
+                           "[blank]\naws_access_key_id=A B\naws_secret_access_key=Secret1\n"
+                           "[role]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = default\n"
+                           "[process]\ncredential_process = /bin/keys\n");
     put("aws-config", "[profile conf]\naws_access_key_id = AKID5\naws_secret_access_key=Secret15\n"
                       "s3 =\n  aws_access_key_id = NESTED\n[profile sso]\nsso_session = x\n"
-                      "[other]\naws_access_key_id=WRONG\n[profile late]\nregion = eu-west-1\n"
+                      "[other]\naws_access_key_id=WRONG\n[profile process]\n"
+                      "aws_access_key_id = AKID6\naws_secret_access_key=Secret16\n"
+                      "[profile late]\nregion = eu-west-1\n"
                       "[profile late]\nregion = eu-west-3\n");
     CHECK_OK(load(k, NULL, NULL));
     CHECK_STR(str_of(k->id), "AKID2"); /* the indented line is no setting of the profile */
@@ -716,8 +720,20 @@ TEST(crawl_s3_credentials_chain)
     CHECK(strstr(err_text(), "place 2"));
     CHECK_ERR(load(k, NULL, "sso"), ERR_USAGE);
     CHECK(strstr(err_text(), "sso_session") && strstr(err_text(), "export-credentials"));
+    CHECK_ERR(load(k, NULL, "role"), ERR_USAGE); /* it stands in the other file, as it may */
+    CHECK(strstr(err_text(), "role_arn") && strstr(err_text(), "aws-credentials"));
+    CHECK(strstr(err_text(), "export-credentials") && !strstr(err_text(), "iam::1"));
+    CHECK_OK(load(k, NULL, "process")); /* keys of the config file come before */
+    CHECK_STR(str_of(k->id), "AKID6");
     CHECK_ERR(load(k, NULL, "nobody"), ERR_USAGE);
     CHECK(strstr(err_text(), "no profile nobody"));
+    setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token", 1);
+    CHECK_ERR(load(k, NULL, "late"), ERR_USAGE);
+    CHECK(strstr(err_text(), "AWS_WEB_IDENTITY_TOKEN_FILE") &&
+          strstr(err_text(), "export-credentials"));
+    unsetenv("AWS_WEB_IDENTITY_TOKEN_FILE");
+    CHECK_ERR(load(k, NULL, "late"), ERR_USAGE);
+    CHECK(strstr(err_text(), "no AWS credentials"));
     setenv("AWS_PROFILE", "conf", 1);
     CHECK_OK(load(k, NULL, NULL));
     CHECK_STR(str_of(k->id), "AKID5");
