@@ -3,6 +3,7 @@
 #include "command/run.h"
 #include "core/err.h"
 #include "core/json.h"
+#include "core/log.h"
 #include "eval/eval.h"
 #include "train/train.h"
 
@@ -23,6 +24,10 @@ static int train_over(struct run *r, struct store *store, const char *out_dir)
     TRY_OUT(io_path(tokenizer_dir, "%s/tokenizer", r->base));
     TRY_OUT(io_path(heldout_dir, "%s/heldout", r->base));
     TRY_OUT(mixture_open(mixture, r, store));
+    for (uint32_t i = 0; i < mixture->plan.source_count; i++)
+        if (mixture->view[i].tokens == 0)
+            log_warn("mixture: domain %s holds no tokens; its weight goes to the others",
+                     mixture->view[i].name);
     *run = (struct train_run){.train = r->recipe->train,
                               .model = r->recipe->model,
                               .plan = mixture->plan,

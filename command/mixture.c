@@ -3,7 +3,6 @@
 
 #include "command/views.h"
 #include "core/err.h"
-#include "core/log.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -272,8 +271,11 @@ static int source_number(struct mixture *m, const struct run *r, struct store *s
                        LOADER_SOURCES_MAX);
     struct token_view *view = &m->view[plan->source_count];
     TRY(part_open(view, r, s, name));
-    if (view->tokens == 0)
-        log_warn("mixture: %s holds no tokens; its weight goes to the others", name);
+    if (view->tokens == 0 && store_domain(s, name) < 0)
+        return err_set(ERR_GATE,
+                       "mixture: view %s holds no document of the store: widen it, or "
+                       "leave it out",
+                       name);
     plan->source[plan->source_count] =
         (struct loader_source){view, epochs_of(&r->recipe->mixture, name)};
     return (int)plan->source_count++;

@@ -23,8 +23,9 @@ struct mixture {
     struct token_view view[LOADER_SOURCES_MAX];
     struct train_conf train; /* the recipe's, its zeros filled in */
 };
-/* Parts without tokens are left out, which is said once; a phase that nothing is left of is
- * ERR_GATE. Weights that the recipe leaves open are tokens^(1 / temperature). */
+/* Domains without tokens are sources that no phase draws from; a view without documents, and a
+ * phase that nothing is left of, is ERR_GATE. Weights that the recipe leaves open are tokens^(1 /
+ * temperature). */
 int mixture_open(struct mixture *out, const struct run *r, struct store *s);
 /* The order of all rows; partial as in loader_conf. */
 int mixture_loader(struct loader **out, const struct mixture *m, struct store *s, bool partial);

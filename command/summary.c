@@ -10,76 +10,115 @@
 
 enum { RULES_SHOWN = 12 };
 
-/* What a domain is drawn with: in the first phase, and in the last; a view's draws are not a
- * domain's. */
-struct draw {
-    double weight[2], epochs[2];
+/* What each source of the mixture is drawn with: in the first phase, and in the last. */
+struct draws {
+    struct mixture mixture;
+    bool known; /* false: there is no training, or its plan cannot be made yet (it will say why) */
+    struct {
+        double weight[2], epochs[2];
+    } of[LOADER_SOURCES_MAX];
 };
 
-/* NaN where the recipe has no training, or its plan cannot be made yet (the training will say why).
- */
-static void draws_of(const struct run *r, struct store *s, struct draw draw[STORE_DOMAINS_MAX])
+static void draws_add(struct draws *d, const struct loader_stretch *st, bool first)
 {
-    struct mixture *m = calloc(1, sizeof *m);
-    struct loader_stretch *st = malloc(sizeof *st);
-    struct loader *l = NULL;
-    for (int d = 0; d < STORE_DOMAINS_MAX; d++)
-        draw[d] = (struct draw){{NAN, NAN}, {NAN, NAN}};
-    if (!m || !st || !r->recipe->has_train || mixture_open(m, r, s) < 0 ||
-        mixture_loader(&l, m, s, true) < 0) {
-        err_clear();
-        goto out;
+    const struct train_plan *plan = &d->mixture.plan;
+    int late = st->phase > 0 && st->phase + 1 == plan->phase_count;
+    if (!late && st->phase > 0)
+        return;
+    for (uint32_t k = 0; k < plan->source_count; k++) {
+        double tokens = (double)d->mixture.view[k].tokens;
+        if (first)
+            d->of[k].weight[late] = st->share[k];
+        if (tokens > 0)
+            d->of[k].epochs[late] +=
+                (double)st->rows_of[k] * (double)plan->phase[st->phase].sequence / tokens;
     }
-    memset(draw, 0, STORE_DOMAINS_MAX * sizeof *draw);
-    bool seen[LOADER_PHASES_MAX] = {false};
-    for (uint64_t i = 0; i < loader_stretches(l); i++) {
-        loader_stretch(l, i, st);
-        int late = st->phase + 1 == m->plan.phase_count && st->phase > 0;
-        for (uint32_t k = 0; k < m->plan.source_count; k++) {
-            int d = store_domain(s, m->view[k].name);
-            if (d < 0 || (!late && st->phase > 0))
-                continue;
-            if (!seen[st->phase])
-                draw[d].weight[late] = st->share[k];
-            draw[d].epochs[late] += (double)st->rows_of[k] *
-                                    (double)m->plan.phase[st->phase].sequence /
-                                    (double)m->view[k].tokens;
-        }
-        seen[st->phase] = true;
-    }
-out:
-    loader_close(l);
-    if (m)
-        mixture_close(m);
-    free(st);
-    free(m);
 }
 
-static void store_rows(const struct run *r, struct store *s, struct json_writer *w)
+static int draws_open(struct draws *d, const struct run *r, struct store *s)
+{
+    struct loader_stretch *st;
+    struct loader *l;
+    uint32_t phase = UINT32_MAX;
+    if (!r->recipe->has_train)
+        return 0;
+    TRY(mixture_open(&d->mixture, r, s));
+    TRY(mixture_loader(&l, &d->mixture, s, true));
+    st = malloc(sizeof *st);
+    for (uint64_t i = 0; st && i < loader_stretches(l); i++) {
+        loader_stretch(l, i, st);
+        draws_add(d, st, st->phase != phase);
+        phase = st->phase;
+    }
+    d->known = st != NULL;
+    free(st);
+    loader_close(l);
+    return 0;
+}
+
+/* Ends a row: source -1 is not drawn from. */
+static void put_draws(const struct draws *d, int source, struct json_writer *w)
+{
+    static const char *const weight[] = {"stable_weight", "anneal_weight"};
+    static const char *const epochs[] = {"stable_epochs", "anneal_epochs"};
+    for (int late = 0; late < 2; late++) {
+        json_key(w, weight[late]);
+        json_put_num(w, !d->known ? NAN : source < 0 ? 0 : d->of[source].weight[late]);
+    }
+    for (int late = 0; late < 2; late++) {
+        json_key(w, epochs[late]);
+        json_put_num(w, !d->known ? NAN : source < 0 ? 0 : d->of[source].epochs[late]);
+    }
+    json_close(w, '}');
+}
+
+static void put_held(struct json_writer *w, const char *name, uint64_t documents, uint64_t tokens)
+{
+    json_open(w, '{');
+    json_key(w, "name");
+    json_put_str(w, str_of(name));
+    json_key(w, "documents");
+    json_put_u64(w, documents);
+    json_key(w, "tokens");
+    json_put_u64(w, tokens);
+}
+
+/* "domains", and "views" that the mixture draws from. */
+static int store_rows(const struct run *r, struct store *s, struct json_writer *w)
 {
     const struct store_meta *meta = store_meta(s);
-    struct draw draw[STORE_DOMAINS_MAX];
-    draws_of(r, s, draw);
+    struct draws *draws = calloc(1, sizeof *draws);
+    if (!draws)
+        return err_set(ERR_LIMIT, "summary: no memory");
+    if (draws_open(draws, r, s) < 0)
+        err_clear();
+    const struct train_plan *plan = &draws->mixture.plan;
+    json_key(w, "domains");
+    json_open(w, '[');
     for (uint32_t d = 0; d < meta->domain_count; d++) {
-        json_open(w, '{');
-        json_key(w, "name");
-        json_put_str(w, str_of(meta->domain[d].name));
-        json_key(w, "documents");
-        json_put_u64(w, meta->domain[d].documents);
-        json_key(w, "tokens");
-        json_put_u64(w, meta->domain[d].tokens);
+        int source = -1;
+        for (uint32_t k = 0; k < plan->source_count; k++)
+            if (strcmp(draws->mixture.view[k].name, meta->domain[d].name) == 0)
+                source = (int)k;
+        put_held(w, meta->domain[d].name, meta->domain[d].documents, meta->domain[d].tokens);
         json_key(w, "bytes");
         json_put_u64(w, meta->domain[d].bytes);
-        json_key(w, "stable_weight");
-        json_put_num(w, draw[d].weight[0]);
-        json_key(w, "anneal_weight");
-        json_put_num(w, draw[d].weight[1]);
-        json_key(w, "stable_epochs");
-        json_put_num(w, draw[d].epochs[0]);
-        json_key(w, "anneal_epochs");
-        json_put_num(w, draw[d].epochs[1]);
-        json_close(w, '}');
+        put_draws(draws, source, w);
     }
+    json_close(w, ']');
+    json_key(w, "views");
+    json_open(w, '[');
+    for (uint32_t k = 0; k < plan->source_count; k++) {
+        const struct token_view *v = &draws->mixture.view[k];
+        if (store_domain(s, v->name) >= 0)
+            continue;
+        put_held(w, v->name, v->documents, v->tokens);
+        put_draws(draws, (int)k, w);
+    }
+    json_close(w, ']');
+    mixture_close(&draws->mixture);
+    free(draws);
+    return 0;
 }
 
 int summary_store_json(struct run *r)
@@ -100,14 +139,12 @@ int summary_store_json(struct run *r)
     json_put_u64(&w, tokens);
     json_key(&w, "vocab");
     json_put_u64(&w, meta->vocab_size);
-    json_key(&w, "domains");
-    json_open(&w, '[');
-    store_rows(r, store, &w);
-    json_close(&w, ']');
+    int rc = store_rows(r, store, &w);
     json_close(&w, '}');
     buf_char(&out, '\n');
     store_close(store);
-    int rc = io_path(path, "%s/store.json", r->dir);
+    if (rc >= 0)
+        rc = io_path(path, "%s/store.json", r->dir);
     if (rc >= 0)
         rc = io_write_file(path, buf_view(&out));
     buf_free(&out);
@@ -189,10 +226,13 @@ static void print_eval(const struct json *eval)
                json_num(v, "unigram", NAN), json_num(v, "xz", NAN));
 }
 
-static void print_domains(const struct json *store)
+static void print_domains(const struct json *store, const char *what)
 {
-    const struct json *rows = json_get(store, "domains");
-    printf("\n  %-16s %10s %12s %8s %8s\n", "domain", "documents", "tokens", "stable", "anneal");
+    const struct json *rows = json_get(store, what);
+    if (!rows || rows->count == 0)
+        return;
+    printf("\n  %-16.*s %10s %12s %8s %8s\n", (int)strlen(what) - 1, what, "documents", "tokens",
+           "stable", "anneal");
     for (const struct json *v = rows ? rows->child : NULL; v; v = v->next)
         printf("  %-16.*s %10.0f %12.0f %7.1f%% %7.1f%%\n", STR_ARG(json_str(v, "name", STR("?"))),
                json_num(v, "documents", 0), json_num(v, "tokens", 0),
@@ -222,8 +262,10 @@ static void print_text(struct run *r, const struct totals *t, const struct json 
         printf("  and %d rules more: see the report\n", t->drop_count - RULES_SHOWN);
     if (r->recipe->has_dedup && t->duplicates == 0)
         printf("  note: dedup removed 0 of %llu\n", (unsigned long long)t->kept);
-    if (store)
-        print_domains(store);
+    if (store) {
+        print_domains(store, "domains");
+        print_domains(store, "views");
+    }
     if (eval)
         print_eval(eval);
     printf("\n  report: %s/report.html\n", r->dir);

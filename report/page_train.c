@@ -50,6 +50,9 @@ void page_put_mixture(const struct page *p, struct buf *to)
         "<th class=\"n\">epochs</th><th class=\"n\">in the anneal</th></tr></thead><tbody>\n");
     for (const struct json *d = domains->child; d; d = d->next)
         put_mixture_row(to, d, tokens);
+    const struct json *views = json_get(p->store, "views");
+    for (const struct json *v = views ? views->child : NULL; v; v = v->next)
+        put_mixture_row(to, v, tokens); /* a part of the rows above: not in the sum */
     if (domains->count > 1) {
         buf_text(to, "<tr class=\"sum\"><td>all</td>");
         html_num_cell(to, documents);

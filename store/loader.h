@@ -90,6 +90,12 @@ bool loader_piece(const struct loader *l, const struct loader_place *p, uint32_t
  * tells where the row came from. */
 int loader_read(const struct loader *l, uint64_t row, int32_t *inputs, int32_t *targets,
                 int32_t *doc_start, uint32_t *source);
+/* The same by place, for loops that know the next row's place while they read this one, and
+ * loader_touch, which brings the beginning of a row into the processor's cache:
+ *   next = loader_place(l, row + 1); loader_touch(l, &next); loader_read_at(l, &this, ...); */
+int loader_read_at(const struct loader *l, const struct loader_place *place, int32_t *inputs,
+                   int32_t *targets, int32_t *doc_start);
+void loader_touch(const struct loader *l, const struct loader_place *place);
 /* Asks the disk for a row without waiting. */
 void loader_prefetch(const struct loader *l, uint64_t row);
 

@@ -87,6 +87,29 @@ TEST(store_loader_sees_every_token_once_an_epoch)
     planned_close(p);
 }
 
+/* A permutation for every number of sequences: each is drawn once in an epoch. */
+TEST(store_loader_permutes_any_count)
+{
+    const uint64_t tokens[] = {9000};
+    struct planned *p = planned_open(tokens, 1, 50);
+    unsigned char *seen = malloc(9000);
+    for (uint32_t T = 1; T <= 9000; T += 1 + T / 20) {
+        uint64_t count = (9000 + T - 1) / T, moved = 0;
+        memset(seen, 0, 9000);
+        p->conf.phase_count = 0;
+        planned_phase(p, "stable", 3 * count, T, even);
+        CHECK_OK(planned_go(p));
+        for (uint64_t row = 0; row < 3 * count; row++) {
+            struct loader_place place = loader_place(p->loader, row);
+            CHECK(place.index < count && seen[place.index]++ == row / count);
+            moved += place.index != row % count;
+        }
+        CHECK(count < 20 || moved > 2 * count);
+    }
+    free(seen);
+    planned_close(p);
+}
+
 /* Another seed, another order; the same seed, the same; and not the order of the file either. */
 TEST(store_loader_order_follows_the_seed)
 {

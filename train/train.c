@@ -193,10 +193,17 @@ static int fill_batch(void *arg, uint64_t step, struct train_batch *b)
     for (uint64_t row = at.row + at.rows; row < end && row < rows; row++)
         loader_prefetch(tr->loader, row);
     b->rows = at.rows;
+    struct loader_place next = loader_place(tr->loader, at.row), place;
     for (uint32_t i = 0; i < at.rows; i++) {
         size_t to = (size_t)i * at.sequence;
-        TRY(loader_read(tr->loader, at.row + i, b->inputs + to, b->targets + to, b->doc_start + to,
-                        &b->domain[i]));
+        place = next;
+        if (i + 1 < at.rows) {
+            next = loader_place(tr->loader, at.row + i + 1);
+            loader_touch(tr->loader, &next);
+        }
+        TRY(loader_read_at(tr->loader, &place, b->inputs + to, b->targets + to,
+                           b->doc_start + to));
+        b->domain[i] = place.source;
     }
     return 0;
 }
