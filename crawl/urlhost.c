@@ -227,6 +227,26 @@ static bool is_second_level(struct str label)
     return false;
 }
 
+/* Domains of which every name below belongs to somebody else: where sites are hosted for free. */
+static bool is_shared(struct str domain)
+{
+    static const char *const known[] = {
+        "github.io",         "gitlab.io",      "pages.dev",     "workers.dev",     "web.app",
+        "firebaseapp.com",   "netlify.app",    "vercel.app",    "herokuapp.com",   "onrender.com",
+        "fly.dev",           "surge.sh",       "glitch.me",     "repl.co",         "appspot.com",
+        "azurewebsites.net", "cloudfront.net", "amazonaws.com", "readthedocs.io",  "gitbook.io",
+        "blogspot.com",      "wordpress.com",  "tumblr.com",    "livejournal.com", "typepad.com",
+        "substack.com",      "weebly.com",     "wixsite.com",   "webnode.com",     "jimdofree.com",
+        "neocities.org",     "altervista.org", "over-blog.com", "canalblog.com",   "hatenablog.com",
+        "myshopify.com",     "notion.site",    "ghost.io",      "bitbucket.io",    "sourceforge.io",
+        "webflow.io",        "carrd.co",
+    };
+    for (size_t i = 0; i < COUNT_OF(known); i++)
+        if (str_is(domain, known[i]))
+            return true;
+    return false;
+}
+
 struct str url_domain(struct str host)
 {
     if (host.len == 0 || host.ptr[0] == '[' || ends_in_number(host))
@@ -239,7 +259,8 @@ struct str url_domain(struct str host)
         return host;
     struct str top = str_slice(host, dot[0], host.len);
     struct str second = str_slice(host, dot[1], dot[0] - 1);
-    if (top.len > 2 || !is_second_level(second))
+    bool country = top.len == 2 && is_second_level(second);
+    if (!country && !is_shared(str_slice(host, dot[1], host.len)))
         return str_slice(host, dot[1], host.len);
     return found == 3 ? str_slice(host, dot[2], host.len) : host;
 }

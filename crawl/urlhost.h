@@ -11,8 +11,11 @@ enum { HOST_BYTES_MAX = 253, HOST_LABEL_MAX = 63 };
  * mapping gives), legacy numbers ("0x7f.1") as dotted IPv4, IPv6 in its shortest form, no final
  * dot. false: no host can be called that. */
 bool url_host_add(struct str host, struct buf *to);
-/* The part of a host that one owner registers, by a short list of suffixes under which people
- * register ("co.uk", "com.au", ...: not the whole Public Suffix List). "a.b.example.co.uk" gives
- * "example.co.uk", an IP address or a single label itself. Borrowed. */
+/* The part of a host that one owner has: "a.b.example.co.uk" gives "example.co.uk", "a.b.github.io"
+ * "b.github.io", an IP address or a single label itself. By 15 second-level names under two-letter
+ * domains (co.uk, com.au, ...) and 42 hosters of sites, not by the Public Suffix List, which has
+ * ten thousand and changes weekly: under a suffix that is missing here (city.kawasaki.jp, an odd
+ * hoster) two owners count as one, so --scope=domain goes further than was meant; --scope=host and
+ * --include bound it. Borrowed. */
 struct str url_domain(struct str host);
 #endif

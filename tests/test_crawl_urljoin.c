@@ -193,6 +193,11 @@ TEST(crawl_urljoin_hosts)
     CHECK_STR(url_domain(STR("a.b.example.co.uk")), "example.co.uk");
     CHECK_STR(url_domain(STR("example.co.uk")), "example.co.uk");
     CHECK_STR(url_domain(STR("co.com")), "co.com");
+    CHECK_STR(url_domain(STR("a.b.github.io")), "b.github.io");
+    CHECK_STR(url_domain(STR("b.github.io")), "b.github.io");
+    CHECK_STR(url_domain(STR("github.io")), "github.io");
+    CHECK_STR(url_domain(STR("a.notgithub.io")), "notgithub.io");
+    CHECK_STR(url_domain(STR("a.b.com.io")), "b.com.io");
     CHECK_STR(url_domain(STR("localhost")), "localhost");
     CHECK_STR(url_domain(STR("10.1.2.3")), "10.1.2.3");
     CHECK_STR(url_domain(STR("[::1]")), "[::1]");
