@@ -2,73 +2,35 @@
  * samples. */
 #include "command/changes.h"
 #include "command/summary.h"
+#include "command/token_file.h"
 #include "core/err.h"
 #include "core/json.h"
 
 #include <stdlib.h>
 
-enum { SAMPLES_PER_RULE = 4, SAMPLES_KEPT = 16, SAMPLES_MAX = 4096, DOC_TOKENS_MAX = 1 << 28 };
+enum { SAMPLES_PER_RULE = 4, SAMPLES_KEPT = 16, SAMPLES_MAX = 4096 };
 
-static int read_exact(struct io_reader *r, void *to, size_t len)
+static int store_item(struct run *r, struct store_writer *w, uint32_t item)
 {
-    size_t have = 0;
-    while (have < len) {
-        int64_t got = io_read(r, (char *)to + have, len - have);
-        if (got < 0)
-            return (int)got;
-        if (got == 0)
-            return have ? err_set(ERR_FORMAT, "ends inside a document: delete it and run again")
-                        : 0;
-        have += (size_t)got;
-    }
-    return 1;
-}
-
-static int store_item(struct run *r, struct store_writer *w, uint32_t item, uint32_t **ids,
-                      uint32_t *ids_max)
-{
-    char path[IO_PATH_MAX];
-    struct io_reader *in = NULL;
+    struct token_file *in;
     struct token_head head;
-    uint32_t magic = 0;
+    const uint32_t *ids;
     int rc;
-    TRY(io_path(path, "%s/tokens/%05u.zst", r->dir, item));
-    TRY(io_open(&in, path));
-    TRY_OUT(read_exact(in, &magic, sizeof magic));
-    if (magic != TOKENS_MAGIC) {
-        rc = err_set(ERR_FORMAT, "not a token file: delete it and run again");
-        goto out;
-    }
-    while ((rc = read_exact(in, &head, sizeof head)) > 0) {
-        if (head.count > DOC_TOKENS_MAX || head.domain >= (uint32_t)r->recipe->domain_count) {
-            rc = err_set(ERR_FORMAT, "record %u is damaged: delete the file and run again",
-                         head.record);
-            goto out;
-        }
-        if (head.count > *ids_max) {
-            uint32_t *grown = realloc(*ids, sizeof **ids * head.count);
-            if (!grown) {
-                rc = err_set(ERR_LIMIT, "no memory for a document of %u tokens", head.count);
-                goto out;
-            }
-            *ids = grown;
-            *ids_max = head.count;
-        }
-        rc = head.count ? read_exact(in, *ids, sizeof **ids * head.count) : 1;
-        if (rc <= 0) {
-            rc = rc < 0 ? rc : err_set(ERR_FORMAT, "record %u is cut", head.record);
-            goto out;
-        }
+    TRY(token_file_open(&in, r->dir, item));
+    while ((rc = token_file_next(in, &head, &ids)) > 0) {
         struct store_doc doc = {.id = head.id,
                                 .item = item,
                                 .record = head.record,
                                 .token_count = head.count,
                                 .text_bytes = head.text_bytes};
-        TRY_OUT(store_append(w, head.domain, &doc, *ids));
+        rc = head.domain < (uint32_t)r->recipe->domain_count
+                 ? store_append(w, head.domain, &doc, ids)
+                 : err_set(ERR_FORMAT, "domain %u is not in the recipe", head.domain);
+        if (rc < 0)
+            break;
     }
-out:
-    io_close(in);
-    return rc < 0 ? err_in(rc, "%s", path) : 0;
+    token_file_close(in);
+    return rc < 0 ? err_in(rc, "tokens of input %u", item) : 0;
 }
 
 static int write_store(struct run *r, struct manifest *m)
@@ -78,7 +40,6 @@ static int write_store(struct run *r, struct manifest *m)
     struct store_writer *w = NULL;
     struct store_meta *meta = calloc(1, sizeof *meta);
     struct io_info info;
-    uint32_t *ids = NULL, ids_max = 0;
     int rc;
     if (!meta)
         return err_set(ERR_LIMIT, "store: no memory");
@@ -95,7 +56,7 @@ static int write_store(struct run *r, struct manifest *m)
     TRY_OUT(io_path(path, "%s/store", r->dir));
     TRY_OUT(store_create(&w, path, meta));
     for (uint32_t item = 0; item < r->input_count; item++)
-        TRY_OUT(store_item(r, w, item, &ids, &ids_max));
+        TRY_OUT(store_item(r, w, item));
     rc = store_commit(w, &info);
     w = NULL;
     TRY_OUT(rc);
@@ -105,7 +66,6 @@ static int write_store(struct run *r, struct manifest *m)
     rc = run_output(r, m, "store/data.mdb", &info);
 out:
     store_abandon(w);
-    free(ids);
     free(meta);
     if (t)
         tokenizer_close(t);

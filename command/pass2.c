@@ -1,6 +1,7 @@
 /* pass2 - over one spooled file: last verdicts, then tokens, corpus lines, held-out text, samples
  * and the ledger. */
 #include "command/run.h"
+#include "command/token_file.h"
 #include "core/err.h"
 #include "core/json.h"
 #include "core/ledger.h"
@@ -79,8 +80,9 @@ static int write_tokens(struct pass2 *p, const struct spool_doc *d, struct fate 
                               .domain = (uint32_t)f->domain,
                               .count = f->tokens,
                               .text_bytes = (uint32_t)d->text.len};
-    TRY(io_write(p->tokens, &head, sizeof head));
-    return io_write(p->tokens, ids, sizeof *ids * f->tokens);
+    /* The ids lie in the arena, and nobody reads them behind this. */
+    return token_file_put(p->tokens, tokenizer_vocab(p->tokenizer), &head,
+                          (uint32_t *)(uintptr_t)ids);
 }
 
 /* When it was captured and when the page says it was published, under Dolma's names. */
@@ -250,7 +252,6 @@ static int pass2_open(struct pass2 *p)
 {
     char path[IO_PATH_MAX];
     const char *dir = p->run->dir;
-    uint32_t magic = TOKENS_MAGIC;
     TRY(arena_open(&p->arena, ENCODE_ARENA));
     TRY(io_path(path, "%s/spool/%05u.zst", dir, p->item));
     TRY(spool_open(&p->spool, path, p->recipe->schema.signal_count));
@@ -263,9 +264,9 @@ static int pass2_open(struct pass2 *p)
     TRY(io_path(path, "%s/tokenizer", dir));
     TRY(tokenizer_open(&p->tokenizer, path));
     TRY(encoder_open(&p->encoder, p->tokenizer));
-    TRY(io_path(path, "%s/tokens/%05u.zst", dir, p->item));
-    TRY(io_create(&p->tokens, path, IO_ZSTD, 1));
-    TRY(io_write(p->tokens, &magic, sizeof magic));
+    TRY(io_path(path, "%s/tokens/%05u.bin", dir, p->item));
+    TRY(io_create(&p->tokens, path, IO_PLAIN, 0));
+    TRY(token_file_begin(p->tokens, tokenizer_vocab(p->tokenizer)));
     TRY(io_path(path, "%s/parts/heldout-%05u.jsonl.zst", dir, p->item));
     TRY(io_create(&p->heldout, path, IO_ZSTD, CORPUS_LEVEL));
     TRY(io_path(path, "%s/parts/samples-%05u.jsonl.zst", dir, p->item));
@@ -295,7 +296,7 @@ static int pass2_commit(struct pass2 *p, struct manifest *m)
 {
     char relative[64];
     struct io_info info;
-    TRY(commit_one(p, m, &p->tokens, "tokens/%05u.zst"));
+    TRY(commit_one(p, m, &p->tokens, "tokens/%05u.bin"));
     TRY(commit_one(p, m, &p->heldout, "parts/heldout-%05u.jsonl.zst"));
     TRY(commit_one(p, m, &p->samples, "parts/samples-%05u.jsonl.zst"));
     TRY(commit_one(p, m, &p->corpus, "corpus/%05u.jsonl.zst"));

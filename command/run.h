@@ -5,7 +5,7 @@
  * inputs and shards RUN/inputs.json        frozen list: path and bytes RUN/done/TASK/NNNNN.json
  * manifests RUN/models/            quality.bin                        RUN/spool/NNNNN.zst every
  * record, text of the kept RUN/signatures/NNNNN.sig RUN/dedup/edges-BB.bin, clusters.bin
- * RUN/tokenizer/         tokenizer.json, .tiktoken          RUN/tokens/NNNNN.zst
+ * RUN/tokenizer/         tokenizer.json, .tiktoken          RUN/tokens/NNNNN.bin
  * RUN/corpus/NNNNN.jsonl.zst                                RUN/ledger/NNNNN.parquet
  * RUN/store/data.mdb, RUN/store.json                        RUN/heldout/DOMAIN.jsonl.zst
  * RUN/views/NAME.view                                       RUN/base.json     [store] path: whose
@@ -130,14 +130,6 @@ void survivors_close(struct survivors *s);
 /* Reads the spools once more and writes the URLs of all survivors of c to path. */
 int survivors_write(struct run *r, const struct clusters *c, const char *path,
                     struct io_info *info);
-
-/* Tokens of one input file's kept documents, in order (command/pass2.c writes, command/merge.c
- * reads). */
-enum { TOKENS_MAGIC = 0x314B5453 };
-struct token_head {
-    uint64_t id;
-    uint32_t record, domain, count, text_bytes;
-};
 
 /* Total of a count over the manifests of a task. */
 int run_count(const struct run *r, const char *task, const char *name, uint64_t *out);
