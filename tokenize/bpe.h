@@ -39,16 +39,63 @@ static inline const struct pair_slot *pair_find(const struct pair_table *t, uint
     return &t->slot[at];
 }
 
-/* Tokens by their bytes. A slot holds the upper half of the hash and the id; NO_ID: free. */
+/* ---- tables (tokenize/token_map.c) ---- */
+/* Zeroed memory that begins on a huge page where the kernel gives one: a look at a random place
+ * then costs no walk of the page table. */
+struct table_memory {
+    void *base;
+    size_t bytes;
+};
+void *table_open(struct table_memory *m, size_t bytes); /* NULL: no memory */
+void table_close(struct table_memory *m);
+
+/* Up to 15 bytes as two numbers, their count (and a mark above it) in the top byte. */
+enum { SHORT_BYTES = 15 };
+struct piece_key {
+    uint64_t low, high;
+};
+/* Reads 16 bytes from p, of which len (0 to 15) count. */
+static inline struct piece_key key_read(const char *p, uint32_t len, uint32_t mark)
+{
+    static const uint64_t mask[9] = {
+        0,
+        0xFF,
+        0xFFFF,
+        0xFFFFFF,
+        0xFFFFFFFF,
+        0xFFFFFFFFFF,
+        0xFFFFFFFFFFFF,
+        0xFFFFFFFFFFFFFF,
+        0xFFFFFFFFFFFFFFFF,
+    };
+    struct piece_key k;
+    memcpy(&k.low, p, sizeof k.low);
+    memcpy(&k.high, p + 8, sizeof k.high);
+    k.low &= mask[len < 8 ? len : 8];
+    k.high = (k.high & mask[len < 8 ? 0 : len - 8]) | (uint64_t)(len | mark) << 56;
+    return k;
+}
+static inline uint64_t key_hash(struct piece_key k)
+{
+    unsigned __int128 product =
+        (unsigned __int128)(k.low ^ 0x9E3779B97F4A7C15u) * (k.high ^ 0xD6E8FEB86659FD93u);
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Tokens by their bytes. A slot holds the lower half of the hash, whose upper bits are the place,
+ * and the id; NO_ID: free. The bytes of short tokens stand once more in an order of their own, so
+ * that a look costs two memory accesses: the slot (one that is not this token's nearly always says
+ * so) and the key. */
 struct token_map {
     struct token_slot {
         uint32_t hash, id;
     } * slot;
-    uint64_t mask;
-    size_t longest;          /* bytes */
-    uint64_t long_first[64]; /* a bit for the hashed first 8 bytes of tokens of 32 and more */
+    struct piece_key *key; /* [vocab], of tokens of up to SHORT_BYTES */
+    uint32_t shift;
+    size_t longest;       /* bytes */
+    uint64_t *long_known; /* a bit for the hashed first 8 bytes and length of longer tokens */
+    struct table_memory memory;
 };
-enum { TOKEN_LONG = 32 };
 
 /* ---- cuts (tokenize/cuts.c): where a piece may be cut and its sides merged alone ---- */
 struct cuts {
@@ -56,8 +103,16 @@ struct cuts {
     bool part_left[256], part_right[256]; /* a token begins, ends inside a character with it */
 };
 int cuts_open(struct cuts *c, const struct str *token, uint32_t count);
-/* The first place behind pos (the start of a character) where piece may be cut, else its end. */
-size_t cuts_next(const struct cuts *c, struct str piece, size_t pos);
+/* Each encoder's memory of pairs of characters, of which text has few: the pair and, in the lowest
+ * bit, whether a token may reach across. Zero-initialise. */
+enum { CUTS_MEMORY_BITS = 14 };
+struct cuts_memory {
+    uint64_t pair[1 << CUTS_MEMORY_BITS];
+};
+/* Ends of up to max parts of piece from pos on (0 or an end), as offsets in it: places behind pos
+ * where it may be cut, and its end as the last one. */
+uint32_t cuts_find(const struct cuts *c, struct cuts_memory *m, struct str piece, size_t pos,
+                   uint32_t *end, uint32_t max);
 void cuts_close(struct cuts *c);
 
 /* A token outside of the merges: <|endoftext|> and what else a tokenizer's file adds. */
@@ -72,8 +127,9 @@ struct added_token {
 struct merge_map {
     uint64_t *slot;
     uint32_t shift;
-    uint32_t *id;        /* of the token an order makes; NULL: the order is the id */
-    uint32_t *byte_pair; /* [256 * 256] order of two bytes' merge, NO_ID: none */
+    uint32_t *id;               /* of the token an order makes; NULL: the order is the id */
+    uint32_t *byte_pair;        /* [256 * 256] order of two bytes' merge, NO_ID: none */
+    struct table_memory memory; /* of slot and byte_pair */
 };
 enum { MERGE_ORDER_BITS = 22 };
 #define MERGE_FREE (~(uint64_t)0)
@@ -121,6 +177,13 @@ const struct tokenizer *encoder_tokenizer(const struct encoder *e);
 int token_map_open(struct token_map *m, const struct str *token, uint32_t count);
 uint32_t token_map_find(const struct token_map *m, const struct str *token,
                         struct str bytes); /* NO_ID */
+/* The same in two steps, for many keys (without a mark) at a time: the slot that key_hash leads to,
+ * which may be asked for early, and the look. */
+static inline const struct token_slot *token_slot_at(const struct token_map *m, uint64_t hash)
+{
+    return &m->slot[hash >> m->shift];
+}
+uint32_t token_map_find_key(const struct token_map *m, struct piece_key k, uint64_t hash);
 void token_map_close(struct token_map *m);
 /* Fills byte_id; ERR_FORMAT when a byte has no token. */
 int tokenizer_bytes_known(struct tokenizer *t);
@@ -139,10 +202,21 @@ struct merge_item {
 };
 uint32_t bpe_merge(const struct pair_table *merges, uint32_t *symbol, uint32_t count,
                    struct merge_work *w);
-/* The same for bytes under a sealed tokenizer: ids to symbol (room for one a byte), their count.
- * work must have grown to piece.len when that is above BPE_SCAN_MAX. */
+/* ---- merging under a sealed tokenizer (tokenize/merge_map.c) ---- */
+/* bpe_merge for bytes: ids to symbol (room for one a byte), their count. work must have grown to
+ * piece.len when that is above BPE_SCAN_MAX. */
 uint32_t bpe_merge_bytes(const struct tokenizer *t, struct str piece, uint32_t *symbol,
                          struct merge_work *w);
+/* Many short pieces in step with each other: what one needs from memory comes while the others
+ * work. On return symbol holds count ids. */
+enum { MERGE_JOBS = 64 };
+struct merge_job {
+    const unsigned char *byte;
+    uint32_t count; /* before: bytes, 1 to SHORT_BYTES */
+    uint32_t at;    /* the last merge */
+    uint32_t symbol[SHORT_BYTES + 1], order[SHORT_BYTES + 1];
+};
+void bpe_merge_many(const struct tokenizer *t, struct merge_job *job, uint32_t count);
 int merge_map_open(struct tokenizer *t); /* from t->merges, tokens and byte_id */
 void merge_map_close(struct merge_map *m);
 int merge_work_grow(struct merge_work *w, uint32_t count);

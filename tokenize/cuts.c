@@ -115,7 +115,7 @@ static bool reaches_in_part(const struct cuts *c, struct whole left, struct whol
 }
 
 /* May a token reach from the one character into the next? Yes when in doubt. */
-static inline bool reaches(const struct cuts *c, struct whole left, struct whole right)
+static bool reaches(const struct cuts *c, struct whole left, struct whole right)
 {
     if (pair_has(c, left.number, right.number))
         return true;
@@ -129,16 +129,36 @@ static inline bool reaches(const struct cuts *c, struct whole left, struct whole
            reaches_in_part(c, left, right, least_left, least_right);
 }
 
-size_t cuts_next(const struct cuts *c, struct str piece, size_t pos)
+/* The same for characters of up to three bytes, which the memory may know. */
+static inline bool reaches_known(const struct cuts *c, struct cuts_memory *m, struct whole left,
+                                 struct whole right)
+{
+    uint64_t pair = ((uint64_t)left.number << 24 | right.number) + 1; /* 0 is a free place */
+    uint64_t *known = &m->pair[pair * 0x9E3779B97F4A7C15u >> (64 - CUTS_MEMORY_BITS)];
+    if (*known >> 1 != pair)
+        *known = pair << 1 | reaches(c, left, right);
+    return *known & 1;
+}
+
+uint32_t cuts_find(const struct cuts *c, struct cuts_memory *m, struct str piece, size_t pos,
+                   uint32_t *end, uint32_t max)
 {
     const unsigned char *first = (const unsigned char *)piece.ptr, *at = first + pos;
-    const unsigned char *end = first + piece.len;
-    struct whole left = char_at(at, end), right;
-    for (; left.len && at + left.len < end; left = right) {
+    const unsigned char *last = first + piece.len;
+    struct whole left = char_at(at, last), right;
+    uint32_t count = 0;
+    for (; left.len && at + left.len < last; left = right) {
         at += left.len;
-        right = char_at(at, end);
-        if (right.len && !reaches(c, left, right))
-            return (size_t)(at - first);
+        right = char_at(at, last);
+        if (right.len == 0)
+            break; /* no UTF-8: not cut any more */
+        if (left.len <= 3 && right.len <= 3 ? reaches_known(c, m, left, right)
+                                            : reaches(c, left, right))
+            continue;
+        end[count++] = (uint32_t)(at - first);
+        if (count == max)
+            return count;
     }
-    return piece.len; /* its end, or bytes that are no UTF-8: not cut any more */
+    end[count++] = (uint32_t)piece.len;
+    return count;
 }

@@ -4,22 +4,24 @@
  * and to look up, and both are done for many pieces at a time: the key of a piece of up to 15 bytes
  * is its bytes and its length in 16; its place in the cache is asked for early (prefetch) and two
  * places share a cache line. Pieces of 16 to 31 bytes have a cache of their own with longer keys.
- * Longer pieces, and all pieces where no token reaches across some place in them (cuts.c), are
- * taken apart there first.
+ * Longer pieces, and those of text without spaces between words, are taken apart where no token
+ * reaches across (cuts.c); their parts are looked up in the same way.
+ *
+ * What is new costs memory accesses far apart: the token of that name, then a look for each pair of
+ * neighbours. One after the other they took 0.6 us a piece, three quarters of a first pass over
+ * text; so the new pieces of a batch are learnt together (units_learn), each asking for what it
+ * needs next while the others work.
  *
  * A piece that is a token is that token where the tokenizer says so (tiktoken; Llama 3), without
  * regard to merges. A part of a piece is not a piece: its entry in the cache carries a mark. */
 #include "core/err.h"
-#include "core/hash.h"
 #include "tokenize/bpe.h"
 #include "tokenize/nfc.h"
 
 #include <assert.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 enum {
-    SHORT_BYTES = 15,
     SHORT_IDS = 4,
     LONG_BYTES = 31,
     LONG_IDS = 7,
@@ -30,28 +32,34 @@ enum {
     PART = 16,        /* beside the length: a part of a piece */
     LONG_MARK = 32,   /* the same in the other cache */
     SPLIT_MAX = 1024, /* pieces cut at a time */
-    AHEAD = 64,       /* pieces whose places are asked for before they are looked at */
+    AHEAD = 256,      /* pieces whose places are asked for before they are looked at */
+    PARTS = 64,       /* the same of parts of a piece */
     ROOM = 16,        /* ids written past the end of what counts */
 };
 
+/* Place of a unit that no cache is asked for: it is long, or text without spaces. */
+#define NO_PLACE UINT32_MAX
+
 struct short_entry {
-    uint64_t low, high; /* the bytes; the length (and PART) in the top byte */
+    struct piece_key key;
     uint32_t id[SHORT_IDS];
 };
 struct short_line {
     struct short_entry way[2];
 };
+/* Up to LONG_BYTES as four numbers; their count (and LONG_MARK) in the top byte, 0: free. */
+struct long_key {
+    uint64_t word[4];
+};
 struct long_entry {
-    char key[LONG_BYTES];
-    uint8_t len; /* and LONG_MARK; 0: free */
+    struct long_key key;
     uint32_t id[LONG_IDS], count;
 };
-struct key {
-    uint64_t low, high;
-};
-struct table_memory {
-    void *base;
-    size_t bytes;
+/* A piece, or a part of one, and where the caches would have it. */
+struct unit {
+    struct piece_key key; /* of a short one */
+    const char *ptr;
+    uint32_t len, place;
 };
 struct encoder {
     const struct tokenizer *t;
@@ -63,49 +71,61 @@ struct encoder {
     const char *limit; /* end of the text that is being encoded */
     struct nfc_work normal;
     uint32_t end[SPLIT_MAX];
+    struct cuts_memory pairs;
+    struct merge_job job[MERGE_JOBS];
+    const struct unit *job_unit[MERGE_JOBS];
 };
 
 /* ---- keys ---- */
-/* Reads 16 bytes from p, of which len (1 to 15) count. */
-static inline struct key key_read(const char *p, uint32_t len, uint32_t mark)
+static inline uint32_t key_place(struct piece_key k)
 {
-    static const uint64_t mask[9] = {
-        0,
-        0xFF,
-        0xFFFF,
-        0xFFFFFF,
-        0xFFFFFFFF,
-        0xFFFFFFFFFF,
-        0xFFFFFFFFFFFF,
-        0xFFFFFFFFFFFFFF,
-        0xFFFFFFFFFFFFFFFF,
-    };
-    struct key k;
-    memcpy(&k.low, p, sizeof k.low);
-    memcpy(&k.high, p + 8, sizeof k.high);
-    k.low &= mask[len < 8 ? len : 8];
-    k.high = (k.high & mask[len < 8 ? 0 : len - 8]) | (uint64_t)(len | mark) << 56;
-    return k;
+    return (uint32_t)(key_hash(k) >> (64 - LINE_BITS));
 }
 
-/* The same when fewer than 16 bytes may be read. */
-static struct key key_read_end(const char *p, uint32_t len, uint32_t mark)
+static inline struct piece_key piece_key(const char *p, uint32_t len, const char *end,
+                                         uint32_t mark)
 {
-    char bytes[16] = {0};
+    if (end - p >= SHORT_BYTES + 1)
+        return key_read(p, len, mark);
+    char bytes[SHORT_BYTES + 1] = {0};
     memcpy(bytes, p, len);
     return key_read(bytes, len, mark);
 }
 
-static inline uint64_t key_place(struct key k)
+static inline struct long_key long_key(const char *p, uint32_t len, const char *end, uint32_t mark)
 {
-    unsigned __int128 product =
-        (unsigned __int128)(k.low ^ 0x9E3779B97F4A7C15u) * (k.high ^ 0xD6E8FEB86659FD93u);
-    return ((uint64_t)product ^ (uint64_t)(product >> 64)) >> (64 - LINE_BITS);
+    struct long_key k = {{0}};
+    if (end - p < LONG_BYTES + 1) {
+        memcpy(k.word, p, len);
+    } else {
+        memcpy(k.word, p, sizeof k.word);
+        /* The last word that counts loses its upper bytes, those behind it lose all. */
+        for (uint32_t i = 0; i < 4; i++) {
+            uint32_t bytes = len > 8 * i ? len - 8 * i : 0;
+            k.word[i] = bytes == 0   ? 0
+                        : bytes >= 8 ? k.word[i]
+                                     : k.word[i] << (64 - 8 * bytes) >> (64 - 8 * bytes);
+        }
+    }
+    k.word[3] |= (uint64_t)(len | mark) << 56;
+    return k;
 }
 
-static inline struct key piece_key(const char *p, uint32_t len, const char *end, uint32_t mark)
+static inline uint32_t long_place(const struct long_key *k)
 {
-    return end - p >= 16 ? key_read(p, len, mark) : key_read_end(p, len, mark);
+    struct piece_key halves[2] = {{k->word[0], k->word[1]}, {k->word[2], k->word[3]}};
+    return (uint32_t)((key_hash(halves[0]) ^ key_hash(halves[1])) >> (64 - LONG_BITS));
+}
+
+static inline bool long_equal(const struct long_key *a, const struct long_key *b)
+{
+    return ((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) | (a->word[2] ^ b->word[2]) |
+            (a->word[3] ^ b->word[3])) == 0;
+}
+
+static inline uint32_t long_mark(const struct encoder *e, uint32_t mark)
+{
+    return mark && e->t->whole_piece_first ? LONG_MARK : 0;
 }
 
 /* ---- what is not in a cache ---- */
@@ -123,28 +143,30 @@ static int symbols_grow(struct encoder *e, size_t count)
     return count > BPE_SCAN_MAX ? merge_work_grow(&e->work, (uint32_t)count) : 0;
 }
 
-/* Ids of one piece, or of a part of one, into e->symbol. */
-static int piece_merge(struct encoder *e, struct str piece, bool part, uint32_t *count)
+/* Ids of bytes that are no piece's all, or no token. */
+static int bytes_merge(struct encoder *e, struct str bytes, uint32_t *out, uint32_t *count)
 {
-    const struct tokenizer *t = e->t;
-    TRY(symbols_grow(e, piece.len < BPE_SCAN_MAX ? BPE_SCAN_MAX : piece.len));
-    if (t->whole_piece_first && !part) {
-        uint32_t id = token_map_find(&t->map, t->token, piece);
-        if (id != NO_ID) {
-            e->symbol[0] = id;
-            *count = 1;
-            return 0;
-        }
-    }
-    *count = bpe_merge_bytes(t, piece, e->symbol, &e->work);
+    TRY(symbols_grow(e, bytes.len < BPE_SCAN_MAX ? BPE_SCAN_MAX : bytes.len));
+    *count = bpe_merge_bytes(e->t, bytes, e->symbol, &e->work);
+    memcpy(out, e->symbol, sizeof *out * *count);
     return 0;
 }
 
-static inline void short_fill(struct short_entry *s, struct key k, const uint32_t *id,
+/* A piece that is a token, where that comes first. */
+static bool piece_token(const struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
+{
+    uint32_t id = e->t->whole_piece_first ? token_map_find(&e->t->map, e->t->token, piece) : NO_ID;
+    if (id == NO_ID)
+        return false;
+    *out = id;
+    *count = 1;
+    return true;
+}
+
+static inline void short_fill(struct short_entry *s, struct piece_key k, const uint32_t *id,
                               uint32_t count)
 {
-    s->low = k.low;
-    s->high = k.high;
+    s->key = k;
     s->id[0] = 0;
     for (uint32_t i = 0; i < count; i++)
         s->id[i] = id[i];
@@ -153,88 +175,41 @@ static inline void short_fill(struct short_entry *s, struct key k, const uint32_
 
 /* Where a new entry goes: its line, the line's neighbour when that is full, and in a full
  * neighbourhood the place of the youngest: what came first is what is common. */
-static struct short_entry *short_victim(struct encoder *e, uint64_t place)
+static struct short_entry *short_victim(struct encoder *e, uint32_t place)
 {
     struct short_line *line = &e->line[place], *beside = &e->line[place ^ 1];
     for (int way = 0; way < 2; way++)
-        if (!line->way[way].high)
+        if (!line->way[way].key.high)
             return &line->way[way];
     for (int way = 0; way < 2; way++)
-        if (!beside->way[way].high)
+        if (!beside->way[way].key.high)
             return &beside->way[way];
     return &line->way[1];
 }
 
-/* ---- the cache of longer pieces, and of short ones with many ids ---- */
-static struct long_entry *long_place(const struct encoder *e, struct str bytes, bool marked)
+static inline void long_fill(struct long_entry *l, const struct long_key *k, const uint32_t *id,
+                             uint32_t count)
 {
-    return &e->longer[hash64(bytes.ptr, bytes.len, marked) >> (64 - LONG_BITS)];
+    l->key = *k;
+    l->count = count;
+    memcpy(l->id, id, sizeof *id * count);
 }
 
-static bool long_holds(const struct long_entry *l, struct str bytes, bool marked)
-{
-    return l->len == (bytes.len | (marked ? LONG_MARK : 0)) &&
-           memcmp(l->key, bytes.ptr, bytes.len) == 0;
-}
-
-static uint32_t long_copy(const struct long_entry *l, uint32_t *out)
+static inline uint32_t long_copy(const struct long_entry *l, uint32_t *out)
 {
     memcpy(out, l->id, sizeof l->id);
     return l->count;
 }
 
-static void long_fill(struct long_entry *l, struct str bytes, bool marked, const uint32_t *id,
-                      uint32_t count)
+static inline const struct short_entry *line_find(const struct short_entry *way, struct piece_key k)
 {
-    memcpy(l->key, bytes.ptr, bytes.len);
-    memcpy(l->id, id, sizeof *id * count);
-    l->len = (uint8_t)(bytes.len | (marked ? LONG_MARK : 0));
-    l->count = count;
-}
-
-/* At most LONG_BYTES that are not for the short cache: their ids from the other one, or by merging,
- * *count of them to out. */
-static int long_or_merge(struct encoder *e, struct str bytes, bool part, uint32_t *out,
-                         uint32_t *count)
-{
-    bool marked = part && e->t->whole_piece_first;
-    struct long_entry *l = long_place(e, bytes, marked);
-    if (long_holds(l, bytes, marked)) {
-        *count = long_copy(l, out);
-        return 0;
-    }
-    TRY(piece_merge(e, bytes, part, count));
-    memcpy(out, e->symbol, sizeof *out * *count);
-    if (*count <= LONG_IDS && (*count > SHORT_IDS || bytes.len > SHORT_BYTES))
-        long_fill(l, bytes, marked, out, *count);
-    return 0;
-}
-
-/* A piece of up to SHORT_BYTES that the cache does not have; *count ids to out. Where they are too
- * many for an entry, one with the count 0 says that the other cache has them. */
-static int short_miss(struct encoder *e, struct str piece, bool part, struct key k, uint32_t *out,
-                      uint32_t *count)
-{
-    TRY(piece_merge(e, piece, part, count));
-    memcpy(out, e->symbol, sizeof *out * *count);
-    if (*count > LONG_IDS)
-        return 0;
-    bool many = *count > SHORT_IDS, marked = part && e->t->whole_piece_first;
-    if (many)
-        long_fill(long_place(e, piece, marked), piece, marked, out, *count);
-    short_fill(short_victim(e, key_place(k)), k, out, many ? 0 : *count);
-    return 0;
-}
-
-static inline const struct short_entry *line_find(const struct short_entry *way, struct key k)
-{
-    bool first = way[0].low == k.low && way[0].high == k.high;
-    bool second = way[1].low == k.low && way[1].high == k.high;
+    bool first = way[0].key.low == k.low && way[0].key.high == k.high;
+    bool second = way[1].key.low == k.low && way[1].key.high == k.high;
     return first || second ? &way[!first] : NULL;
 }
 
-static inline const struct short_entry *short_find(const struct encoder *e, struct key k,
-                                                   uint64_t place)
+static inline const struct short_entry *short_find(const struct encoder *e, struct piece_key k,
+                                                   uint32_t place)
 {
     const struct short_entry *found = line_find(e->line[place].way, k);
     return found ? found : line_find(e->line[place ^ 1].way, k);
@@ -249,89 +224,179 @@ static inline uint32_t short_copy(const struct short_entry *s, uint32_t *out)
     return count;
 }
 
-/* One part of a piece that is not cut any further. */
-static int part_ids(struct encoder *e, struct str part, uint32_t *out, uint32_t *count)
+/* Keeps what a short unit came to. Where the ids are too many for an entry, one with the count 0
+ * says that the other cache has them. */
+static void short_keep(struct encoder *e, const struct unit *u, uint32_t mark, const uint32_t *id,
+                       uint32_t count)
 {
-    bool marked = e->t->whole_piece_first;
-    if (part.len <= SHORT_BYTES) {
-        struct key k = piece_key(part.ptr, (uint32_t)part.len, e->limit, marked ? PART : 0);
-        const struct short_entry *s = short_find(e, k, key_place(k));
-        if (!s)
-            return short_miss(e, part, true, k, out, count);
-        *count = short_copy(s, out);
-        return *count ? 0 : long_or_merge(e, part, true, out, count);
+    if (count > LONG_IDS)
+        return;
+    if (count > SHORT_IDS) {
+        struct long_key k = long_key(u->ptr, u->len, e->limit, long_mark(e, mark));
+        long_fill(&e->longer[long_place(&k)], &k, id, count);
     }
-    if (part.len <= LONG_BYTES)
-        return long_or_merge(e, part, true, out, count);
-    TRY(piece_merge(e, part, true, count));
-    memcpy(out, e->symbol, sizeof *out * *count);
-    return 0;
+    short_fill(short_victim(e, u->place), u->key, id, count > SHORT_IDS ? 0 : count);
 }
 
-/* A piece of more than SHORT_BYTES that no cache has. ASCII is not cut: tokens reach across every
- * place in it. */
-static int long_miss(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
+/* Those that the cache lacks and that nothing needs to be known of but their bytes: merged in step
+ * with each other. */
+static void jobs_learn(struct encoder *e, uint32_t jobs, uint32_t mark)
+{
+    bpe_merge_many(e->t, e->job, jobs);
+    for (uint32_t i = 0; i < jobs; i++)
+        short_keep(e, e->job_unit[i], mark, e->job[i].symbol, e->job[i].count);
+}
+
+/* Fills the cache with those of the units that it lacks, all of them together: what one needs from
+ * memory comes while the others work. */
+static void units_learn(struct encoder *e, const struct unit *unit, uint32_t count, uint32_t mark)
 {
     const struct tokenizer *t = e->t;
-    uint32_t total = 0;
-    if (t->whole_piece_first) {
-        uint32_t id = token_map_find(&t->map, t->token, piece);
+    const struct unit *unknown[AHEAD];
+    uint32_t unknowns = 0, jobs = 0;
+    bool by_token = t->whole_piece_first && !mark;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct unit *u = &unit[i];
+        if (u->len > SHORT_BYTES || line_find(e->line[u->place].way, u->key))
+            continue;
+        __builtin_prefetch(&e->line[u->place ^ 1]);
+        if (by_token)
+            __builtin_prefetch(token_slot_at(&t->map, key_hash(u->key)));
+        unknown[unknowns++] = u;
+    }
+    if (by_token)
+        for (uint32_t i = 0; i < unknowns; i++) {
+            uint32_t id = token_slot_at(&t->map, key_hash(unknown[i]->key))->id;
+            if (id != NO_ID)
+                __builtin_prefetch(&t->map.key[id]);
+        }
+    for (uint32_t i = 0; i < unknowns; i++) {
+        const struct unit *u = unknown[i];
+        if (short_find(e, u->key, u->place))
+            continue;
+        uint32_t id = by_token ? token_map_find_key(&t->map, u->key, key_hash(u->key)) : NO_ID;
         if (id != NO_ID) {
-            *out = id;
-            *count = 1;
-            return 0;
+            short_keep(e, u, mark, &id, 1);
+            continue;
+        }
+        e->job[jobs].byte = (const unsigned char *)u->ptr;
+        e->job[jobs].count = u->len;
+        e->job_unit[jobs++] = u;
+        if (jobs == MERGE_JOBS) {
+            jobs_learn(e, jobs, mark);
+            jobs = 0;
         }
     }
-    bool whole = (unsigned char)piece.ptr[piece.len / 2] < 0x80;
-    for (size_t at = 0; at < piece.len;) {
-        uint32_t found;
-        size_t end = whole ? piece.len : cuts_next(&t->cuts, piece, at);
-        TRY(part_ids(e, str_slice(piece, at, end), out + total, &found));
-        total += found;
-        at = end;
-    }
-    *count = total;
-    return 0;
+    jobs_learn(e, jobs, mark);
 }
 
-static int long_ids(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
+static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count);
+
+/* A unit that is not short, and a short one that has many ids or is in no cache for other reasons.
+ */
+static int unit_encode(struct encoder *e, const struct unit *u, uint32_t mark, uint32_t *out,
+                       uint32_t *count)
 {
-    if (piece.len > LONG_BYTES)
-        return long_miss(e, piece, out, count);
-    struct long_entry *l = long_place(e, piece, false);
-    if (long_holds(l, piece, false)) {
+    struct str bytes = {u->ptr, u->len};
+    if (u->place == NO_PLACE)
+        return mark ? bytes_merge(e, bytes, out, count) : cut_encode(e, bytes, out, count);
+    struct long_key k = long_key(u->ptr, u->len, e->limit, long_mark(e, mark));
+    struct long_entry *l = &e->longer[u->len > SHORT_BYTES ? u->place : long_place(&k)];
+    if (long_equal(&l->key, &k)) {
         *count = long_copy(l, out);
         return 0;
     }
-    TRY(long_miss(e, piece, out, count));
-    if (*count <= LONG_IDS)
-        long_fill(l, piece, false, out, *count);
+    if (mark || u->len <= SHORT_BYTES) {
+        if (mark || !piece_token(e, bytes, out, count))
+            TRY(bytes_merge(e, bytes, out, count));
+    } else {
+        TRY(cut_encode(e, bytes, out, count));
+    }
+    if (*count <= LONG_IDS && (*count > SHORT_IDS || u->len > SHORT_BYTES))
+        long_fill(l, &k, out, *count);
+    return 0;
+}
+
+/* Their ids one after the other; mark: PART when they are parts of a piece. */
+static inline int units_encode(struct encoder *e, const struct unit *unit, uint32_t units,
+                               uint32_t mark, uint32_t *out, uint32_t *total)
+{
+    bool learnt = false;
+    for (uint32_t i = 0; i < units; i++) {
+        const struct unit *u = &unit[i];
+        uint32_t count = 0;
+        if (u->len <= SHORT_BYTES) {
+            const struct short_entry *s = short_find(e, u->key, u->place);
+            if (!s && !learnt) {
+                units_learn(e, u, units - i, mark);
+                learnt = true;
+                s = short_find(e, u->key, u->place);
+            }
+            if (s)
+                count = short_copy(s, out);
+        }
+        if (!count)
+            TRY(unit_encode(e, u, mark, out, &count));
+        out += count;
+        *total += count;
+    }
+    return 0;
+}
+
+static inline void unit_short(const struct encoder *e, struct unit *u, const char *from,
+                              uint32_t len, uint32_t mark)
+{
+    u->key = piece_key(from, len, e->limit, mark);
+    u->ptr = from;
+    u->len = len;
+    u->place = key_place(u->key);
+    __builtin_prefetch(&e->line[u->place]);
+}
+
+/* Han and kana stand without spaces between words: what is long there hardly ever comes again. */
+static inline bool is_spaceless(const char *p)
+{
+    return (unsigned char)p[0] - 0xE3u < 7 || (unsigned char)p[1] - 0xE3u < 7;
+}
+
+static inline void unit_long(const struct encoder *e, struct unit *u, const char *from,
+                             uint32_t len, uint32_t mark)
+{
+    u->ptr = from;
+    u->len = len;
+    u->place = NO_PLACE;
+    if (len <= LONG_BYTES && (mark || !is_spaceless(from))) {
+        struct long_key k = long_key(from, len, e->limit, long_mark(e, mark));
+        u->place = long_place(&k);
+        __builtin_prefetch(&e->longer[u->place]);
+    }
+}
+
+/* A piece of more than SHORT_BYTES that no cache has, or that is not kept as a whole. ASCII is not
+ * cut: tokens reach across every place in it. */
+static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
+{
+    struct unit unit[PARTS];
+    uint32_t end[PARTS], mark = e->t->whole_piece_first ? PART : 0;
+    *count = 0;
+    if (piece_token(e, piece, out, count))
+        return 0;
+    if ((unsigned char)piece.ptr[piece.len / 2] < 0x80)
+        return bytes_merge(e, piece, out, count);
+    for (uint32_t at = 0; at < piece.len;) {
+        uint32_t units = cuts_find(&e->t->cuts, &e->pairs, piece, at, end, PARTS);
+        for (uint32_t i = 0; i < units; at = end[i++]) {
+            if (end[i] - at <= SHORT_BYTES)
+                unit_short(e, &unit[i], piece.ptr + at, end[i] - at, mark);
+            else
+                unit_long(e, &unit[i], piece.ptr + at, end[i] - at, PART);
+        }
+        TRY(units_encode(e, unit, units, PART, out + *count, count));
+    }
     return 0;
 }
 
 /* ---- opening ---- */
-/* A zeroed table that begins on a huge page where the kernel gives one: a look at a random place
- * then costs no walk of the page table. */
-static void *table_open(struct table_memory *m, size_t bytes)
-{
-    enum { HUGE = 2 << 20 };
-    m->bytes = bytes + HUGE;
-    m->base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (m->base == MAP_FAILED) {
-        m->base = NULL;
-        return NULL;
-    }
-    char *table = (char *)m->base + (HUGE - (uintptr_t)m->base % HUGE) % HUGE;
-    madvise(table, bytes, MADV_HUGEPAGE);
-    return table;
-}
-
-static void table_close(struct table_memory *m)
-{
-    if (m->base)
-        munmap(m->base, m->bytes);
-}
-
 int encoder_open(struct encoder **out, const struct tokenizer *t)
 {
     struct encoder *e = calloc(1, sizeof *e);
@@ -342,8 +407,7 @@ int encoder_open(struct encoder **out, const struct tokenizer *t)
     e->longer = table_open(&e->longer_memory, sizeof *e->longer << LONG_BITS);
     if (!e->line || !e->longer) {
         encoder_close(e);
-        return err_set(ERR_LIMIT, "encoder: no memory for %zu bytes of pieces",
-                       e->line_memory.bytes + e->longer_memory.bytes);
+        return err_set(ERR_LIMIT, "encoder: no memory for a cache of pieces");
     }
     *out = e;
     return 0;
@@ -368,37 +432,18 @@ const struct tokenizer *encoder_tokenizer(const struct encoder *e) { return e->t
 static int pieces_encode(struct encoder *e, struct str text, size_t base, size_t start,
                          const uint32_t *end, uint32_t pieces, uint32_t *out, uint32_t *total)
 {
-    struct key key[AHEAD];
-    uint64_t place[AHEAD];
+    struct unit unit[AHEAD];
     const char *from = text.ptr + start;
     for (uint32_t i = 0; i < pieces; i++) {
         const char *to = text.ptr + base + end[i];
         size_t len = (size_t)(to - from);
-        key[i] = piece_key(from, len <= SHORT_BYTES ? (uint32_t)len : SHORT_BYTES, e->limit, 0);
-        place[i] = key_place(key[i]);
-        __builtin_prefetch(&e->line[place[i]]);
+        if (len <= SHORT_BYTES)
+            unit_short(e, &unit[i], from, (uint32_t)len, 0);
+        else
+            unit_long(e, &unit[i], from, (uint32_t)len, 0);
         from = to;
     }
-    from = text.ptr + start;
-    for (uint32_t i = 0; i < pieces; i++) {
-        const char *to = text.ptr + base + end[i];
-        struct str piece = {from, (size_t)(to - from)};
-        uint32_t count;
-        from = to;
-        if (piece.len <= SHORT_BYTES) {
-            const struct short_entry *s = short_find(e, key[i], place[i]);
-            count = s ? short_copy(s, out) : 0;
-            if (!s)
-                TRY(short_miss(e, piece, false, key[i], out, &count));
-            else if (!count)
-                TRY(long_or_merge(e, piece, false, out, &count));
-        } else {
-            TRY(long_ids(e, piece, out, &count));
-        }
-        out += count;
-        *total += count;
-    }
-    return 0;
+    return units_encode(e, unit, pieces, 0, out, total);
 }
 
 int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids,

@@ -257,7 +257,10 @@ def main():
                            ("random strings", identity_texts.random_blocks(int(strings), int(seed)))):
         path = os.path.join(work, source.split()[0] + ".jsonl")
         sources.append((source, path, write_lines(path, blocks)))
+    only = os.environ.get("VOCABS", "").split(",")
     for peer in peers(data, work):
+        if only[0] and peer[0] not in only:
+            continue
         if not peer[1]:
             print(f"skip {peer[0]}: there is no such vocabulary in {data}/vocab")
             skipped += 1
