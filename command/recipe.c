@@ -82,8 +82,22 @@ static const struct opt tokenizer_opts[] = {
             "size of the vocabulary, specials included", NULL),
     OPT_ROW(OPT_ENUM, struct tokenizer_conf, pretok, "cl100k", 0, 0,
             "gpt2|cl100k|o200k|qwen2|deepseek-v3", "how text is split before merging", NULL),
+    OPT_ROW(OPT_ENUM, struct tokenizer_conf, digits, "pattern", 0, 0, "pattern|1|1-3|any",
+            "how many digits may share a token; pattern: as pretok has it", NULL),
+    OPT_ROW(OPT_INT, struct tokenizer_conf, pair_min, "2", 1, 1e12, "times",
+            "a pair seen less often is not merged", NULL),
+    OPT_ROW(OPT_LIST, struct tokenizer_conf, special_tokens, NULL, 0, 0, NULL,
+            "added tokens behind <|endoftext|>, in this order", NULL),
+    OPT_ROW(OPT_ENUM, struct tokenizer_conf, weights, "mixture", 0, 0, "mixture|text",
+            "domains count as the mixture will draw them (where it names weights), or as they have "
+            "text",
+            NULL),
     OPT_ROW(OPT_SIZE, struct tokenizer_conf, sample_bytes, "256M", 1 << 10, 1e13, "bytes",
-            "text the training looks at, drawn by hash", NULL),
+            "text the training looks at; of more, documents are drawn by hash of seed and id", NULL),
+    OPT_ROW(OPT_LIST, struct tokenizer_conf, compare, NULL, 0, 0, NULL,
+            "vocabularies beside which RUN/tokenizer/report.json shows the new one, on held-out "
+            "text",
+            NULL),
     OPT_LAST,
 };
 static const struct opt corpus_opts[] = {
@@ -442,6 +456,7 @@ static int read_corpus(struct recipe *r)
     TRY(read_domains(r));
     TRY(read_table(r, "heldout", heldout_opts, &r->heldout, NULL));
     TRY(read_table(r, "tokenizer", tokenizer_opts, &r->tokenizer, NULL));
+    TRY(tokenizer_conf_check(&r->tokenizer));
     return read_table(r, "corpus", corpus_opts, &r->corpus, NULL);
 }
 

@@ -46,9 +46,15 @@ struct heldout_conf {
 struct tokenizer_conf {
     const char *path;
     int64_t vocab_size;
-    const char *pretok;
+    const char *pretok, *digits;
+    int64_t pair_min;
+    struct opt_list special_tokens;
+    const char *weights; /* "mixture", "text" */
     uint64_t sample_bytes;
+    struct opt_list compare;
 };
+/* ERR_USAGE for a vocabulary that cannot be trained (command/tokenizer_task.c). */
+int tokenizer_conf_check(const struct tokenizer_conf *conf);
 struct corpus_conf {
     bool write;
 };

@@ -52,9 +52,14 @@ int measure_open(struct measure **out, int threads)
 
 int measure_tokenizer(struct measure *m, const char *path, int pretok)
 {
+    return measure_tokenizer_named(m, path, path, pretok);
+}
+
+int measure_tokenizer_named(struct measure *m, const char *path, const char *name, int pretok)
+{
     if (m->tokenizers == MEASURE_TOKENIZERS_MAX)
         return err_set(ERR_USAGE, "compare: %d tokenizers are the most", MEASURE_TOKENIZERS_MAX);
-    TRY(io_path(m->used[m->tokenizers].path, "%s", path));
+    TRY(io_path(m->used[m->tokenizers].path, "%s", name));
     TRY(tokenizer_open_as(&m->used[m->tokenizers].tokenizer, path, pretok));
     int number = m->tokenizers++;
     for (int i = 0; i < m->threads; i++)

@@ -19,6 +19,8 @@ struct measure;
 int measure_open(struct measure **out, int threads);
 /* Adds a vocabulary; before the first text. pretok: as in tokenizer_open_as. */
 int measure_tokenizer(struct measure *m, const char *path, int pretok);
+/* The same, under another name in tables and reports. */
+int measure_tokenizer_named(struct measure *m, const char *path, const char *name, int pretok);
 /* Adds one text, under every vocabulary. Each thread by its own number, 0 <= thread < threads. */
 int measure_text(struct measure *m, int thread, struct str text, struct str domain,
                  struct str lang);

@@ -166,30 +166,36 @@ out:
 }
 
 /* ---- the report ---- */
-static void report_json(const struct training *tr, struct measure *m, struct buf *to)
+void train_counts_json(struct json_writer *w, const struct bpe_train_stats *s,
+                       const struct kept_texts *held)
 {
-    struct bpe_train_stats s = bpe_trainer_stats(tr->trainer);
-    struct json_writer w;
     uint64_t came, kept;
-    kept_counts(tr->held, &came, &kept);
-    json_begin(&w, to);
-    json_open(&w, '{');
+    kept_counts(held, &came, &kept);
     const struct {
         const char *name;
         uint64_t value;
-    } counts[] = {{"trained_documents", s.texts},
-                  {"trained_bytes", s.bytes},
-                  {"pieces", s.pieces},
-                  {"pieces_learned", s.learned_pieces},
-                  {"pieces_least", s.piece_least},
-                  {"merges", s.merges},
-                  {"last_merge_count", s.last_count},
+    } counts[] = {{"trained_documents", s->texts},
+                  {"trained_bytes", s->bytes},
+                  {"pieces", s->pieces},
+                  {"pieces_learned", s->learned_pieces},
+                  {"pieces_least", s->piece_least},
+                  {"merges", s->merges},
+                  {"last_merge_count", s->last_count},
                   {"held_out_documents", came},
                   {"measured_documents", kept}};
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        json_key(&w, counts[i].name);
-        json_put_u64(&w, counts[i].value);
+        json_key(w, counts[i].name);
+        json_put_u64(w, counts[i].value);
     }
+}
+
+static void report_json(const struct training *tr, struct measure *m, struct buf *to)
+{
+    struct bpe_train_stats stats = bpe_trainer_stats(tr->trainer);
+    struct json_writer w;
+    json_begin(&w, to);
+    json_open(&w, '{');
+    train_counts_json(&w, &stats, tr->held);
     json_key(&w, "held_out");
     measure_json(m, &w);
     json_close(&w, '}');
