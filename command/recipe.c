@@ -93,7 +93,7 @@ static const struct opt tokenizer_opts[] = {
             "text",
             NULL),
     OPT_ROW(OPT_SIZE, struct tokenizer_conf, sample_bytes, "256M", 1 << 10, 1e13, "bytes",
-            "text the training looks at; of more, documents are drawn by hash of seed and id", NULL),
+            "text the training looks at; of more, documents drawn by hash of seed and id", NULL),
     OPT_ROW(OPT_LIST, struct tokenizer_conf, compare, NULL, 0, 0, NULL,
             "vocabularies beside which RUN/tokenizer/report.json shows the new one, on held-out "
             "text",
