@@ -122,7 +122,12 @@ int base_store(const char *run_dir, char out[IO_PATH_MAX])
     char base[IO_PATH_MAX], path[IO_PATH_MAX];
     TRY(ledger_base(run_dir, base));
     TRY(io_path(path, "%s/store/data.mdb", base));
-    if (strcmp(base, run_dir) != 0 && !io_exists(path))
+    if (strcmp(base, run_dir) == 0 && !io_exists(path))
+        return err_set(ERR_USAGE,
+                       "%s: no store/data.mdb there: name a folder of `sluice run` whose task "
+                       "store is done (sluice status), or of `sluice store import`",
+                       run_dir);
+    if (!io_exists(path))
         return err_set(ERR_USAGE,
                        "%s is on the store of %s, which is not there: when it was moved, run the "
                        "recipe of %s again with --set store.path=WHERE_IT_IS",

@@ -8,35 +8,21 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { RULES_SHOWN = 12 };
+enum { RULES_SHOWN = 12, PHASES_SHOWN = 5 };
 
-/* What each source of the mixture is drawn with: in the first phase, and in the last. */
+/* What each source of the mixture is drawn with, phase by phase. */
 struct draws {
     struct mixture mixture;
     bool known; /* false: there is no training, or its plan cannot be made yet (it will say why) */
     struct {
-        double weight[2], epochs[2];
+        double share[TRAIN_PHASES_MAX]; /* when the phase begins */
+        double epochs[TRAIN_PHASES_MAX];
     } of[LOADER_SOURCES_MAX];
 };
 
-static void draws_add(struct draws *d, const struct loader_stretch *st, bool first)
-{
-    const struct train_plan *plan = &d->mixture.plan;
-    int late = st->phase > 0 && st->phase + 1 == plan->phase_count;
-    if (!late && st->phase > 0)
-        return;
-    for (uint32_t k = 0; k < plan->source_count; k++) {
-        double tokens = (double)d->mixture.view[k].tokens;
-        if (first)
-            d->of[k].weight[late] = st->share[k];
-        if (tokens > 0)
-            d->of[k].epochs[late] +=
-                (double)st->rows_of[k] * (double)plan->phase[st->phase].sequence / tokens;
-    }
-}
-
 static int draws_open(struct draws *d, const struct run *r, struct store *s)
 {
+    const struct train_plan *plan = &d->mixture.plan;
     struct loader_stretch *st;
     struct loader *l;
     uint32_t phase = UINT32_MAX;
@@ -47,7 +33,14 @@ static int draws_open(struct draws *d, const struct run *r, struct store *s)
     st = malloc(sizeof *st);
     for (uint64_t i = 0; st && i < loader_stretches(l); i++) {
         loader_stretch(l, i, st);
-        draws_add(d, st, st->phase != phase);
+        for (uint32_t k = 0; k < plan->source_count; k++) {
+            double tokens = (double)d->mixture.view[k].tokens;
+            if (st->phase != phase)
+                d->of[k].share[st->phase] = st->share[k];
+            if (tokens > 0)
+                d->of[k].epochs[st->phase] +=
+                    (double)st->rows_of[k] * (double)plan->phase[st->phase].sequence / tokens;
+        }
         phase = st->phase;
     }
     d->known = st != NULL;
@@ -56,20 +49,39 @@ static int draws_open(struct draws *d, const struct run *r, struct store *s)
     return 0;
 }
 
-/* Ends a row: source -1 is not drawn from. */
+/* Ends a row with a share and a number of epochs for each phase: source -1 is not drawn from. */
 static void put_draws(const struct draws *d, int source, struct json_writer *w)
 {
-    static const char *const weight[] = {"stable_weight", "anneal_weight"};
-    static const char *const epochs[] = {"stable_epochs", "anneal_epochs"};
-    for (int late = 0; late < 2; late++) {
-        json_key(w, weight[late]);
-        json_put_num(w, !d->known ? NAN : source < 0 ? 0 : d->of[source].weight[late]);
-    }
-    for (int late = 0; late < 2; late++) {
-        json_key(w, epochs[late]);
-        json_put_num(w, !d->known ? NAN : source < 0 ? 0 : d->of[source].epochs[late]);
-    }
+    uint32_t phases = d->known ? d->mixture.plan.phase_count : 0;
+    json_key(w, "shares");
+    json_open(w, '[');
+    for (uint32_t i = 0; i < phases; i++)
+        json_put_num(w, source < 0 ? 0 : d->of[source].share[i]);
+    json_close(w, ']');
+    json_key(w, "epochs");
+    json_open(w, '[');
+    for (uint32_t i = 0; i < phases; i++)
+        json_put_num(w, source < 0 ? 0 : d->of[source].epochs[i]);
+    json_close(w, ']');
     json_close(w, '}');
+}
+
+static void put_phases(const struct draws *d, struct json_writer *w)
+{
+    json_key(w, "phases");
+    json_open(w, '[');
+    for (uint32_t i = 0; d->known && i < d->mixture.plan.phase_count; i++) {
+        const struct train_phase *phase = &d->mixture.plan.phase[i];
+        json_open(w, '{');
+        json_key(w, "name");
+        json_put_str(w, str_of(phase->name));
+        json_key(w, "steps");
+        json_put_i64(w, phase->steps);
+        json_key(w, "sequence");
+        json_put_i64(w, phase->sequence);
+        json_close(w, '}');
+    }
+    json_close(w, ']');
 }
 
 static void put_held(struct json_writer *w, const char *name, uint64_t documents, uint64_t tokens)
@@ -83,7 +95,7 @@ static void put_held(struct json_writer *w, const char *name, uint64_t documents
     json_put_u64(w, tokens);
 }
 
-/* "domains", and "views" that the mixture draws from. */
+/* "phases", "domains", and "views" that the mixture draws from. */
 static int store_rows(const struct run *r, struct store *s, struct json_writer *w)
 {
     const struct store_meta *meta = store_meta(s);
@@ -93,6 +105,7 @@ static int store_rows(const struct run *r, struct store *s, struct json_writer *
     if (draws_open(draws, r, s) < 0)
         err_clear();
     const struct train_plan *plan = &draws->mixture.plan;
+    put_phases(draws, w);
     json_key(w, "domains");
     json_open(w, '[');
     for (uint32_t d = 0; d < meta->domain_count; d++) {
@@ -113,6 +126,8 @@ static int store_rows(const struct run *r, struct store *s, struct json_writer *
         if (store_domain(s, v->name) >= 0)
             continue;
         put_held(w, v->name, v->documents, v->tokens);
+        json_key(w, "where");
+        json_put_str(w, str_of(v->where));
         put_draws(draws, (int)k, w);
     }
     json_close(w, ']');
@@ -226,17 +241,28 @@ static void print_eval(const struct json *eval)
                json_num(v, "unigram", NAN), json_num(v, "xz", NAN));
 }
 
+/* Shares of the first PHASES_SHOWN phases stand beside each domain or view. */
 static void print_domains(const struct json *store, const char *what)
 {
-    const struct json *rows = json_get(store, what);
+    const struct json *rows = json_get(store, what), *phases = json_get(store, "phases");
+    int shown = 0;
     if (!rows || rows->count == 0)
         return;
-    printf("\n  %-16.*s %10s %12s %8s %8s\n", (int)strlen(what) - 1, what, "documents", "tokens",
-           "stable", "anneal");
-    for (const struct json *v = rows ? rows->child : NULL; v; v = v->next)
-        printf("  %-16.*s %10.0f %12.0f %7.1f%% %7.1f%%\n", STR_ARG(json_str(v, "name", STR("?"))),
-               json_num(v, "documents", 0), json_num(v, "tokens", 0),
-               100 * json_num(v, "stable_weight", 0), 100 * json_num(v, "anneal_weight", 0));
+    printf("\n  %-16.*s %10s %12s", (int)strlen(what) - 1, what, "documents", "tokens");
+    for (const struct json *p = phases ? phases->child : NULL; p && shown < PHASES_SHOWN;
+         p = p->next, shown++)
+        printf(" %8.*s", (int)str_slice(json_str(p, "name", STR("?")), 0, 8).len,
+               json_str(p, "name", STR("?")).ptr);
+    printf(phases && (int)phases->count > shown ? "  ...\n" : "\n");
+    for (const struct json *v = rows->child; v; v = v->next) {
+        const struct json *shares = json_get(v, "shares");
+        const struct json *share = shares ? shares->child : NULL;
+        printf("  %-16.*s %10.0f %12.0f", STR_ARG(json_str(v, "name", STR("?"))),
+               json_num(v, "documents", 0), json_num(v, "tokens", 0));
+        for (int i = 0; share && i < shown; i++, share = share->next)
+            printf(" %7.1f%%", 100 * share->number);
+        printf("\n");
+    }
 }
 
 static void print_text(struct run *r, const struct totals *t, const struct json *store,

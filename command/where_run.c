@@ -11,9 +11,32 @@
 #include <stdlib.h>
 
 /* ---- names ---- */
+static bool same_group(const char *name, const char *other)
+{
+    const char *dot = strchr(name, '.');
+    return dot && strncmp(name, other, (size_t)(dot - name) + 1) == 0;
+}
+
+/* Fewer edits first; a name of the same group (before the dot) is nearer than any other. */
+static const char *nearest_of_group(const char *name, const char *const *known)
+{
+    const char *best = NULL;
+    int least = 0;
+    for (; *known; known++) {
+        int edits = str_distance(str_of(name), str_of(*known));
+        if (same_group(name, *known) && (!best || edits < least)) {
+            best = *known;
+            least = edits;
+        }
+    }
+    return best;
+}
+
+/* A name that is a few edits off gets that one; else one that begins alike gets its group. */
 static int unknown_name(const struct where_name *n, const char *text, const struct schema *schema)
 {
     const char *known[LEDGER_COLUMNS + SIGNALS_MAX + RULES_MAX + 1];
+    struct buf also = {0};
     int count = 0;
     for (int i = 0; i < LEDGER_COLUMNS && !n->rule; i++)
         known[count++] = ledger_columns[i].name;
@@ -22,11 +45,20 @@ static int unknown_name(const struct where_name *n, const char *text, const stru
     for (int i = 1; i < schema->rule_count && n->rule; i++)
         known[count++] = schema->rule[i].name;
     known[count] = NULL;
-    const char *near = conf_nearest(text, known);
-    return err_set(ERR_USAGE, "column %u: there is no %s %s%s%s%s", n->column,
-                   n->rule ? "rule" : "column or signal", text, near ? ": did you mean " : "",
-                   near ? near : ": `sluice store view --run=DIR` lists what there is",
-                   near ? "?" : "");
+    const char *near = conf_nearest(text, known), *group = nearest_of_group(text, known);
+    if (near || group)
+        buf_printf(&also, ": did you mean %s?", near ? near : group);
+    for (int i = 0; i < count && group && !near; i++)
+        if (same_group(text, known[i]))
+            buf_printf(&also, "%s%s", strchr(also.ptr, '(') ? ", " : " (there are ", known[i]);
+    if (group && !near)
+        buf_char(&also, ')');
+    if (!group && !near)
+        buf_text(&also, ": sluice store view --run=DIR lists what there is");
+    int rc = err_set(ERR_USAGE, "column %u: there is no %s %s%s", n->column,
+                     n->rule ? "rule" : "column or signal", text, buf_cstr(&also));
+    buf_free(&also);
+    return rc;
 }
 
 static int bind_rule(const struct where_name *n, const char *text, const struct schema *schema,

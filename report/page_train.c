@@ -8,30 +8,69 @@
 #include <math.h>
 #include <stdlib.h>
 
-enum { RECIPE_POINTS = 60000 };
+enum { RECIPE_POINTS = 60000, PHASES_MAX = 64 };
 
 /* ---- mixture ---- */
-static void put_mixture_row(struct buf *to, const struct json *d, double total)
+/* A share and a number of epochs for each phase. */
+static void put_draws(struct buf *to, const struct json *d, uint32_t phases)
+{
+    const struct json *shares = json_get(d, "shares"), *epochs = json_get(d, "epochs");
+    const struct json *share = shares ? shares->child : NULL,
+                      *epoch = epochs ? epochs->child : NULL;
+    for (uint32_t i = 0; i < phases; i++) {
+        html_num_cell(to, share && share->type == JSON_NUMBER ? share->number : NAN);
+        html_num_cell(to, epoch && epoch->type == JSON_NUMBER ? epoch->number : NAN);
+        share = share ? share->next : NULL;
+        epoch = epoch ? epoch->next : NULL;
+    }
+}
+
+/* A view's predicate stands below its name. */
+static void put_mixture_row(struct buf *to, const struct json *d, double total, uint32_t phases)
 {
     double tokens = json_num(d, "tokens", 0);
-    buf_text(to, "<tr><td class=\"w\">");
+    struct str where = json_str(d, "where", STR(""));
+    buf_text(to, where.len ? "<tr><td class=\"w\">view " : "<tr><td class=\"w\">");
     html_escape(to, json_str(d, "name", STR("")));
+    if (where.len) {
+        buf_text(to, "<br><span class=\"soft\">");
+        html_escape(to, where);
+        buf_text(to, "</span>");
+    }
     buf_text(to, "</td>");
     html_num_cell(to, json_num(d, "documents", NAN));
     html_num_cell(to, tokens);
     buf_text(to, "<td class=\"n\">");
     html_bytes(to, json_num(d, "bytes", NAN));
     buf_printf(to, "</td><td class=\"n\">%.1f\u202F%%</td>", total > 0 ? 100 * tokens / total : 0);
-    html_num_cell(to, json_num(d, "stable_weight", NAN));
-    html_num_cell(to, json_num(d, "anneal_weight", NAN));
-    html_num_cell(to, json_num(d, "stable_epochs", NAN));
-    html_num_cell(to, json_num(d, "anneal_epochs", NAN));
+    put_draws(to, d, phases);
     buf_text(to, "</tr>\n");
+}
+
+static void put_mixture_head(struct buf *to, const struct json *phases)
+{
+    buf_text(
+        to,
+        "<section id=\"mixture\"><h2>Domains and mixture</h2><p class=\"soft\">What the store "
+        "holds, the weight each domain or view has in each phase of the training, and how often "
+        "its tokens are seen in that phase.</p>\n<div class=\"scroll\"><table><thead><tr>"
+        "<th>domain</th><th class=\"n\">documents</th><th class=\"n\">tokens</th>"
+        "<th class=\"n\">text</th><th class=\"n\">share</th>");
+    for (const struct json *p = phases ? phases->child : NULL; p; p = p->next) {
+        buf_text(to, "<th class=\"n\">weight, ");
+        html_escape(to, json_str(p, "name", STR("")));
+        buf_text(to, "</th><th class=\"n\">epochs</th>");
+    }
+    buf_text(to, "</tr></thead><tbody>\n");
 }
 
 void page_put_mixture(const struct page *p, struct buf *to)
 {
-    const struct json *domains = json_get(p->store, "domains");
+    const struct json *domains = json_get(p->store, "domains"),
+                      *views = json_get(p->store, "views"), *phases = json_get(p->store, "phases");
+    uint32_t phase_count = phases && phases->type == JSON_ARRAY ? phases->count : 0;
+    if (phase_count > PHASES_MAX)
+        phase_count = 0; /* no file of ours */
     double documents = 0, tokens = 0, bytes = 0;
     if (!domains || domains->type != JSON_ARRAY || domains->count == 0)
         return;
@@ -40,27 +79,23 @@ void page_put_mixture(const struct page *p, struct buf *to)
         tokens += json_num(d, "tokens", 0);
         bytes += json_num(d, "bytes", 0);
     }
-    buf_text(
-        to,
-        "<section id=\"mixture\"><h2>Domains and mixture</h2><p class=\"soft\">What the store "
-        "holds, the weight each domain has while training, and how often its tokens are seen "
-        "in that phase.</p>\n<div class=\"scroll\"><table><thead><tr><th>domain</th>"
-        "<th class=\"n\">documents</th><th class=\"n\">tokens</th><th class=\"n\">text</th>"
-        "<th class=\"n\">share</th><th class=\"n\">weight</th><th class=\"n\">in the anneal</th>"
-        "<th class=\"n\">epochs</th><th class=\"n\">in the anneal</th></tr></thead><tbody>\n");
+    put_mixture_head(to, phase_count ? phases : NULL);
     for (const struct json *d = domains->child; d; d = d->next)
-        put_mixture_row(to, d, tokens);
-    const struct json *views = json_get(p->store, "views");
-    for (const struct json *v = views ? views->child : NULL; v; v = v->next)
-        put_mixture_row(to, v, tokens); /* a part of the rows above: not in the sum */
+        put_mixture_row(to, d, tokens, phase_count);
     if (domains->count > 1) {
         buf_text(to, "<tr class=\"sum\"><td>all</td>");
         html_num_cell(to, documents);
         html_num_cell(to, tokens);
         buf_text(to, "<td class=\"n\">");
         html_bytes(to, bytes);
-        buf_text(to, "</td><td></td><td></td><td></td><td></td><td></td></tr>\n");
+        buf_text(to, "</td><td></td>");
+        for (uint32_t i = 0; i < 2 * phase_count; i++)
+            buf_text(to, "<td></td>");
+        buf_text(to, "</tr>\n");
     }
+    /* Behind the sum, of which they are a part. */
+    for (const struct json *v = views ? views->child : NULL; v; v = v->next)
+        put_mixture_row(to, v, tokens, phase_count);
     buf_text(to, "</tbody></table></div>");
     if (json_get(p->store, "vocab")) {
         buf_text(to, "<p class=\"soft\" style=\"margin-top:12px\">Vocabulary: ");

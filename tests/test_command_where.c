@@ -205,9 +205,13 @@ TEST(command_where_unknown_names_get_the_nearest)
         {"quality.scor > 1", "column 1: there is no column or signal quality.scor: did you mean "
                              "quality.score?"},
         {"true and langs > 1", "column 10: there is no column or signal langs: did you mean lang?"},
-        {"xyzzyxyzzy > 1", "column 1: there is no column or signal xyzzyxyzzy: `sluice store view"},
+        {"xyzzyxyzzy > 1", "column 1: there is no column or signal xyzzyxyzzy: sluice store view"},
         {"rule('c4.curl')", "column 6: there is no rule c4.curl: did you mean c4.curly?"},
         {"margin('gopher.min_word') > 0", "did you mean gopher.min_words?"},
+        {"gopher.mean_word_count > 5", "no column or signal gopher.mean_word_count: did you mean "
+                                       "gopher.words? (there are gopher.words)"},
+        {"rule('gopher.anything')", "did you mean gopher.min_words? (there are gopher.min_words, "
+                                    "gopher.max_words)"},
         {"margin('c4.curly') > 0", "column 8: rule c4.curly rests on no single number"},
     };
     struct schema *s = made_schema();

@@ -275,13 +275,14 @@ static void write_all(const char *run, struct truth *t)
                    "\"language\",\"gopher\",\"exact\",\"quality\"]}"));
     write_text(
         run, "store.json",
-        STR("{\"tokens\":1234567,\"vocab\":32768,\"domains\":["
-            "{\"name\":\"web\",\"documents\":4000,\"tokens\":1000000,\"bytes\":4300000,\"stable_"
-            "weight\":0.8,"
-            "\"anneal_weight\":0.3,\"stable_epochs\":1.25,\"anneal_epochs\":0.2},"
-            "{\"name\":\"<b>books</"
-            "b>\",\"documents\":40,\"tokens\":234567,\"bytes\":1000000,\"stable_weight\":0.2,"
-            "\"anneal_weight\":0.7,\"stable_epochs\":2,\"anneal_epochs\":1.9}]}"));
+        STR("{\"tokens\":1234567,\"vocab\":32768,\"phases\":[{\"name\":\"stable\",\"steps\":900},"
+            "{\"name\":\"long<context\",\"steps\":50},{\"name\":\"anneal\",\"steps\":100}],"
+            "\"domains\":[{\"name\":\"web\",\"documents\":4000,\"tokens\":1000000,"
+            "\"bytes\":4300000,\"shares\":[0.8,0.5,0.3],\"epochs\":[1.25,0.1,0.2]},"
+            "{\"name\":\"<b>books</b>\",\"documents\":40,\"tokens\":234567,\"bytes\":1000000,"
+            "\"shares\":[0.2,0.5,0.5],\"epochs\":[2,0.1,1.9]}],"
+            "\"views\":[{\"name\":\"good\",\"documents\":7,\"tokens\":4321,"
+            "\"where\":\"words < 5 and lang == 'en'\",\"shares\":[0,0,0.2],\"epochs\":[0,0]}]}"));
     write_text(run, "eval.json",
                STR("{\"rows\":[{\"domain\":\"web\",\"documents\":80,\"bytes\":412000,\"tokens\":"
                    "98000,\"bits_per_byte\":1.2345,"
@@ -486,6 +487,8 @@ TEST(report_page)
         "near the line",
         "Held-out bits per byte",
         "&lt;i&gt;books",
+        "weight, long&lt;context</th>",
+        "view good<br><span class=\"soft\">words &lt; 5 and lang == &#39;en&#39;</span>",
         "held out for evaluation",
         "min_words = 50"};
     for (size_t i = 0; i < COUNT_OF(wanted); i++)
