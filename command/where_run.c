@@ -32,7 +32,20 @@ static const char *nearest_of_group(const char *name, const char *const *known)
     return best;
 }
 
-/* A name that is a few edits off gets that one; else one that begins alike gets its group. */
+/* score for quality.score: the known name whose part behind the dot is that of name. */
+static const char *same_tail(const char *name, const char *const *known)
+{
+    const char *dot = strrchr(name, '.'), *tail = dot ? dot + 1 : name;
+    for (; *known; known++) {
+        const char *other = strrchr(*known, '.');
+        if (other && strcmp(other + 1, tail) == 0)
+            return *known;
+    }
+    return NULL;
+}
+
+/* A name gets the one that ends alike, or one that is a few edits off; else one that begins
+ * alike gets its group. */
 static int unknown_name(const struct where_name *n, const char *text, const struct schema *schema)
 {
     const char *known[LEDGER_COLUMNS + SIGNALS_MAX + RULES_MAX + 1];
@@ -45,7 +58,9 @@ static int unknown_name(const struct where_name *n, const char *text, const stru
     for (int i = 1; i < schema->rule_count && n->rule; i++)
         known[count++] = schema->rule[i].name;
     known[count] = NULL;
-    const char *near = conf_nearest(text, known), *group = nearest_of_group(text, known);
+    const char *near = same_tail(text, known), *group = nearest_of_group(text, known);
+    if (!near)
+        near = conf_nearest(text, known);
     if (near || group)
         buf_printf(&also, ": did you mean %s?", near ? near : group);
     for (int i = 0; i < count && group && !near; i++)

@@ -177,6 +177,52 @@ static void put_training(struct json_writer *w, const struct curves *c)
     json_close(w, '}');
 }
 
+static void put_numbers(struct json_writer *w, const char *key, const struct json *list)
+{
+    json_key(w, key);
+    json_open(w, '[');
+    for (const struct json *v = list ? list->child : NULL; v; v = v->next)
+        json_put_num(w, v->type == JSON_NUMBER ? v->number : NAN);
+    json_close(w, ']');
+}
+
+static void put_drawn(struct json_writer *w, const char *key, const struct json *rows)
+{
+    json_key(w, key);
+    json_open(w, '[');
+    for (const struct json *v = rows ? rows->child : NULL; v; v = v->next) {
+        json_open(w, '{');
+        json_key(w, "name");
+        json_put_str(w, json_str(v, "name", STR("")));
+        put_number(w, "documents", json_num(v, "documents", NAN));
+        put_number(w, "tokens", json_num(v, "tokens", NAN));
+        if (json_get(v, "where")) {
+            json_key(w, "where");
+            json_put_str(w, json_str(v, "where", STR("")));
+        }
+        put_numbers(w, "shares", json_get(v, "shares"));
+        put_numbers(w, "epochs", json_get(v, "epochs"));
+        json_close(w, '}');
+    }
+    json_close(w, ']');
+}
+
+/* What the store holds and what each phase draws of it, a share and a number of epochs a phase. */
+static void put_mixture(struct json_writer *w, const struct json *store)
+{
+    const struct json *phases = json_get(store, "phases");
+    json_key(w, "mixture");
+    json_open(w, '{');
+    json_key(w, "phases");
+    json_open(w, '[');
+    for (const struct json *v = phases ? phases->child : NULL; v; v = v->next)
+        json_put_str(w, json_str(v, "name", STR("")));
+    json_close(w, ']');
+    put_drawn(w, "domains", json_get(store, "domains"));
+    put_drawn(w, "views", json_get(store, "views"));
+    json_close(w, '}');
+}
+
 void page_put_json(const struct page *p, struct buf *to)
 {
     struct json_writer w;
@@ -198,6 +244,8 @@ void page_put_json(const struct page *p, struct buf *to)
         json_close(&w, ']');
         put_duplicates(&w, p->gather);
     }
+    if (p->store)
+        put_mixture(&w, p->store);
     if (p->has_curves)
         put_training(&w, p->curves);
     json_key(&w, "warnings");

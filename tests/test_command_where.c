@@ -210,6 +210,8 @@ TEST(command_where_unknown_names_get_the_nearest)
         {"margin('gopher.min_word') > 0", "did you mean gopher.min_words?"},
         {"gopher.mean_word_count > 5", "no column or signal gopher.mean_word_count: did you mean "
                                        "gopher.words? (there are gopher.words)"},
+        {"score >= 0.5", "no column or signal score: did you mean quality.score?"},
+        {"filter.words > 5", "did you mean gopher.words?"},
         {"rule('gopher.anything')", "did you mean gopher.min_words? (there are gopher.min_words, "
                                     "gopher.max_words)"},
         {"margin('c4.curly') > 0", "column 8: rule c4.curly rests on no single number"},

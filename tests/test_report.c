@@ -386,6 +386,26 @@ static const struct json *named(const struct json *array, const char *key, const
     test_fail(__FILE__, __LINE__, "nothing named %s", name);
 }
 
+/* The same shares as in store.json, of phases and views too. */
+TEST(report_mixture)
+{
+    struct truth t;
+    const char *run = test_dir();
+    CHECK_OK(arena_open(&memory, 256 << 20));
+    write_all(run, &t);
+    CHECK_OK(report_write(run));
+    const struct json *mixture = json_get(read_json(run), "mixture");
+    const struct json *phases = json_get(mixture, "phases"), *views = json_get(mixture, "views");
+    const struct json *books = json_get(mixture, "domains")->child->next;
+    CHECK_INT(phases->count, 3);
+    CHECK_STR(phases->child->next->string, "long<context");
+    CHECK_STR(json_str(books, "name", STR("")), "<b>books</b>");
+    CHECK_NUM(json_get(books, "epochs")->child->next->next->number, 1.9, 0);
+    CHECK_INT(views->count, 1);
+    CHECK_STR(json_str(views->child, "where", STR("")), "words < 5 and lang == 'en'");
+    CHECK_NUM(json_get(views->child, "shares")->child->next->next->number, 0.2, 0);
+}
+
 TEST(report_figures)
 {
     struct truth t;
