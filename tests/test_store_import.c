@@ -10,6 +10,15 @@
 
 enum { DOCS = 300, SEPARATOR = 7, VOCAB = 50000 };
 
+/* A test is a process: what it holds until its end stays within reach of the leak checker. */
+static void *keep(void *memory)
+{
+    static void *kept[512];
+    static size_t count;
+    CHECK(memory && count < COUNT_OF(kept));
+    return kept[count++] = memory;
+}
+
 /* ---- documents, and files of them by the formats' definitions ---- */
 struct texts {
     uint32_t *ids; /* all documents, one after the other, without separators */
@@ -29,8 +38,7 @@ static struct texts texts_make(uint64_t seed, uint32_t vocab, uint32_t least)
                              : least + test_random(&seed) % 300;
     }
     t.start[DOCS] = total;
-    t.ids = malloc(sizeof *t.ids * (total + 1));
-    CHECK(t.ids);
+    t.ids = keep(malloc(sizeof *t.ids * (total + 1)));
     for (uint64_t i = 0; i < total; i++) {
         t.ids[i] = (uint32_t)(test_random(&seed) % vocab);
         t.ids[i] += t.ids[i] == SEPARATOR;
@@ -38,14 +46,11 @@ static struct texts texts_make(uint64_t seed, uint32_t vocab, uint32_t least)
     return t;
 }
 
-/* Lives as long as the test's process. */
 static const char *path_of(const char *name)
 {
     char path[IO_PATH_MAX];
     CHECK_OK(io_path(path, "%s/%s", test_dir(), name));
-    const char *kept = strdup(path);
-    CHECK(kept);
-    return kept;
+    return keep(strdup(path));
 }
 
 static void put_id(struct buf *b, uint64_t id, int bytes)
@@ -132,7 +137,7 @@ static void llmc_head(struct buf *b, int32_t magic, int32_t version, int64_t tok
 TEST(store_import_llmc_in_shards)
 {
     struct texts t = texts_make(1, VOCAB - 1, 0);
-    struct buf ids = {0}, b = {0};
+    static struct buf ids, b;
     struct import_file file[40];
     uint32_t files = 0;
     for (uint32_t i = 0; i < t.count; i++) {
@@ -158,7 +163,7 @@ TEST(store_import_llmc_in_shards)
 TEST(store_import_llmc_of_llama3)
 {
     struct texts t = texts_make(2, 128256, 1);
-    struct buf b = {0};
+    static struct buf b;
     struct import_conf conf = conf_of(STORE_LLMC);
     conf.vocab_size = 128257;
     llmc_head(&b, 20240801, 7, (int64_t)(t.start[DOCS] + DOCS));
@@ -172,7 +177,7 @@ TEST(store_import_llmc_of_llama3)
 TEST(store_import_nanogpt_separators_before_or_behind)
 {
     struct texts t = texts_make(3, VOCAB - 1, 1);
-    struct buf b = {0};
+    static struct buf b;
     struct import_conf conf = conf_of(STORE_NANOGPT);
     for (int way = 0; way < 3; way++) { /* before; behind; between */
         for (uint32_t i = 0; i < t.count; i++) {
@@ -216,7 +221,10 @@ TEST(store_import_raw_ids_are_not_unpacked)
 static void megatron_files(const struct texts *t, int type, int bytes, const char **bin,
                            const char **idx)
 {
-    struct buf b = {0}, lengths = {0}, pointers = {0}, bounds = {0};
+    static struct buf b, lengths, pointers, bounds;
+    buf_clear(&lengths);
+    buf_clear(&pointers);
+    buf_clear(&bounds);
     uint64_t sequences = 0, seed = 9;
     put_id(&bounds, 0, 8);
     for (uint32_t i = 0; i < t->count; i++) {
@@ -267,7 +275,7 @@ TEST(store_import_megatron_types)
 TEST(store_import_datatrove)
 {
     struct texts t = texts_make(10, VOCAB - 1, 0);
-    struct buf b = {0}, ends = {0};
+    static struct buf b, ends;
     struct import_conf conf = conf_of(STORE_DATATROVE);
     for (int bytes = 2; bytes <= 4; bytes += 2) {
         struct import_file file[2];
@@ -299,8 +307,7 @@ TEST(store_import_gives_back_what_was_exported)
     struct store_writer *w;
     struct store *s;
     struct token_view view;
-    struct store_exported *x = malloc(sizeof *x);
-    CHECK(x);
+    struct store_exported *x = keep(malloc(sizeof *x));
     snprintf(meta.domain[0].name, sizeof meta.domain[0].name, "a");
     snprintf(meta.domain[1].name, sizeof meta.domain[1].name, "b");
     CHECK_OK(store_create(&w, path_of("store"), &meta));
@@ -350,8 +357,8 @@ TEST(store_export_writes_a_view)
     struct store_writer *w;
     struct store *s;
     struct token_view view;
-    struct store_exported *x = malloc(sizeof *x);
-    CHECK(x && (third.ids = malloc(sizeof *t.ids * t.start[DOCS])));
+    struct store_exported *x = keep(malloc(sizeof *x));
+    third.ids = keep(malloc(sizeof *t.ids * t.start[DOCS]));
     snprintf(meta.domain[0].name, sizeof meta.domain[0].name, "a");
     CHECK_OK(store_create(&w, path_of("store"), &meta));
     for (uint32_t i = 0; i < t.count; i++) {
@@ -393,7 +400,7 @@ TEST(store_import_says_what_a_wrong_file_is)
                  {"\xfd"
                   "7zXZ\0",
                   6, "xz"}};
-    struct buf b = {0};
+    static struct buf b;
     struct import_conf nano = conf_of(STORE_NANOGPT), llmc = conf_of(STORE_LLMC);
     struct import_conf mega = conf_of(STORE_MEGATRON);
     for (size_t i = 0; i < COUNT_OF(wrong); i++) {
@@ -422,7 +429,7 @@ TEST(store_import_says_what_a_wrong_file_is)
 
 TEST(store_import_ids_must_be_in_the_vocabulary)
 {
-    struct buf b = {0};
+    static struct buf b;
     struct import_conf nano = conf_of(STORE_NANOGPT);
     for (int i = 0; i < 200000; i++)
         put_id(&b, i == 131073 ? VOCAB : 300, 2);
@@ -453,7 +460,7 @@ TEST(store_import_ids_must_be_in_the_vocabulary)
     }
 }
 
-TEST(store_import_one_endless_document_is_refused)
+TEST_LIMIT(store_import_one_endless_document_is_refused, 180)
 {
     struct import_conf nano = conf_of(STORE_NANOGPT);
     const char *path = path_of("sparse.bin");
@@ -477,7 +484,7 @@ TEST(store_import_llmc_header_must_fit)
 {
     static const int64_t counts[] = {99, 101, -1, INT32_MAX, INT32_MIN, 0};
     struct import_conf conf = conf_of(STORE_LLMC);
-    struct buf b = {0};
+    static struct buf b;
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         llmc_head(&b, 20240520, 1, counts[i]);
         for (int k = 0; k < 100; k++)
@@ -496,12 +503,13 @@ TEST(store_import_megatron_index_must_fit)
     struct texts t = texts_make(30, VOCAB - 1, 1);
     struct import_conf conf = conf_of(STORE_MEGATRON);
     struct import_file f;
-    struct buf b = {0};
+    static struct buf b;
     uint64_t sequences, bytes;
     char *index;
     size_t len;
     megatron_files(&t, 8, 2, &f.tokens, &f.index);
     CHECK_OK(io_read_file(f.index, 1 << 20, &index, &len));
+    keep(index);
     memcpy(&sequences, index + 18, 8);
     CHECK_OK(io_size(f.tokens, &bytes));
     uint64_t pointers = 34 + 4 * sequences, bounds = pointers + 8 * sequences;
@@ -559,7 +567,7 @@ TEST(store_import_datatrove_index_must_fit)
                                        {10, UINT64_MAX, 50, 100}, {10, 20, 50, 99},
                                        {10, 20, 50, UINT64_MAX},  {10, 20, 50, 1ull << 63}};
     struct import_conf conf = conf_of(STORE_DATATROVE);
-    struct buf b = {0}, e = {0};
+    static struct buf b, e;
     for (int i = 0; i < 100; i++)
         put_id(&b, 300, 2);
     const char *tokens = put_file("d.ds", &b);
