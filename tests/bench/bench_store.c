@@ -194,12 +194,20 @@ static void rows_flat(struct windows *w, bool starts)
     }
 }
 
+/* As the trainer reads: a row's first bytes are on their way while the one before is widened. */
 static void rows_store(struct windows *w, bool starts)
 {
+    const struct loader *l = w->plan.loader;
+    struct loader_place place = loader_place(l, w->row[0]);
     for (uint64_t i = 0; i < w->rows; i++) {
-        need(loader_read(w->plan.loader, w->row[i], w->inputs, w->targets,
-                         starts ? w->doc_start : NULL, NULL));
+        struct loader_place next = place;
+        if (i + 1 < w->rows) {
+            next = loader_place(l, w->row[i + 1]);
+            loader_touch(l, &next);
+        }
+        need(loader_read_at(l, &place, w->inputs, w->targets, starts ? w->doc_start : NULL));
         w->sum += (uint64_t)w->targets[i % WINDOW];
+        place = next;
     }
 }
 static void rows_flat_plain(struct windows *w) { rows_flat(w, false); }

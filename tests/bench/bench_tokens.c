@@ -1,5 +1,4 @@
 /* bench_tokens - measures what happens to text behind the filters: tokens, products of matrices. */
- */
 #include "tests/bench/bench.h"
 
 #include "kernels/gemm.h"
