@@ -175,6 +175,31 @@ static void print_clean(const char *s)
         putchar((unsigned char)*s < 32 || *s == 127 ? '?' : *s);
 }
 
+/* 1: what the trainer wrote of its store in front of the first phase is not what the store is now;
+ * 0: it is, or nothing was trained yet. */
+static int store_changed(const struct store_rows *r, struct arena *a)
+{
+    char path[IO_PATH_MAX], now[33];
+    struct io_reader *log = NULL;
+    struct json *row;
+    struct str line;
+    int rc;
+    TRY(io_path(path, "%s/train/train.jsonl", r->run.dir));
+    if (!io_exists(path))
+        return 0;
+    TRY(io_open(&log, path));
+    TRY_OUT(io_read_line(log, &line));
+    if (rc == 0)
+        goto out;
+    TRY_OUT(json_parse(a, line, &row));
+    struct str then = json_str(row, "store", STR(""));
+    hash_hex(store_identity(r->store), now);
+    rc = then.len > 0 && !str_is(then, now);
+out:
+    io_close(log);
+    return rc;
+}
+
 static void print_traced(const struct store_meta *meta, const struct traced *item,
                          const struct origin *from)
 {
@@ -191,7 +216,7 @@ static void print_traced(const struct store_meta *meta, const struct traced *ite
 }
 
 static void print_traced_json(const struct store_meta *meta, const struct traced *item,
-                              const struct origin *from, struct buf *line)
+                              const struct origin *from, bool changed, struct buf *line)
 {
     struct json_writer w;
     char id[17];
@@ -224,6 +249,10 @@ static void print_traced_json(const struct store_meta *meta, const struct traced
         json_key(&w, "record");
         json_put_u64(&w, from->record);
     }
+    if (changed) {
+        json_key(&w, "store_changed");
+        json_put_bool(&w, true);
+    }
     json_close(&w, '}');
     printf("%s\n", buf_cstr(line));
 }
@@ -252,11 +281,15 @@ int store_trace(const struct store_flags *flags, struct arena *a)
     struct store_rows *r = calloc(1, sizeof *r);
     struct trace t = {0};
     struct buf line = {0};
-    int rc;
+    int rc, changed;
     if (!r)
         return err_set(ERR_LIMIT, "store trace: no memory");
     TRY_OUT(store_rows_open(r, flags->run, true, a));
     TRY_OUT(trace_step(r, flags, &t));
+    TRY_OUT(changed = store_changed(r, a));
+    if (changed)
+        log_warn("store trace: the store was changed since %s was trained (documents were appended "
+                 "or removed): these are the rows that a new training would read", flags->run);
     t.origin = calloc(t.count ? t.count : 1, sizeof *t.origin);
     TRY_OUT(t.origin ? 0 : err_set(ERR_LIMIT, "store trace: no memory"));
     for (t.origins = 0; t.origins < t.count; t.origins++)
@@ -265,7 +298,7 @@ int store_trace(const struct store_flags *flags, struct arena *a)
     for (size_t i = 0; i < t.count; i++) {
         const struct origin *from = origins_at(t.origin, t.origins, t.item[i].id);
         if (flags->json)
-            print_traced_json(store_meta(r->store), &t.item[i], from, &line);
+            print_traced_json(store_meta(r->store), &t.item[i], from, changed, &line);
         else
             print_traced(store_meta(r->store), &t.item[i], from);
     }

@@ -390,25 +390,29 @@ static int save(struct session *s)
     return 0;
 }
 
-/* {"step","phase","sequence","rows","rope_theta","mixture":{source: share}}: step is the last
- * before the phase. Shares are those of its first row. */
+/* {"step","phase","store","sequence","rows","rope_theta","mixture":{source: share}}: step is the
+ * last before the phase, store the identity of what is read, shares those of its first row. */
 static int log_phase(struct session *s, const struct train_place *at)
 {
     struct loader_stretch *st = malloc(sizeof *st);
     struct buf out = {0};
     struct json_writer w;
     uint64_t i = 0;
+    char store[33];
     if (!st)
         return err_set(ERR_LIMIT, "train: no memory for a log row");
     do
         loader_stretch(s->tr.loader, i++, st);
     while (st->first + st->rows <= at->row);
+    hash_hex(store_identity(s->run->store), store);
     json_begin(&w, &out);
     json_open(&w, '{');
     json_key(&w, "step");
     json_put_u64(&w, s->tr.state.step);
     json_key(&w, "phase");
     json_put_str(&w, str_of(s->tr.plan.phase[at->phase].name));
+    json_key(&w, "store");
+    json_put_str(&w, str_of(store));
     json_key(&w, "sequence");
     json_put_u64(&w, at->sequence);
     json_key(&w, "rows");

@@ -95,11 +95,11 @@ struct objective {
 
 /* Everything a run needs; folders are made below out_dir: checkpoints/step-NNNNNN/, model/ (the
  * final one, loads in transformers), train.jsonl (a row a step: step, phase, loss, lr, grad_norm,
- * tokens and loss per source; a row {"step","phase","mixture":{source: share},...} in front of each
- * phase, with the step it follows; and rows {"step","eval":{domain: bits per byte}}; rewritten on
- * resume so that the file is that of an uninterrupted run; no clock times in it), speed.jsonl
- * (tok/s, GFLOP/s, MFU), eval.json (bits per byte before and after the anneal, mean loss of the
- * last 20 steps of each phase). */
+ * tokens and loss per source; a row {"step","phase","store","mixture":{source: share},...} in front
+ * of each phase, with the step it follows; and rows {"step","eval":{domain: bits per byte}};
+ * rewritten on resume so that the file is that of an uninterrupted run; no clock times in it),
+ * speed.jsonl (tok/s, GFLOP/s, MFU), eval.json (bits per byte before and after the anneal, mean
+ * loss of the last 20 steps of each phase). */
 struct train_run {
     struct train_conf train;
     struct model_conf model;

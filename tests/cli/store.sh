@@ -65,6 +65,7 @@ assert {row['row'] for row in rows} == {0, 1, 2, 3}, rows
 for want in range(4):
     mine = [row for row in rows if row['row'] == want]
     assert mine[0]['first'] == 0 and all(a['first'] + a['tokens'] == b['first'] for a, b in zip(mine, mine[1:]))
+assert not any('store_changed' in row for row in rows)
 assert all(row['url'] in corpus and row['source'].startswith('in/') for row in rows)\""
 # train.jsonl has what the trainer itself drew at each step: tokens of each domain.
 cat > steps.py <<'PY'

@@ -50,6 +50,12 @@ check store_append_run_is_done cmp r/store/data.mdb before.mdb
 "$sluice" store ls --run=r > ls.out 2>> log
 check store_append_ls grep -q "are those of $work/r2" ls.out
 
+# What the model saw is not what the store would give now, and trace says so.
+"$sluice" store trace --run=whole --step=2 --json > trace.was 2> trace.err
+check store_trace_is_quiet_on_a_store_as_trained [ ! -s trace.err ]
+"$sluice" store trace --run=r --step=2 --json > trace.now 2> trace.err
+check store_trace_says_the_store_changed bash -c "grep -q 'store was changed since r was trained' trace.err && [ \$(grep -c '\"store_changed\":true' trace.now) = \$(wc -l < trace.now) ] && ! grep -q store_changed trace.was"
+
 # ---- remove ----
 python3 - <<'PY'
 import json
