@@ -686,3 +686,86 @@ TEST_LIMIT(store_create_survives_kills, 120)
     chosen_close(&c);
     made_close(&m);
 }
+
+/* ---- files of earlier versions ---- */
+
+/* tests/golden/store: 200 documents, document i of id 1000 + i in domain "short" when i % 5 is 0,
+ * else in "long"; its token k is (7i + 13k + domain) % 299. v1 was written by the last program
+ * whose version was 1; v2 got one document from another run, and lost those of ids 1003, 1005,
+ * 1199. */
+static const char *golden_open(int version)
+{
+    static char dir[IO_PATH_MAX];
+    char from[IO_PATH_MAX], to[IO_PATH_MAX];
+    struct io_reader *in;
+    struct buf bytes = {0};
+    char chunk[65536];
+    int64_t got;
+    CHECK_OK(io_path(from, "tests/golden/store/v%d.mdb.zst", version));
+    if (!io_exists(from))
+        test_skip("%s is not here: run from the root of the tree", from);
+    CHECK_OK(io_open(&in, from));
+    while ((got = io_read(in, chunk, sizeof chunk)) > 0)
+        buf_str(&bytes, (struct str){chunk, (size_t)got});
+    CHECK_OK(got);
+    io_close(in);
+    CHECK_OK(io_path(dir, "%s/golden-%d", test_dir(), version));
+    CHECK_OK(io_path(to, "%s/data.mdb", dir));
+    CHECK_OK(io_write_file(to, buf_view(&bytes)));
+    buf_free(&bytes);
+    return dir;
+}
+
+static void golden_check(const char *dir, int version)
+{
+    struct store *s;
+    uint32_t ids[64], own[2] = {0};
+    CHECK_OK(store_open(&s, dir));
+    CHECK_INT(store_meta(s)->version, version);
+    CHECK_INT(store_domain(s, "short"), 1);
+    for (uint32_t i = 0; i < 200; i++) {
+        uint32_t d = i % 5 == 0, n = d ? i % 3 : i % 40;
+        struct store_doc doc;
+        bool gone = version == 2 && (i == 3 || i == 5 || i == 199);
+        CHECK(store_removed(s, d, own[d]) == gone);
+        CHECK_OK(store_doc_at(s, d, own[d]++, &doc));
+        CHECK_INT(doc.id, 1000 + i);
+        CHECK_INT(doc.token_count, n + 1);
+        CHECK_OK(store_read(s, d, doc.token_start, n + 1, ids));
+        for (uint32_t k = 0; k < n; k++)
+            CHECK_INT(ids[k + 1], gone ? 299 : (i * 7 + k * 13 + d) % 299);
+    }
+    const struct store_origin *o = store_origin_of(s, 11);
+    CHECK((version == 2) == (o != NULL && strcmp(o->run, "/runs/other") == 0));
+    CHECK_OK(store_verify(s));
+    store_close(s);
+}
+
+TEST(store_reads_files_of_earlier_versions)
+{
+    golden_check(golden_open(1), 1);
+    golden_check(golden_open(2), 2);
+}
+
+/* A change in place makes an old file one of this version: as the golden v2 was made. */
+TEST(store_changes_files_of_earlier_versions)
+{
+    const char *dir = golden_open(1);
+    const uint64_t gone[] = {1003, 1005, 1199};
+    const uint32_t id = 7;
+    struct store_meta meta = {.vocab_size = 300, .domain_count = 1, .eot = 299};
+    struct store_origin o = {10, 2, {5, 6}, "abc", "/runs/other"};
+    struct store_doc doc = {.id = 5000, .item = 11, .record = 3, .token_count = 1, .text_bytes = 2};
+    struct store_writer *w;
+    struct store_removal done;
+    meta.tokenizer_hash = (struct hash128){11, 22};
+    snprintf(meta.domain[0].name, sizeof meta.domain[0].name, "long");
+    CHECK_OK(store_extend(&w, dir, &meta, &o, 1));
+    CHECK_OK(store_append(w, 0, &doc, &id));
+    CHECK_OK(store_commit(w, NULL));
+    CHECK_OK(store_remove(dir, gone, 3, NULL, &done));
+    CHECK_INT(done.documents, 3);
+    golden_check(dir, 2);
+    struct hash128 have = identity_of(dir);
+    CHECK(same(have, identity_of(golden_open(2))));
+}
