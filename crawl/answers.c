@@ -13,7 +13,8 @@ enum {
     HOST_SITEMAPS_MAX = 500,
 };
 
-bool answer_is_passing(const struct visit *v)
+/* True for answers that may be other ones later: 429, 5xx but 501, 505 and the like, no answer. */
+static bool is_passing(const struct visit *v)
 {
     int s = v->status;
     if (v->end == VISIT_FAILED || v->end == VISIT_CUT_LINE)
@@ -268,7 +269,7 @@ int answer_page(struct crawler *c, struct visit *v)
 {
     struct host *h = frontier_host(c->frontier, v->host);
     const struct page *p = frontier_page(c->frontier, v->page);
-    bool retry = answer_is_passing(v) && p->tries < c->conf->page_retries;
+    bool retry = is_passing(v) && p->tries < c->conf->page_retries;
     int rc;
     h->failures = v->end == VISIT_FAILED ? h->failures + 1 : 0;
     if (h->failures >= HOST_FAILURES_MAX)

@@ -155,6 +155,25 @@ static int fill(struct crawler *c)
     return 0;
 }
 
+/* The archive first, then the journal that says how long it is. A file that is complete gets its
+ * name only after the journal knows. */
+static int checkpoint(struct crawler *c, bool complete)
+{
+    const char *name, *info_id;
+    uint64_t bytes;
+    TRY(capture_sync(c->capture, &name, &info_id, &bytes));
+    complete = complete && name[0];
+    if (complete)
+        journal_line(c->journal, "f %llu %s", (unsigned long long)bytes, name);
+    if (complete || !name[0])
+        TRY(journal_checkpoint(c->journal, "0 - -"));
+    else
+        TRY(journal_checkpoint(c->journal, "%llu %s %s", (unsigned long long)bytes, name, info_id));
+    c->checkpoint_ns = clock_ns();
+    c->changes = 0;
+    return complete ? capture_complete(c->capture) : 0;
+}
+
 /* ---- what came ---- */
 static int take_in(struct crawler *c)
 {
@@ -173,28 +192,9 @@ static int take_in(struct crawler *c)
         TRY(v->robots ? answer_robots(c, v) : answer_page(c, v));
         arena_trim(&c->scratch, 16 << 20);
         if (capture_full(c->capture, false))
-            TRY(crawler_checkpoint(c, true));
+            TRY(checkpoint(c, true));
     }
     return 0;
-}
-
-/* The archive first, then the journal that says how long it is. A file that is complete gets its
- * name only after the journal knows. */
-int crawler_checkpoint(struct crawler *c, bool complete)
-{
-    const char *name, *info_id;
-    uint64_t bytes;
-    TRY(capture_sync(c->capture, &name, &info_id, &bytes));
-    complete = complete && name[0];
-    if (complete)
-        journal_line(c->journal, "f %llu %s", (unsigned long long)bytes, name);
-    if (complete || !name[0])
-        TRY(journal_checkpoint(c->journal, "0 - -"));
-    else
-        TRY(journal_checkpoint(c->journal, "%llu %s %s", (unsigned long long)bytes, name, info_id));
-    c->checkpoint_ns = clock_ns();
-    c->changes = 0;
-    return complete ? capture_complete(c->capture) : 0;
 }
 
 /* ms until something is due. */
@@ -216,14 +216,14 @@ int crawler_run(struct crawler *c)
         TRY(fill(c));
         bool over = frontier_wait(c->frontier, clock_ns()) == UINT64_MAX || !has_room(c);
         if (visits_out(c->visits) == 0 && over)
-            return crawler_checkpoint(c, true);
+            return checkpoint(c, true);
         TRY(visits_wait(c->visits, wait_ms(c)));
         TRY(take_in(c));
         uint64_t since = clock_ns() - c->checkpoint_ns;
         if ((c->changes && since > seconds_ns(c->conf->sync_s)) ||
             journal_waiting(c->journal) > CHECKPOINT_LINES)
-            TRY(crawler_checkpoint(c, false));
+            TRY(checkpoint(c, false));
     }
-    TRY(crawler_checkpoint(c, false));
+    TRY(checkpoint(c, false));
     return err_set(ERR_STOP, "crawl: stopped; all so far is saved, and the same command goes on");
 }

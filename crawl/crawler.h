@@ -34,16 +34,13 @@ struct crawler {
     struct arena scratch;        /* of one answer */
     struct buf block, url, base; /* of one answer */
     uint64_t checkpoint_ns, started_ns, changes;
-    uint64_t written; /* WARC records of pages by this run */
     uint64_t robots_read, status_count[STATUS_CLASSES], bytes, truncated, retried, links;
     uint64_t seeds_bad, seeds_good;
     char first_failure[512];
-    bool draining; /* a limit is reached: only what runs is finished */
 };
 
 /* ---- crawler.c ---- */
 int crawler_run(struct crawler *c); /* until nothing is left, a limit, or pipe_stop */
-int crawler_checkpoint(struct crawler *c, bool complete);
 /* ns from the end of an answer to the next request to its host, as politeness asks. */
 uint64_t crawler_pause(const struct crawler *c, const struct visit *v);
 /* The page of a visit is finished or goes back; its host waits as politeness asks. */
@@ -55,6 +52,4 @@ void crawler_give_up(struct crawler *c, const struct visit *v, const char *why);
 /* ---- answers.c ---- */
 int answer_robots(struct crawler *c, struct visit *v); /* an answer to /robots.txt is in */
 int answer_page(struct crawler *c, struct visit *v);   /* to a page */
-/* True for answers that may be other ones later: 429, 5xx but 501, 505 and the like, no answer. */
-bool answer_is_passing(const struct visit *v);
 #endif

@@ -5,7 +5,7 @@
 #include "core/base.h"
 
 enum digest_kind { DIGEST_UNKNOWN, DIGEST_MD5, DIGEST_SHA1, DIGEST_SHA256 };
-enum { DIGEST_BYTES_MAX = 32, DIGEST_TEXT_MAX = 80 };
+enum { DIGEST_BYTES_MAX = 32 };
 
 /* Plain memory; begin before use, end once: begin again afterwards. */
 struct digest {

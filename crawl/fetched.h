@@ -14,7 +14,8 @@ struct fetched_file {
     uint64_t bytes;
     struct hash128 hash;
 };
-/* Reads the manifest, when there is one. One thread at a time. */
+/* Reads the manifest, when there is one; about 250 bytes of memory for each file in it. One thread
+ * at a time. */
 int fetched_open(struct fetched **out, const char *cache);
 /* What is known of a path; NULL: nothing. */
 const struct fetched_file *fetched_find(const struct fetched *t, const char *path);

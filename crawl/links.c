@@ -8,7 +8,6 @@
 #include <stdio.h>
 
 enum {
-    ATTRIBUTES_MAX = 8, /* kept of one tag: those asked for below */
     REF_MAX = 8192,     /* bytes of a reference; a longer one is no URL */
 };
 

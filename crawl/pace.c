@@ -37,13 +37,6 @@ static void slices_sum(const struct pace *p, double *started, double *ended, dou
     }
 }
 
-double pace_failing(const struct pace *p)
-{
-    double started, ended, failed;
-    slices_sum(p, &started, &ended, &failed);
-    return ended > 0 ? failed / ended : 0;
-}
-
 uint64_t pace_request_wait(const struct pace *p, uint64_t now)
 {
     return p->rate > 0 && p->next_request > now ? p->next_request - now : 0;

@@ -32,6 +32,4 @@ void pace_answer(struct pace *p, bool failed, uint64_t now); /* one came to its 
 void pace_bytes(struct pace *p, uint64_t bytes, uint64_t now);
 /* ns until more bytes may be taken in; 0: now. */
 uint64_t pace_bytes_wait(const struct pace *p, uint64_t now);
-/* Share of the last minute's answers that failed. */
-double pace_failing(const struct pace *p);
 #endif
