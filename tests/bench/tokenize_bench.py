@@ -133,6 +133,7 @@ def peer_encode(name, vocab, path):
             break
     return {"cold": seconds[0], "warm": min(seconds[1:] or seconds), "hash": ids_hash(ids)}
 
+# Each trainer gives the bytes of its tokens, by rank.
 def train_tokenizers(texts, size):
     from tokenizers import Tokenizer, Regex, models, pre_tokenizers, trainers
     k = Tokenizer(models.BPE())
@@ -140,23 +141,40 @@ def train_tokenizers(texts, size):
                                                pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     k.train_from_iterator(texts, trainers.BpeTrainer(vocab_size=size, show_progress=False, special_tokens=[],
                                                      initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
+    plain = [*range(33, 127), *range(161, 173), *range(174, 256)] # bytes that GPT-2 prints as they are
+    byte = {chr(c): c for c in plain} | {chr(256 + i): c for i, c in enumerate(c for c in range(256) if c not in plain)}
+    vocab = k.get_vocab()
+    return [bytes(byte[c] for c in token) for token in sorted(vocab, key=vocab.get)]
 
 def train_rustbpe(texts, size):
     import rustbpe
-    rustbpe.Tokenizer().train_from_iterator(iter(texts), size, pattern=TRAIN)
+    k = rustbpe.Tokenizer()
+    k.train_from_iterator(texts, size, pattern=TRAIN)
+    return [bytes(token) for token, _ in sorted(k.get_mergeable_ranks(), key=lambda x: x[1])]
 
 def train_bpeasy(texts, size):
     import bpeasy
-    bpeasy.train_bpe(iter(texts), TRAIN, 64, size)
+    ranks = bpeasy.train_bpe(texts, TRAIN, 256, size)
+    return sorted(ranks, key=ranks.get)
 
 TRAINERS = {"tokenizers": train_tokenizers, "rustbpe": train_rustbpe, "bpeasy": train_bpeasy}
 
+def line_texts(path):
+    """One text after the other: no trainer is made to hold them all."""
+    with open(path, encoding="utf-8") as f:
+        for line in f:
+            yield json.loads(line)["text"]
+
 def peer_train(name, size, path):
-    texts = read_texts(path)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    """Reading JSON lines and learning, nothing written; reading alone, once more, is told too."""
     start = time.process_time()
-    TRAINERS[name](texts, size)
-    return {"cpu": time.process_time() - start, "before": before, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}
+    tokens = TRAINERS[name](line_texts(path), size)
+    learned = time.process_time()
+    rss = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    sum(1 for _ in line_texts(path))
+    with open(f"{A.cache}/{name}.ranks", "w") as f:
+        f.writelines(base64.b64encode(token).decode() + "\n" for token in tokens)
+    return {"cpu": learned - start, "reading": time.process_time() - learned, "rss": rss}
 
 def child(*what):
     """A peer's figures, or why there are none."""
@@ -202,23 +220,38 @@ def encode_table(vocab, language):
               f" | {got['warm'] / mine['warm']:.1f} x | {'equal' if got['hash'] == mine['hash'] else 'NOT EQUAL'} |", flush=True)
 
 def train_table(size):
-    path = f"{A.work}/train.jsonl"
-    with open(path, "wb") as to:
-        for language in LANGUAGES:
-            part, why = texts_of(language)
-            if not why:
-                with open(part, "rb") as f:
-                    to.write(f.read())
-    total = sum(len(x.encode()) for x in read_texts(path)) / 1e6
-    rows, rss = ours("bpe", path, size + 1, "cl100k", A.work)
-    cpu = min(float(r[4]) for r in rows if r[0] == "tokenizer.train")
-    print(f"\n### Training {size} tokens on {total:.1f} MB, all texts above, load {os.getloadavg()[0]:.1f}\n")
-    print("| who | CPU s | ours is | peak RSS, MB | before training, MB |\n|---|---:|---:|---:|---:|")
-    print(f"| sluice | {cpu:.2f} | | {rss / 1024:.0f} | the texts, {total:.0f} |", flush=True)
-    for name in TRAINERS:
+    """Whole processes: JSON lines read, vocabulary learned; ours also writes its files."""
+    path = A.train_texts
+    if not path:
+        path = f"{A.work}/train.jsonl"
+        with open(path, "wb") as to:
+            for language in LANGUAGES:
+                part, why = texts_of(language)
+                if not why:
+                    with open(part, "rb") as f:
+                        to.write(f.read())
+    total = sum(len(x.encode()) for x in line_texts(path)) / 1e6
+    sluice = os.path.join(os.path.dirname(A.bench), "sluice")
+    process = subprocess.Popen([sluice, "tokenize", "train", "--threads=1", "--held_out=0", f"--vocab_size={size + 1}",
+                                f"--out={A.work}/trained", "--jsonl", path], stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        sys.exit("bench-tokenize: sluice tokenize train failed")
+    cpu = usage.ru_utime + usage.ru_stime
+    with open(f"{A.work}/trained/tokenizer.tiktoken") as f:
+        mine = [line.split()[0] for line in f]
+    print(f"\n### Training {size} tokens on {total:.1f} MB ({os.path.basename(path)}), load {os.getloadavg()[0]:.1f}\n")
+    print("| who | CPU s | reading alone, s | ours is | peak RSS, MB | tokens |\n|---|---:|---:|---:|---:|---|")
+    print(f"| sluice | {cpu:.2f} | | | {usage.ru_maxrss / 1024:.0f} | |", flush=True)
+    for name in A.trainers.split(","):
         got, why = child("train", name, size, path)
-        print(f"| {version(name)} | | | | skipped: {why} |" if why else
-              f"| {version(name)} | {got['cpu']:.2f} | {got['cpu'] / cpu:.1f} x | {got['rss'] / 1024:.0f} | {got['before'] / 1024:.0f} |",
+        if why:
+            print(f"| {version(name)} | | | | | skipped: {why} |", flush=True)
+            continue
+        with open(f"{A.cache}/{name}.ranks") as f:
+            theirs = f.read().split()
+        same = "all equal, in order" if theirs == mine else f"{len(set(theirs) & set(mine))} of {len(mine)} in both"
+        print(f"| {version(name)} | {got['cpu']:.2f} | {got['reading']:.2f} | {got['cpu'] / cpu:.1f} x | {got['rss'] / 1024:.0f} | {same} |",
               flush=True)
 
 def main():
@@ -230,7 +263,7 @@ def main():
     with tempfile.TemporaryDirectory() as A.work:
         sluice = os.path.join(os.path.dirname(A.bench), "sluice")
         print(f"{os.cpu_count()} cores, one used; load {os.getloadavg()[0]:.1f} at the start")
-        for vocab in A.vocabs.split(","):
+        for vocab in filter(None, A.vocabs.split(",")):
             subprocess.run([sluice, "tokenize", "convert", f"{A.data}/vocab/{vocab}.tiktoken", f"{A.cache}/{vocab}.json"],
                            check=True, capture_output=True)
             for language in A.languages.split(","):
@@ -248,6 +281,8 @@ if __name__ == "__main__":
     parser.add_argument("--vocabs", default=",".join(VOCABS))
     parser.add_argument("--languages", default=",".join(LANGUAGES))
     parser.add_argument("--train", type=int, default=32767, help="tokens to learn; 0: none")
+    parser.add_argument("--train_texts", help="JSON lines to learn from (tokenize_texts.py makes a gigabyte); else all texts above")
+    parser.add_argument("--trainers", default=",".join(TRAINERS))
     parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     A = parser.parse_args()
     os.environ.update(RAYON_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
