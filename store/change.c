@@ -272,7 +272,7 @@ static int pages_blank(struct removing *r)
     char path[IO_PATH_MAX];
     struct pages_free pages;
     TRY(io_path(path, "%s/" STORE_FILE, r->w->dir));
-    TRY(pages_free(path, r->w->file, true, &pages));
+    TRY(pages_free(path, r->w->file, PAGES_WIPE, &pages));
     r->out->pages += pages.dirty;
     return 0;
 }
@@ -359,7 +359,7 @@ static int removal_prove(struct removing *r)
     store_close(s);
     TRY(rc);
     TRY(io_path(path, "%s/" STORE_FILE, r->w->dir));
-    TRY(pages_free(path, r->w->file, false, &pages));
+    TRY(pages_free(path, r->w->file, PAGES_LOOK, &pages));
     if (pages.dirty && r->out->proved)
         return err_set(ERR_FORMAT,
                        "store: %s: %llu pages in no tree are not empty: the removal did not work: "

@@ -27,7 +27,7 @@ int writer_take(struct store_writer *w, struct store **s)
         return err_sys("store: open %s", path);
     TRY(changer_lock(path, w->file));
     TRY(pages_check(path, w->file));
-    TRY(pages_free(path, w->file, false, &pages));
+    TRY(pages_free(path, w->file, PAGES_OWNERS, &pages));
     TRY(store_open_locked(s, w->dir));
     memcpy(&w->meta, &(*s)->meta, sizeof w->meta);
     w->meta.version = STORE_VERSION;

@@ -118,12 +118,13 @@ extern uint64_t (*fs_type)(const char *path);
 /* Walks the trees of an LMDB file (format 1 of LMDB 0.9) by reads, not by a map: every page, node,
  * key and value must lie where it may. ERR_FORMAT naming the first page that does not. */
 int pages_check(const char *path, int fd);
-/* The pages that no tree holds, and how many of them are not zeros, those behind the last page of
- * the trees included; with wipe they are zeros (or cut off) afterwards, on the disk. Also checks
- * that no page has two owners, which would be the end of the store at its next change. The file
- * must be nobody else's. */
+/* Checks that no page has two owners, or is listed as free and is not, either of which would be the
+ * end of the store at its next change. PAGES_LOOK also counts the pages that no tree holds, and how
+ * many of them are not zeros, those behind the last page of the trees included; after PAGES_WIPE
+ * they are zeros (or cut off), on the disk. The file must be nobody else's. */
+enum pages_what { PAGES_OWNERS, PAGES_LOOK, PAGES_WIPE };
 struct pages_free {
     uint64_t pages, count, dirty;
 };
-int pages_free(const char *path, int fd, bool wipe, struct pages_free *out);
+int pages_free(const char *path, int fd, enum pages_what what, struct pages_free *out);
 #endif

@@ -407,9 +407,10 @@ static int free_pages_visit(const struct walker *w, bool wipe, struct pages_free
     return rc;
 }
 
-int pages_free(const char *path, int fd, bool wipe, struct pages_free *out)
+int pages_free(const char *path, int fd, enum pages_what what, struct pages_free *out)
 {
     int rc = 0;
+    bool wipe = what == PAGES_WIPE;
     struct env env;
     struct stat st;
     struct walker w = {.path = path, .fd = fd, .wipe = wipe};
@@ -422,6 +423,8 @@ int pages_free(const char *path, int fd, bool wipe, struct pages_free *out)
         goto out;
     }
     TRY_OUT(file_walk(&w, &env));
+    if (what == PAGES_OWNERS)
+        goto out;
     TRY_OUT(free_pages_visit(&w, wipe, out));
     uint64_t end = w.page_count * w.page_bytes;
     rc = fstat(fd, &st) == 0 ? 0 : err_sys("store: stat %s", path);

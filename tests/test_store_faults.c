@@ -533,3 +533,58 @@ TEST_LIMIT(store_damage_in_a_changed_store_is_never_fatal, 180)
     free(bytes);
     made_close(&m);
 }
+
+/* Where a block lies in a file: its beginning stands nowhere else. */
+static size_t block_find(const char *bytes, size_t len, const void *begin, size_t begin_bytes)
+{
+    const char *at = memmem(bytes, len, begin, begin_bytes);
+    CHECK(at != NULL);
+    return (size_t)(at - bytes);
+}
+
+/* A flipped bit in any block: the first read of it names the block, the others read as they were.
+ */
+TEST(store_first_read_names_the_damaged_block)
+{
+    enum { ROWS = STORE_BLOCK_BYTES / 4 };
+    struct made m;
+    char *bytes, want[96];
+    size_t len;
+    uint64_t state = 5;
+    const char *dir = path_in("store"), *file = path_in("store/data.mdb");
+    made_open(&m, dir, 70000, 2, 20000, 20, 1);
+    CHECK_OK(io_read_file(file, 1 << 26, &bytes, &len));
+    int fd = open(file, O_RDWR);
+    for (uint32_t d = 0; d < 2; d++)
+        for (int kind = 0; kind < KIND_COUNT; kind++) {
+            uint64_t rows = kind == KIND_TOKENS ? ROWS : DOCS_PER_BLOCK;
+            uint64_t all = kind == KIND_TOKENS ? m.domain[d].count : m.domain[d].docs;
+            for (uint64_t b = 0; b * rows < all; b++) {
+                uint64_t here = all - b * rows < rows ? all - b * rows : rows;
+                const void *from = kind == KIND_TOKENS ? (const void *)(m.domain[d].ids + b * rows)
+                                                       : (const void *)(m.domain[d].doc + b * rows);
+                size_t size = here * (kind == KIND_TOKENS ? 4 : sizeof(struct store_doc));
+                size_t at = block_find(bytes, len, from, size) + test_random(&state) % size;
+                unsigned char bad = (unsigned char)(bytes[at] ^ 1 << test_random(&state) % 8);
+                struct store *s;
+                CHECK(pwrite(fd, &bad, 1, (off_t)at) == 1);
+                CHECK_OK(store_open(&s, dir));
+                snprintf(want, sizeof want, "block %llu of the %s of domain domain-%u ",
+                         (unsigned long long)b, store_kind_names[kind], d);
+                for (uint64_t k = 0; k * rows < all; k++) {
+                    uint32_t id;
+                    struct store_doc doc;
+                    int rc = kind == KIND_TOKENS ? store_read(s, d, k * rows, 1, &id)
+                                                 : store_doc_at(s, d, k * rows, &doc);
+                    CHECK_INT(rc, k == b ? ERR_FORMAT : 0);
+                    if (k == b && (!strstr(err_text(), want) || !strstr(err_text(), "data.mdb")))
+                        test_fail(__FILE__, __LINE__, "%s: not %s", err_text(), want);
+                }
+                store_close(s);
+                CHECK(pwrite(fd, bytes + at, 1, (off_t)at) == 1);
+            }
+        }
+    close(fd);
+    free(bytes);
+    made_close(&m);
+}
