@@ -255,6 +255,12 @@ static int walk_group(const struct pq_data *data, const struct schema *schema, l
                       void *arg)
 {
     float signal[SIGNALS_MAX];
+    int here[SIGNALS_MAX], count = 0; /* the signals that were read */
+    for (int s = 0; s < schema->signal_count; s++) {
+        signal[s] = NAN;
+        if (data[LEDGER_COLUMNS + s].f32)
+            here[count++] = s;
+    }
     for (uint32_t i = 0; i < data[LEDGER_RECORD].rows; i++) {
         struct ledger_row row = {
             .id = u64_at(&data[LEDGER_ID], i),
@@ -278,8 +284,8 @@ static int walk_group(const struct pq_data *data, const struct schema *schema, l
             .tokens = (uint32_t)u64_at(&data[LEDGER_TOKENS], i),
             .signal = signal,
         };
-        for (int s = 0; s < schema->signal_count; s++)
-            signal[s] = f32_at(&data[LEDGER_COLUMNS + s], i);
+        for (int s = 0; s < count; s++)
+            signal[here[s]] = f32_at(&data[LEDGER_COLUMNS + here[s]], i);
         int rc = fn(arg, &row, str_at(&data[LEDGER_SOURCE], i), schema);
         if (rc != 0)
             return rc;
