@@ -13,7 +13,12 @@
 
 #include <stdlib.h>
 
-enum { HELDOUT_LEVEL = 3, HELDOUT_SEED = 0x4E1D };
+enum {
+    HELDOUT_LEVEL = 3,
+    HELDOUT_SEED = 0x4E1D,
+    NOTE_MAX = 64 << 20, /* bytes of an import.json: some 500,000 files */
+    NOTE_ARENA = 1 << 30,
+};
 
 struct importing {
     const struct store_flags *flags;
@@ -320,5 +325,52 @@ out:
     buf_free(&im->text);
     buf_free(&im->line);
     free(im);
+    return rc < 0 ? rc : 0;
+}
+
+/* ---- where an imported document came from ---- */
+
+/* The paths of import.json, by number. */
+static int note_paths(const char *dir, struct arena *a, struct str **path, uint32_t *count)
+{
+    char name[IO_PATH_MAX], *text;
+    size_t len;
+    struct json *root;
+    TRY(io_path(name, "%s/import.json", dir));
+    TRY(io_read_file(name, NOTE_MAX, &text, &len));
+    int rc = json_parse(a, (struct str){text, len}, &root);
+    const struct json *files = rc < 0 ? NULL : json_get(root, "files");
+    *count = 0;
+    *path = files ? arena_array(a, struct str, files->count + 1) : NULL;
+    for (const struct json *f = files && *path ? files->child : NULL; f; f = f->next)
+        (*path)[(*count)++] = arena_str(a, json_str(f, "path", STR("?")));
+    free(text);
+    if (rc >= 0 && !*path)
+        rc = err_set(ERR_FORMAT, "it names no files");
+    return rc < 0 ? err_in(rc, "%s", name) : 0;
+}
+
+int import_walk(const char *dir, import_seen *fn, void *arg)
+{
+    char path[IO_PATH_MAX];
+    struct arena a = {0};
+    struct store *s = NULL;
+    struct str *file;
+    uint32_t files;
+    int rc;
+    TRY_OUT(arena_open(&a, NOTE_ARENA));
+    TRY_OUT(note_paths(dir, &a, &file, &files));
+    TRY_OUT(io_path(path, "%s/store", dir));
+    TRY_OUT(store_open(&s, path));
+    for (uint32_t d = 0; d < store_meta(s)->domain_count && rc == 0; d++)
+        for (uint64_t i = 0; i < store_meta(s)->domain[d].documents && rc == 0; i++) {
+            struct store_doc doc;
+            TRY_OUT(store_doc_at(s, d, i, &doc));
+            if (!store_origin_of(s, doc.item) && doc.item < files)
+                rc = fn(arg, &doc, file[doc.item]);
+        }
+out:
+    store_close(s);
+    arena_close(&a);
     return rc < 0 ? rc : 0;
 }

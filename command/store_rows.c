@@ -77,6 +77,23 @@ static int origin_row(void *arg, const struct ledger_row *row, struct str source
     return --o->left == 0;
 }
 
+/* Of an imported document: the file it was read from stands for its address. */
+static int origin_import(void *arg, const struct store_doc *doc, struct str path)
+{
+    const struct ledger_row row = {.id = doc->id, .record = doc->record, .url = path};
+    return origin_row(arg, &row, path, NULL);
+}
+
+/* A run has a ledger, a folder that `sluice store import` made a list of files. */
+static int origins_walk(const char *dir, struct origins *o)
+{
+    char base[IO_PATH_MAX], note[IO_PATH_MAX];
+    TRY(ledger_base(dir, base));
+    TRY(io_path(note, "%s/import.json", base));
+    return io_exists(note) ? import_walk(base, origin_import, o)
+                           : ledger_walk(dir, origin_row, o);
+}
+
 int origins_find(const char *run_dir, const struct store *s, struct origin *origin, size_t count)
 {
     struct origins o = {.origin = origin, .count = count};
@@ -87,9 +104,9 @@ int origins_find(const char *run_dir, const struct store *s, struct origin *orig
     qsort(origin, count, sizeof *origin, origin_compare);
     for (size_t i = 0; i < count; i++)
         o.left += i == 0 || origin[i].id != origin[i - 1].id;
-    TRY(ledger_walk(run_dir, origin_row, &o));
+    TRY(origins_walk(run_dir, &o));
     for (uint32_t i = 0; i < runs && o.left; i++)
-        if (ledger_walk(run[i].run, origin_row, &o) < 0) {
+        if (origins_walk(run[i].run, &o) < 0) {
             log_warn("store: the ledger of %s, whose documents were appended, cannot be read: %s",
                      run[i].run, err_text());
             err_clear();

@@ -30,6 +30,10 @@ int store_format_find(const char *name); /* enum store_format, or ERR_USAGE */
 /* Number of the domain that --domain names; -1: none was named. */
 int store_domain_flag(const struct store_flags *flags, const struct store *s, int *domain);
 
+/* Calls fn for every document that DIR, a folder made by `sluice store import`, itself holds, with
+ * the file it was read from; fn returns 1 to stop, <0 for an error (command/store_import.c). */
+typedef int import_seen(void *arg, const struct store_doc *doc, struct str path);
+int import_walk(const char *dir, import_seen *fn, void *arg);
 /* Text of a view's documents as JSON lines, in the order of the corpus (by input and record), to
  * path ("-": standard output): id, text, domain, and from the ledger, where the run has it, url and
  * metadata (command/store_jsonl.c). */

@@ -91,6 +91,54 @@ assert sorted(json.loads(line)["text"] for line in rest + held) == want
 PY
 if command -v zstd > /dev/null; then check store_io_heldout_and_store_are_all python3 held.py "$sluice"; else skip store_io_heldout_and_store_are_all "no zstd program"; fi
 
+# ---- a folder that was imported is one to train on, and to trace ----
+cat > imported.toml <<'TOML'
+[run]
+name = "imported"
+[store]
+path = "wide"
+[model]
+arch = "llama"
+layers = 1
+heads = 1
+kv_heads = 1
+width = 32
+hidden = 64
+context = 64
+tied = true
+[train]
+steps = 4
+warmup_steps = 1
+anneal_steps = 1
+batch = 4
+micro_batch = 4
+sequence = 64
+TOML
+check store_io_train_on_an_import "$sluice" run imported.toml --run=trained
+check store_io_import_was_evaluated grep -q '"w"' trained/eval.json
+check store_io_trace_names_the_file bash -c "'$sluice' store trace --run=trained --step=2 --json | python3 -c \"
+import json, sys
+rows = [json.loads(line) for line in sys.stdin]
+assert rows and all(row['source'] == 'wide.bin' and row['domain'] == 'w' for row in rows), rows\""
+# Another's files behind a run's own: traced to their file, exported after the run's own, taken out again by id.
+check store_io_append_an_import "$sluice" store append --run=r --from=shards
+cat > appended.py <<'PY'
+import json, subprocess, sys
+def export(run):
+    out = subprocess.run([sys.argv[1], "store", "export", f"--run={run}", "--format=jsonl", "--out=-"], stdout=subprocess.PIPE, check=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+own, theirs, both = [json.loads(line) for line in open("all.jsonl")], export("shards"), export("r")
+assert both == own + theirs, (len(both), len(own), len(theirs))
+gone = {own[3]["id"], theirs[0]["id"], own[-1]["id"]}
+open("gone.txt", "w").write("".join(i + "\n" for i in sorted(gone)))
+subprocess.run([sys.argv[1], "store", "remove", "--run=r", "--ids=gone.txt"], stdout=subprocess.DEVNULL, check=True)
+assert export("r") == [line for line in both if line["id"] not in gone]
+subprocess.run([sys.argv[1], "store", "export", "--run=r", "--format=megatron", "--out=out", "--prefix=left"], stdout=subprocess.DEVNULL, check=True)
+subprocess.run([sys.argv[1], "store", "import", "--format=megatron", "--tokenizer=r/tokenizer", "--domain=d", "--out=left", "out/left"], stdout=subprocess.DEVNULL, check=True)
+assert sorted(line["text"] for line in export("left")) == sorted(line["text"] for line in export("r"))
+PY
+check store_io_removed_documents_are_not_exported python3 appended.py "$sluice"
+
 # ---- refused ----
 fails() { # NAME CODE PATTERN COMMAND...
     local name=$1 code=$2 pattern=$3; shift 3
