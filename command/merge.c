@@ -57,7 +57,7 @@ static int write_store(struct run *r, struct manifest *m)
     TRY_OUT(store_create(&w, path, meta));
     for (uint32_t item = 0; item < r->input_count; item++)
         TRY_OUT(store_item(r, w, item));
-    rc = store_commit(w, &info);
+    rc = store_commit(w, NULL);
     w = NULL;
     TRY_OUT(rc);
     TRY_OUT(changes_replay(r->dir));
