@@ -56,6 +56,10 @@ check store_trace_is_quiet_on_a_store_as_trained [ ! -s trace.err ]
 "$sluice" store trace --run=r --step=2 --json > trace.now 2> trace.err
 check store_trace_says_the_store_changed bash -c "grep -q 'store was changed since r was trained' trace.err && [ \$(grep -c '\"store_changed\":true' trace.now) = \$(wc -l < trace.now) ] && ! grep -q store_changed trace.was"
 
+python3 -c 'import json; line = json.loads(open("r2.jsonl").readline()); print(line["text"][:80].replace("\n", " ")); print(line["url"])' > theirs.txt
+"$sluice" store find --run=r "$(head -n 1 theirs.txt)" > find.out 2>> log
+check store_append_find_says_the_page grep -qF "$(tail -n 1 theirs.txt)" find.out
+
 # ---- remove ----
 python3 - <<'PY'
 import json
@@ -115,6 +119,20 @@ for i in 1 2 3 4 5 6 7 8; do
     "$sluice" store verify --run=k > /dev/null 2>> log || bad "store_killed_verify_$i" "$(tail -n 1 log)"
     grep -q "proof: all" k.out || bad "store_killed_proof_$i" "$(cat k.out)"
 done
+# The same with `sluice run` instead: it builds the store again from RUN/tokens and carries the removal out.
+rm -rf k; cp -r whole k
+"$sluice" store remove --run=k --ids=ids.txt > /dev/null 2>&1 & pid=$!
+for i in $(seq 200); do [ -s k/changes.jsonl ] && grep -q begun k/changes.jsonl && break; sleep 0.001; done
+kill -9 $pid 2> /dev/null; wait $pid 2> /dev/null
+recipe k in
+"$sluice" store ls --run=k --json > k.json 2>> log
+jsonl k | python3 -c 'import json, sys; print("".join(json.loads(line)["id"] + "\n" for line in sys.stdin), end="")' > k.ids
+if grep -q '"state":"begun"' k/changes.jsonl; then # killed so early or late that the file is as the manifest says
+    "$sluice" store remove --run=k --ids=ids.txt > /dev/null 2>> log
+    jsonl k | python3 -c 'import json, sys; print("".join(json.loads(line)["id"] + "\n" for line in sys.stdin), end="")' > k.ids
+fi
+check store_killed_then_run bash -c "! grep -qFf ids.txt k.ids && [ -s k.ids ]"
+check store_killed_then_run_verifies "$sluice" store verify --run=k
 check store_killed_some [ $killed -gt 0 ]
 
 # ---- two at once, and readers ----
