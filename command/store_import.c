@@ -184,6 +184,24 @@ static int doc_put(struct importing *im, const struct import_doc *doc)
     return store_append(im->store, 0, &row, doc->ids);
 }
 
+/* Writes OUT/tokenizer and goes on with what it reads back as: the store keeps the hash of the
+ * tokenizer beside it, and a rank file and a tokenizer.json of the same ids have two. */
+static int tokenizer_settle(struct importing *im)
+{
+    char path[IO_PATH_MAX];
+    struct tokenizer *written;
+    TRY(io_path(path, "%s/tokenizer", im->flags->out));
+    TRY(tokenizer_convert(im->tokenizer, path));
+    TRY(tokenizer_open(&written, path));
+    bool same = tokenizer_vocab(written) == tokenizer_vocab(im->tokenizer) &&
+                tokenizer_eot(written) == tokenizer_eot(im->tokenizer);
+    tokenizer_close(im->tokenizer);
+    im->tokenizer = written;
+    return same ? 0
+                : err_set(ERR_FORMAT, "store import: %s reads back as another tokenizer than %s",
+                          path, im->flags->tokenizer);
+}
+
 static int store_begin(struct importing *im)
 {
     char path[IO_PATH_MAX];
@@ -297,7 +315,6 @@ out:
 int store_read_files(const struct store_flags *flags, char **path, int count, struct arena *a)
 {
     struct importing *im = calloc(1, sizeof *im);
-    char tokenizer[IO_PATH_MAX];
     int rc;
     if (!im)
         return err_set(ERR_LIMIT, "store import: no memory");
@@ -306,8 +323,7 @@ int store_read_files(const struct store_flags *flags, char **path, int count, st
     TRY_OUT(domain_check(flags->domain));
     TRY_OUT(conf_resolve(im, path, count, a));
     TRY_OUT(import_open(&im->in, &im->conf, im->file, im->files));
-    TRY_OUT(io_path(tokenizer, "%s/tokenizer", flags->out));
-    TRY_OUT(tokenizer_convert(im->tokenizer, tokenizer));
+    TRY_OUT(tokenizer_settle(im));
     TRY_OUT(store_begin(im));
     TRY_OUT(store_fill(im));
     TRY_OUT(note_write(im));

@@ -91,6 +91,13 @@ assert sorted(json.loads(line)["text"] for line in rest + held) == want
 PY
 if command -v zstd > /dev/null; then check store_io_heldout_and_store_are_all python3 held.py "$sluice"; else skip store_io_heldout_and_store_are_all "no zstd program"; fi
 
+# A rank file has another hash than the tokenizer.json that is written from it: what belongs together must be told so.
+"$sluice" tokenize convert r/tokenizer ranks.tiktoken > /dev/null 2>> log
+check store_io_import_with_ranks "$sluice" store import --format=nanogpt --width=4 --tokenizer=ranks.tiktoken --domain=w --out=ranked wide.bin
+check store_io_ranks_give_the_text_back bash -c "'$sluice' store export --run=ranked --format=jsonl --out=- | python3 -c \"
+import json, sys
+assert sorted(json.loads(l)['text'] for l in sys.stdin) == sorted(json.loads(l)['text'] for l in open('all.jsonl'))\""
+
 # ---- a folder that was imported is one to train on, and to trace ----
 cat > imported.toml <<'TOML'
 [run]
