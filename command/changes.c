@@ -103,7 +103,8 @@ static int entries_read(struct changes *c)
         if (line.len == 0)
             continue;
         if (json_parse(&a, line, &root) < 0 || !change_read(root, &e) ||
-            e.ids_from > c->removed_count || e.ids > c->removed_count - e.ids_from || e.removed_before > c->removed_count) {
+            e.ids_from > c->removed_count || e.ids > c->removed_count - e.ids_from ||
+            e.removed_before > c->removed_count) {
             rc = err_set(ERR_FORMAT, "%s: line %zu is damaged, or removed.txt is: restore them",
                          path, c->count + 1);
             goto out;

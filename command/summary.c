@@ -113,9 +113,11 @@ static int store_rows(const struct run *r, struct store *s, struct json_writer *
         for (uint32_t k = 0; k < plan->source_count; k++)
             if (strcmp(draws->mixture.view[k].name, meta->domain[d].name) == 0)
                 source = (int)k;
-        put_held(w, meta->domain[d].name, meta->domain[d].documents, meta->domain[d].tokens);
+        put_held(w, meta->domain[d].name,
+                 meta->domain[d].documents - meta->domain[d].removed_documents,
+                 meta->domain[d].tokens - meta->domain[d].removed_tokens);
         json_key(w, "bytes");
-        json_put_u64(w, meta->domain[d].bytes);
+        json_put_u64(w, meta->domain[d].bytes - meta->domain[d].removed_bytes);
         put_draws(draws, source, w);
     }
     json_close(w, ']');
@@ -147,7 +149,7 @@ int summary_store_json(struct run *r)
     TRY(store_open(&store, path));
     const struct store_meta *meta = store_meta(store);
     for (uint32_t d = 0; d < meta->domain_count; d++)
-        tokens += meta->domain[d].tokens;
+        tokens += meta->domain[d].tokens - meta->domain[d].removed_tokens;
     json_begin(&w, &out);
     json_open(&w, '{');
     json_key(&w, "tokens");

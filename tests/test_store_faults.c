@@ -494,7 +494,7 @@ TEST_LIMIT(store_damage_in_a_changed_store_is_never_fatal, 180)
     struct hash128 before = identity_of(dir);
     int fd = open(file, O_RDWR);
     CHECK(fd >= 0);
-    for (int trial = 0; trial < 100; trial++) {
+    for (int trial = 0; trial < 60; trial++) {
         size_t at = test_random(&state) % (len - 8);
         if (trial % 4) { /* pages of the trees are few: most trials go for them */
             uint64_t page = test_random(&state) % (len / 4096), number;
@@ -528,7 +528,7 @@ TEST_LIMIT(store_damage_in_a_changed_store_is_never_fatal, 180)
         CHECK(pwrite(fd, bytes, len, 0) == (ssize_t)len && ftruncate(fd, (off_t)len) == 0);
     }
     CHECK(same(identity_of(dir), before));
-    CHECK(refused > 10 && found > 10 && unused > 0 && changed > 0);
+    CHECK(refused > 5 && found > 5 && unused > 0 && changed > 0);
     close(fd);
     free(bytes);
     made_close(&m);

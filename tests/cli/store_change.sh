@@ -90,6 +90,8 @@ check store_remove_find_finds_nothing bash -c "! grep -q $gone find.out"
 identity() { cp "$1/store/data.mdb" "$2"; "$sluice" store export --run="$1" --format=megatron --out="$2.out" >> log 2>&1; cat "$2".out/* | sha256sum; }
 want=$(identity r grown)
 
+check store_json_counts_what_is_left [ "$(field r/store.json tokens)" = "$("$sluice" store ls --run=r --json 2>> log | python3 -c 'import json, sys; print(sum(d["tokens"] - d["removed_tokens"] for d in json.load(sys.stdin)["domains"]))')" ]
+
 # ---- the store built again from RUN/tokens gets all of it again ----
 rm r/done/store/00000.json
 recipe r in
