@@ -387,11 +387,42 @@ static void resolve_corpus(struct recipe *r, size_t *how, size_t *how_end)
     write_section(r, "[corpus]", corpus_opts, &r->corpus);
 }
 
+/* The tokenizer of this run follows from its mixture. */
+static bool mixture_makes_tokenizer(const struct recipe *r)
+{
+    double weight[STORE_DOMAINS_MAX];
+    bool trained = !r->borrowed && (!r->tokenizer.path || !r->tokenizer.path[0]);
+    return trained && strcmp(r->tokenizer.weights, "mixture") == 0 && mixture_weights(r, weight);
+}
+
+/* Hashes of the resolved text without [how, how_end), and of all but the mixture. */
+static void recipe_hash(struct recipe *r, size_t how, size_t how_end, size_t mix, size_t mix_end)
+{
+    struct str all = buf_view(&r->resolved);
+    struct buf hashed = {0};
+    buf_printf(&hashed, "seed %lld\n", (long long)r->run.seed);
+    buf_str(&hashed, str_slice(all, 0, how));
+    buf_str(&hashed, str_slice(all, how_end, mix));
+    size_t at = hashed.len;
+    buf_str(&hashed, str_slice(all, mix, mix_end));
+    size_t end = hashed.len;
+    buf_str(&hashed, str_slice(all, mix_end, all.len));
+    hash_hex(hash128(hashed.ptr, hashed.len), r->train_hash);
+    if (mixture_makes_tokenizer(r)) {
+        memcpy(r->hash, r->train_hash, sizeof r->hash);
+    } else {
+        memmove(hashed.ptr + at, hashed.ptr + end, hashed.len - end);
+        hash_hex(hash128(hashed.ptr, hashed.len - (end - at)), r->hash);
+    }
+    r->resolved.failed |= hashed.failed;
+    buf_free(&hashed);
+}
+
 /* What decides the bytes goes into the hash: everything but name, threads, shards and memory, how a
  * crawl is fetched, and where a borrowed store lies (RUN/base.json says which one it is). */
 static int recipe_resolve(struct recipe *r)
 {
-    size_t how = 0, how_end = 0;
+    size_t how = 0, how_end = 0, mix;
     if (r->borrowed) {
         write_section(r, "[store]", store_opts, &r->store);
         how_end = r->resolved.len;
@@ -399,18 +430,16 @@ static int recipe_resolve(struct recipe *r)
         resolve_corpus(r, &how, &how_end);
     }
     views_resolve(r, &r->resolved);
+    mix = r->resolved.len;
     mixture_resolve(r, &r->resolved);
+    size_t mix_end = r->resolved.len;
     if (r->has_train) {
         write_section(r, "[model]", model_opts, &r->model);
         write_section(r, "[train]", train_opts, &r->train);
     }
     write_section(r, "[eval]", eval_opts, &r->eval);
-    struct buf hashed = {0};
-    buf_printf(&hashed, "seed %lld\n", (long long)r->run.seed);
-    buf_str(&hashed, str_slice(buf_view(&r->resolved), 0, how));
-    buf_str(&hashed, str_slice(buf_view(&r->resolved), how_end, r->resolved.len));
-    hash_hex(hash128(hashed.ptr, hashed.len), r->hash);
-    buf_free(&hashed);
+    if (!r->resolved.failed)
+        recipe_hash(r, how, how_end, mix, mix_end);
     write_section(r, "[run]", run_opts, &r->run);
     if (r->resolved.failed)
         return err_set(ERR_LIMIT, "recipe: no memory for its resolved form");

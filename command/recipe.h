@@ -121,7 +121,10 @@ struct recipe {
     int opened;
     int rule_dup_exact, rule_dup_near;
     struct buf resolved; /* canonical TOML of what decides the bytes */
-    char hash[33];
+    /* Of all that decides the bytes but the mixture (with it, if a tokenizer is trained by it); and
+     * of all, for what the mixture decides. A training's mixture may change for the phases ahead of
+     * it (train/train.h). */
+    char hash[33], train_hash[33];
 };
 /* The tables a recipe may have, for its manual; ends with name NULL. */
 struct recipe_section {

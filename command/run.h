@@ -45,6 +45,7 @@ struct run {
 struct task {
     const char *name, *help;
     bool inputs;   /* unit i reads input i: a remote one is removed once the unit is done */
+    bool trains;   /* depends on the mixture, which the recipe's hash leaves out */
     bool parallel; /* units use one thread each and may run side by side */
     /* How many units of work: input files, bands or 1; 0: nothing to do in this recipe. */
     uint32_t (*units)(const struct run *r);

@@ -150,6 +150,20 @@ static int run_begin(struct run *r, struct recipe *recipe, const char *dir)
     return memory_check(r);
 }
 
+/* The resolved recipes differ between their first [mixture] and [model]. */
+static bool mixture_changed(struct str old, const struct recipe *recipe)
+{
+    struct str part[2] = {old, buf_view(&recipe->resolved)};
+    for (int i = 0; i < 2; i++) {
+        size_t from = str_find(part[i], STR("\n[mixture]")),
+               to = str_find(part[i], STR("\n[model]"));
+        if (from == SIZE_MAX || to == SIZE_MAX || to < from)
+            return false;
+        part[i] = str_slice(part[i], from, to);
+    }
+    return !str_eq(part[0], part[1]);
+}
+
 int run_create(struct run *r, struct recipe *recipe, const char *dir, const char *command_line)
 {
     char path[IO_PATH_MAX], hash[33];
@@ -175,7 +189,11 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
         TRY(inputs_freeze(r));
     TRY(io_path(path, "%s/recipe.toml", dir));
     TRY(io_write_file(path, buf_view(&recipe->resolved)));
-    if (!found || shards != r->shards)
+    if (found && recipe->has_train && mixture_changed(old, recipe))
+        log_info("run: the mixture of %s is changed: phases that its training has not begun are "
+                 "read anew from the recipe",
+                 dir);
+    if (!found || shards != r->shards || !str_eq(old, buf_view(&recipe->resolved)))
         TRY(run_json_write(r, command_line));
     TRY(io_path(path, "%s/metrics.jsonl", dir));
     return metrics_open(path);

@@ -36,10 +36,17 @@ const struct task tasks[] = {
     {"store", "gather the tokens into the store", .units = if_own, .exec = task_store},
     {"views", "find the subsets of the store that the mixtures name", .units = if_views,
      .exec = task_views, .fresh = views_fresh},
-    {"train", "train the model, with its anneal phase", .units = if_train, .exec = task_train},
-    {"eval", "score held-out text against its baselines", .units = if_train, .exec = task_eval},
+    {"train", "train the model, with its anneal phase", .trains = true, .units = if_train,
+     .exec = task_train},
+    {"eval", "score held-out text against its baselines", .trains = true, .units = if_train,
+     .exec = task_eval},
     {.name = NULL},
 };
+
+static const char *task_hash(const struct run *r, const struct task *t)
+{
+    return t->trains ? r->recipe->train_hash : r->recipe->hash;
+}
 
 const struct task *task_find(const char *name)
 {
@@ -62,7 +69,7 @@ static int unit_done(const struct run *r, const struct task *t, uint32_t unit)
         return err_set(ERR_LIMIT, "task %s: no memory", t->name);
     int rc = manifest_path(r, t, unit, path);
     if (rc >= 0)
-        rc = manifest_check(m, r->dir, path, r->recipe->hash, false);
+        rc = manifest_check(m, r->dir, path, task_hash(r, t), false);
     if (rc > 0 && t->fresh)
         rc = t->fresh(r);
     manifest_free(m);
@@ -78,7 +85,7 @@ static int unit_run(struct run *r, const struct task *t, uint32_t unit)
     if (!m)
         return err_set(ERR_LIMIT, "task %s: no memory", t->name);
     snprintf(m->task, sizeof m->task, "%s", t->name);
-    snprintf(m->recipe_hash, sizeof m->recipe_hash, "%s", r->recipe->hash);
+    snprintf(m->recipe_hash, sizeof m->recipe_hash, "%s", task_hash(r, t));
     m->shard = unit;
     m->shard_count = t->units(r);
     int rc = manifest_path(r, t, unit, path);
@@ -200,7 +207,7 @@ int run_count(const struct run *r, const char *task, const char *name, uint64_t 
         memset(m, 0, sizeof *m);
         rc = manifest_path(r, t, i, path);
         if (rc >= 0)
-            rc = manifest_check(m, r->dir, path, r->recipe->hash, false);
+            rc = manifest_check(m, r->dir, path, task_hash(r, t), false);
         if (rc > 0)
             *out += manifest_get_count(m, name);
         manifest_free(m);

@@ -112,6 +112,22 @@ fails store_no_run 2 'run=DIR is missing' "$sluice" store ls
 fails store_no_verb 2 'say what' "$sluice" store --run=r
 fails store_step_beyond 2 'trains steps 1 to' "$sluice" store trace --run=r --step=100000
 fails store_no_domain 2 'no domain "x"' "$sluice" store export --run=r --domain=x
+# A training that was stopped goes on with another mixture for the phase ahead of it, not for the one behind.
+again() { "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --set tokenizer.path=r/tokenizer/tokenizer.json \
+    --set train.keep=9 --run=m "$@" > log 2>&1; }
+if again; then ok store_mixture_run; else bad store_mixture_run "$(tail -n 2 log)"; fi
+again --set mixture.anneal.hq=0.5; rc=$?
+if [ $rc = 2 ] && grep -q 'recipe as it was' log; then ok store_mixture_of_a_finished_training; else bad store_mixture_of_a_finished_training "exit $rc: $(tail -n 1 log)"; fi
+rm -rf m/done/train m/done/eval m/train/checkpoints/step-00002*
+again --set mixture.stable.hq=0.9; rc=$?
+if [ $rc = 2 ] && grep -q 'has seen other rows' log; then ok store_mixture_behind; else bad store_mixture_behind "exit $rc: $(tail -n 1 log)"; fi
+if again --set mixture.anneal.hq=0.6; then ok store_mixture_ahead; else bad store_mixture_ahead "$(tail -n 2 log)"; fi
+check store_mixture_change_is_logged python3 -c "
+import json
+rows = [json.loads(line) for line in open('m/train/train.jsonl')]
+shares = [row['mixture'] for row in rows if 'mixture' in row]
+assert len(shares) == 2 and abs(shares[0]['hq'] - 0.3) < 1e-9 and abs(shares[1]['hq'] - 0.75) < 1e-9, shares
+assert sum('loss' in row for row in rows) == 24"
 python3 - <<'PY'
 data = bytearray(open("r/store/data.mdb", "rb").read())
 for at in range(70000, len(data), 50000):
