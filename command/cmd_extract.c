@@ -176,7 +176,7 @@ static int explain_doc(struct extracting *x, struct extract_scratch *scratch,
     TRY(charset_to_utf8(a, d->raw, d->http_charset, &html, &name, &replaced));
     enum extract_verdict verdict = extract_read(scratch, a, html, d->url, &out, &meta);
     if (verdict == EXTRACT_OK || verdict == EXTRACT_EMPTY)
-        extract_explain(scratch, a, html, &e);
+        extract_explain(scratch, a, html, d->url, &e);
     buf_clear(&x->line);
     show_page(&x->line, conf, d->url, verdict, &e, &out, &meta);
     return flush_line(x);

@@ -27,8 +27,6 @@ static int by_keep(const void *left, const void *right)
     return a->index < b->index ? -1 : a->index > b->index;
 }
 
-static double weight_of(const struct block *b) { return b->words ? b->words : 0.5; }
-
 /* Words of main text in the page when everything with a keep above each level is main. */
 static void fill_levels(const struct page *p, const struct ranked *order, double words[LEVELS])
 {
@@ -36,7 +34,7 @@ static void fill_levels(const struct page *p, const struct ranked *order, double
     uint32_t at = 0;
     for (int level = LEVELS - 1; level >= 0; level--) {
         while (at < p->block_count && (double)order[at].keep > (level + 0.5) / LEVELS)
-            taken += weight_of(&p->block[order[at++].index]);
+            taken += block_weight(&p->block[order[at++].index]);
         words[level] = taken;
     }
 }
@@ -62,7 +60,7 @@ static bool choose(struct arena *a, const struct page *p, double beta, struct ch
     fill_levels(p, order, truth);
     for (uint32_t i = 0; i < p->block_count; i++) {
         double value = 0;
-        taken += weight_of(&p->block[order[i].index]);
+        taken += block_weight(&p->block[order[i].index]);
         for (int level = 0; level < LEVELS; level++)
             value +=
                 (taken < truth[level] ? taken : truth[level]) / (taken + weight * truth[level]);
@@ -96,8 +94,8 @@ static bool keep_code(struct arena *a, const struct page *p, const struct featur
         const struct block *b = &p->block[i];
         if (b->flags & BLOCK_HIDDEN)
             continue;
-        all[b->node] += weight_of(b);
-        taken[b->node] += decision[i] == LIKELY ? weight_of(b) : 0;
+        all[b->node] += block_weight(b);
+        taken[b->node] += decision[i] == LIKELY ? block_weight(b) : 0;
     }
     for (uint32_t n = p->node_count; n-- > 1;) { /* parents stand before their children */
         uint32_t parent = p->node[n].parent;
@@ -112,11 +110,11 @@ static bool keep_code(struct arena *a, const struct page *p, const struct featur
         if (!(b->flags & BLOCK_PRE) || (b->flags & BLOCK_HIDDEN) || decision[i] != UNLIKELY ||
             b->link_chars * 2 > b->chars || features_furniture(f, i))
             continue;
-        while (n != NO_NODE && (all[n] - weight_of(b) < CODE_AROUND * weight_of(b) ||
-                                all[n] - weight_of(b) < CODE_WORDS))
+        while (n != NO_NODE && (all[n] - block_weight(b) < CODE_AROUND * block_weight(b) ||
+                                all[n] - block_weight(b) < CODE_WORDS))
             n = p->node[n].parent;
         if (n != NO_NODE && p->node[n].parent != NO_NODE &&
-            taken[n] >= CODE_SHARE * (all[n] - weight_of(b)))
+            taken[n] >= CODE_SHARE * (all[n] - block_weight(b)))
             decision[i] = LIKELY;
     }
     return true;
@@ -130,8 +128,8 @@ static bool is_shell(const struct page *p, const struct judgement *j)
     for (uint32_t i = 0; i < p->block_count; i++) {
         const struct block *b = &p->block[i];
         bool furniture = (b->flags & BLOCK_HIDDEN) || features_furniture(j->features, i);
-        *(furniture ? &inside : &outside) += weight_of(b);
-        expected += (double)j->keep[i] * weight_of(b);
+        *(furniture ? &inside : &outside) += block_weight(b);
+        expected += (double)j->keep[i] * block_weight(b);
     }
     return outside < SHELL_OUTSIDE && outside * 10 < inside && expected < SHELL_EXPECTED;
 }
@@ -177,8 +175,11 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
         memset(out->decision, SHELL, p->block_count);
     } else if (!choose(a, p, conf->beta, out) ||
                !keep_code(a, p, out->judged.features, out->decision) ||
+               !whole_tables(a, p, out->judged.keep, out->threshold, out->decision) ||
                !drop_copies(a, p, out->decision)) {
         return false;
+    } else {
+        whole_headings(p, out->decision);
     }
     for (uint32_t i = 0; i < p->block_count; i++)
         out->chosen[i] = out->decision[i] == LIKELY;

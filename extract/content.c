@@ -239,6 +239,7 @@ enum extract_verdict extract_read(struct extract_scratch *s, struct arena *a, st
     arena_reset(&s->work, 0);
     enum extract_verdict verdict = read_blocks(s, html_utf8, &sk, &page);
     if (verdict == EXTRACT_OK) {
+        page.url = url;
         out->title = clean_title(a, page.title);
         if (meta)
             metadata_read(a, &s->work, &sk.facts.asides, url, &page, meta);
@@ -324,13 +325,14 @@ static enum extract_verdict explain_page(struct extract_scratch *s, struct arena
 }
 
 enum extract_verdict extract_explain(struct extract_scratch *s, struct arena *a,
-                                     struct str html_utf8, struct explain *out)
+                                     struct str html_utf8, struct str url, struct explain *out)
 {
     struct skeleton sk = {0};
     struct page page = {0};
     *out = (struct explain){.threshold = 1, .source = "page"};
     arena_reset(&s->work, 0);
     enum extract_verdict verdict = read_blocks(s, html_utf8, &sk, &page);
+    page.url = url;
     if (verdict == EXTRACT_OK)
         verdict = explain_page(s, a, &page, &sk.facts, out);
     if (verdict != EXTRACT_OK && verdict != EXTRACT_EMPTY)

@@ -33,9 +33,9 @@ struct explain {
     const char *source;                /* where the text came from: "page" or "json-ld"; static */
 };
 
-/* As extract_main with the same scratch and mode, but tells how. A block costs about ten
- * times what it costs in extract_main; in mode all the blocks are judged too. *out is empty (count
+/* As extract_read with the same scratch, mode and url, but tells how. A block costs about ten
+ * times what it costs in extract_read; in mode all the blocks are judged too. *out is empty (count
  * 0) for any verdict but OK and EMPTY. One thread. */
 enum extract_verdict extract_explain(struct extract_scratch *s, struct arena *a,
-                                     struct str html_utf8, struct explain *out);
+                                     struct str html_utf8, struct str url, struct explain *out);
 #endif

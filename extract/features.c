@@ -25,6 +25,7 @@ struct sums {
 
 struct features {
     const struct page *p;
+    const struct asides *asides; /* may be NULL */
     uint32_t h1, first_long, last_long, longs, paragraphs, headings, articles;
     float chars, links_share, long_share, block_mean, ends_per_word, repeated_share;
     uint32_t path[PATH_MAX_NODES], path_len; /* from the root along the child with most text */
@@ -336,6 +337,7 @@ struct features *features_open(struct arena *a, const struct page *p, const stru
     if (!c)
         return NULL;
     c->p = p;
+    c->asides = asides;
     c->sums = arena_array(a, struct sums, (size_t)p->block_count + 1);
     c->around = surround_open(a, p, asides);
     if (!c->sums || !c->around)
@@ -372,7 +374,9 @@ void features_page(const struct features *c, float *row)
 {
     float *f = put_page(row, c);
     memcpy(f, c->whole, sizeof c->whole);
-    assert(f + SURROUND_PAGE - row == FEATURES_PAGE);
+    f = hints_page(f + SURROUND_PAGE, c->p, c->asides, c->around->aspect);
+    assert(f - row == FEATURES_PAGE);
+    UNUSED(f);
 }
 
 bool features_furniture(const struct features *c, uint32_t index)

@@ -91,12 +91,23 @@ bool block_is_long(const struct block *b);
 float *surround_block(float *f, const struct surround *s, uint32_t index);
 float *surround_page(float *f, const struct surround *s);
 
+/* ---- hints.c: what tells a page's kind ---- */
+enum {
+    HINT_SETS = 7,
+    HINT_OUTER = 8,
+    HINT_SHARES = 12,
+    HINTS_PAGE = 3 * HINT_SETS + 6 + 4 + HINT_OUTER + HINT_SHARES + 2,
+};
+/* Writes HINTS_PAGE numbers. asides may be NULL; aspect: of each element. */
+float *hints_page(float *f, const struct page *p, const struct asides *asides,
+                  const struct aspect *aspect);
+
 /* ---- features.c: what is measured of each block ---- */
 enum { POOLS = 8 };
 enum {
     FEATURES_FIRST = 164 + SURROUND_BLOCK + SURROUND_PAGE,
     FEATURES_SECOND = 27 + PAGE_KIND_COUNT,
-    FEATURES_PAGE = 13 + SURROUND_PAGE,
+    FEATURES_PAGE = 13 + SURROUND_PAGE + HINTS_PAGE,
     FEATURES_PAGE_JUDGED = FEATURES_PAGE + 6,
 };
 /* The blocks whose opinions count for one block: ranges around it, and single ones. */
@@ -137,6 +148,9 @@ bool model_judge(struct arena *a, const struct page *p, const struct asides *asi
 double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row);
 const char *feature_name(int column);
 
+/* How much a block counts: its words. */
+static inline double block_weight(const struct block *b) { return b->words ? b->words : 0.5; }
+
 /* ---- choose.c: which blocks are printed ---- */
 enum decision { UNLIKELY, LIKELY, COPY, UNSEEN, SHELL };
 struct choice_conf {
@@ -153,4 +167,12 @@ struct choice {
  * whose expectation is made largest. */
 bool choice_make(struct arena *a, const struct page *p, const struct asides *asides,
                  const struct choice_conf *conf, struct choice *out);
+
+/* ---- whole.c: what is read together or not at all ---- */
+/* Data tables (rows of short cells): all of a table whose blocks are as likely on average as the
+ * threshold, nothing of others. False when a, where scratch is taken, is full. */
+bool whole_tables(struct arena *a, const struct page *p, const float *keep, float threshold,
+                  uint8_t *decision);
+/* Drops a heading that ends the text, unless a heading stands before it: then they are names. */
+void whole_headings(const struct page *p, uint8_t *decision);
 #endif

@@ -242,9 +242,10 @@ struct page {
     struct block *block; uint32_t block_count;
     char *text; uint32_t text_len;
     struct str title;
+    struct str url;            /* where it was found, borrowed; empty when nobody said */
     uint64_t chars, link_chars;
 };
-/* Everything is pushed on a. EXTRACT_MEMORY when a is full. */
+/* Everything is pushed on a; url stays empty. EXTRACT_MEMORY when a is full. */
 enum extract_verdict page_read(struct arena *a, const GumboOutput *html,
                                const struct skeleton *from, struct page *out);
 static inline struct str block_text(const struct page *p, const struct block *b)

@@ -200,6 +200,110 @@ TEST(extract_judge_is_its_trees)
     }
 }
 
+/* ---- hints ---- */
+TEST(extract_judge_hints)
+{
+    static const char shop[] = "<link rel=canonical href='https://shop.example.com/products/a-b-1'>"
+                               "<meta name=generator content='WooCommerce 9.1'><body class="
+                               "single-product><p>One fine product.<p><button>Add to cart</button>";
+    float own[HINTS_PAGE], given[HINTS_PAGE];
+    struct read r;
+    read_open(&r, STR(shop));
+    struct surround *s = surround_open(&r.work, &r.page, &r.sk.facts.asides);
+    CHECK(s != NULL);
+    hints_page(own, &r.page, &r.sk.facts.asides, s->aspect);
+    CHECK_NUM(own[2], 1, 0);                 /* "shop" in the host: a collection */
+    CHECK_NUM(own[HINT_SETS + 1], 1, 0);     /* "products" in the path: a product */
+    CHECK_NUM(own[2 * HINT_SETS + 1], 1, 0); /* as a whole segment */
+    CHECK_NUM(own[HINT_SETS], 0, 0);         /* no forum */
+    const float *numbers = own + 3 * HINT_SETS;
+    CHECK_NUM(numbers[0], 2, 0); /* segments */
+    CHECK_NUM(numbers[1], 2, 0); /* hyphens, length and digits of the last */
+    CHECK_NUM(numbers[2], 5, 0);
+    CHECK_NUM(numbers[3], 1, 0);
+    CHECK_NUM(numbers[4], 0, 0);
+    CHECK_NUM(numbers[6 + 2], 1, 0);                       /* made by software for shops */
+    CHECK_NUM(numbers[6 + 4 + 1], 1, 0);                   /* the class of body */
+    CHECK_NUM(own[HINTS_PAGE - 2], 1, 0);                  /* one call to buy */
+    r.page.url = STR("https://x.org/2024/05/a?b=/forum/"); /* what is given is believed */
+    hints_page(given, &r.page, &r.sk.facts.asides, s->aspect);
+    CHECK_NUM(given[2], 0, 0);
+    CHECK_NUM(given[2 * HINT_SETS], 0, 0);     /* the query does not count */
+    CHECK_NUM(given[3 * HINT_SETS + 4], 1, 0); /* dated */
+    r.page.url = (struct str){0};
+    hints_page(given, &r.page, NULL, s->aspect); /* and nothing is fine */
+    CHECK_NUM(given[3 * HINT_SETS], 0, 0);
+    read_close(&r);
+}
+
+/* ---- what is read together ---- */
+static void decide(struct read *r, const char *html, uint8_t *decision, float *keep)
+{
+    read_open(r, str_of(html));
+    for (uint32_t i = 0; i < r->page.block_count; i++) {
+        bool sure = str_find(block_text(&r->page, &r->page.block[i]), STR("yes")) != SIZE_MAX;
+        keep[i] = sure ? 0.8f : 0.2f;
+        decision[i] = sure ? LIKELY : UNLIKELY;
+    }
+}
+
+static uint32_t chosen_of(const struct read *r, const uint8_t *decision)
+{
+    uint32_t chosen = 0;
+    for (uint32_t i = 0; i < r->page.block_count; i++)
+        chosen += decision[i] == LIKELY;
+    return chosen;
+}
+
+/* Six cells of one word: on average 0.5 or 0.4. */
+TEST(extract_judge_whole_tables)
+{
+    uint8_t decision[32];
+    float keep[32];
+    struct read r;
+    decide(&r, "<table><tr><td>yes<td>yes<td>40<tr><td>yes<td>50<td>60</table><p>beside", decision,
+           keep);
+    CHECK(whole_tables(&r.work, &r.page, keep, 0.5f, decision));
+    CHECK_INT(chosen_of(&r, decision), 6);
+    CHECK_INT(decision[6], UNLIKELY);
+    read_close(&r);
+    decide(&r, "<table><tr><td>yes<td>yes<td>40<tr><td>30<td>50<td>60</table><p>yes beside",
+           decision, keep);
+    CHECK(whole_tables(&r.work, &r.page, keep, 0.5f, decision));
+    CHECK_INT(chosen_of(&r, decision), 1);
+    CHECK_INT(decision[6], LIKELY);
+    read_close(&r);
+    decide(&r, /* a table that only places things, and one in another */
+           "<table><tr><td><h2>yes</h2><p>40<td>50<tr><td>yes<td>60</table><table><tr><td>yes<td>40"
+           "<tr><td><table><tr><td>yes<td>1</table><td>50</table>",
+           decision, keep);
+    uint32_t before = chosen_of(&r, decision);
+    CHECK(whole_tables(&r.work, &r.page, keep, 0.3f, decision));
+    CHECK_INT(before, 4);
+    CHECK_INT(chosen_of(&r, decision), before);
+    read_close(&r);
+}
+
+TEST(extract_judge_whole_headings)
+{
+    uint8_t decision[32];
+    float keep[32];
+    struct read r;
+    decide(&r, "<h2>yes</h2><p>yes, text<h3>yes, links</h3><p>a<p>b", decision, keep);
+    whole_headings(&r.page, decision);
+    CHECK_INT(chosen_of(&r, decision), 2);
+    CHECK_INT(decision[2], UNLIKELY);
+    read_close(&r);
+    decide(&r, "<p>yes, text<h3>yes, one</h3><p>10<h3>yes, two</h3><p>20", decision, keep);
+    whole_headings(&r.page, decision); /* names of things */
+    CHECK_INT(chosen_of(&r, decision), 3);
+    read_close(&r);
+    decide(&r, "<h1>yes</h1><p>a", decision, keep);
+    whole_headings(&r.page, decision); /* all there is */
+    CHECK_INT(chosen_of(&r, decision), 1);
+    read_close(&r);
+}
+
 TEST(extract_judge_names)
 {
     for (int c = 0; c < WIDTH; c++) {
@@ -273,7 +377,7 @@ TEST(extract_explains)
         struct extract_conf conf = {
             .depth_max = 512, .memory_max = 64u << 20, .time_max_ms = 10000, .mode = names[m]};
         CHECK_OK(extract_scratch_open(&scratch, &conf));
-        CHECK_INT(extract_explain(scratch, &a, STR(mixed), &told), EXTRACT_OK);
+        CHECK_INT(extract_explain(scratch, &a, STR(mixed), (struct str){0}, &told), EXTRACT_OK);
         CHECK_INT(extract_main(scratch, &a, STR(mixed), &out), EXTRACT_OK);
         CHECK_STR(str_of(told.source), "page");
         uint32_t kept = 0;
@@ -309,10 +413,10 @@ TEST(extract_explains_json)
     struct arena a;
     CHECK_OK(arena_open(&a, 64u << 20));
     CHECK_OK(extract_scratch_open(&scratch, &conf));
-    CHECK_INT(extract_explain(scratch, &a, STR(page), &told), EXTRACT_OK);
+    CHECK_INT(extract_explain(scratch, &a, STR(page), (struct str){0}, &told), EXTRACT_OK);
     CHECK_STR(str_of(told.source), "json-ld");
     CHECK_INT(told.count, 1);
-    CHECK_INT(extract_explain(scratch, &a, STR(""), &told), EXTRACT_EMPTY);
+    CHECK_INT(extract_explain(scratch, &a, (struct str){0}, (struct str){0}, &told), EXTRACT_EMPTY);
     CHECK_INT(told.count, 0);
     extract_scratch_close(scratch);
     arena_close(&a);
@@ -335,7 +439,7 @@ TEST(extract_shell)
     CHECK_OK(arena_open(&a, 64u << 20));
     CHECK_OK(extract_scratch_open(&scratch, &conf));
     CHECK_INT(extract_main(scratch, &a, STR(shell), &out), EXTRACT_EMPTY);
-    CHECK_INT(extract_explain(scratch, &a, STR(shell), &told), EXTRACT_EMPTY);
+    CHECK_INT(extract_explain(scratch, &a, STR(shell), (struct str){0}, &told), EXTRACT_EMPTY);
     CHECK(told.count > 4);
     CHECK_STR(str_of(told.block[0].decided), "shell");
     snprintf(page, sizeof page, "%s%s", shell, "<p>Sorry, this kettle is sold out.");

@@ -158,7 +158,7 @@ static void pages_extract(struct web_pages *all, struct extract_scratch *scratch
         arena_trim(&text, DOOR_KEEP);
         page->verdict = EXTRACT_MEMORY;
         if (charset_to_utf8(&door, page->raw, page->charset, &utf8, &name, &replaced) >= 0)
-            page->verdict = extract_main(scratch, &text, utf8, &out);
+            page->verdict = extract_read(scratch, &text, utf8, page->url, &out, NULL);
         page->cpu = cpu_now() - begin;
         page->text = page->verdict == EXTRACT_OK ? arena_str(&all->memory, out.text) : STR("");
     }

@@ -38,10 +38,11 @@ LEAF_UNIT = 4096
 COPY_CHARS = 60
 LEVELS = 64
 HIDDEN, NEAR_TAGS = 25, 210  # columns of features_first()
+MAIN_UNITS = 33  # column of features_page(): members of the main list
 PARAMETERS = dict(
     objective="cross_entropy", learning_rate=0.08, num_leaves=16, min_data_in_leaf=60, feature_fraction=0.3,
     bagging_fraction=0.7, bagging_freq=1, lambda_l2=10, max_bin=63, verbose=-1, num_threads=1, seed=1,
-    deterministic=True, force_row_wise=True)
+    extra_trees=True, deterministic=True, force_row_wise=True)
 WORD = re.compile(r"\w+")
 NONE = 2**32 - 1
 SECOND_LEVEL = {"com", "org", "net", "gov", "edu", "ac", "co", "or", "ne", "go", "gob", "gouv", "govt"}
@@ -182,7 +183,7 @@ def page_columns(page, keep):
     main = page["range"][0, 7]
     return np.concatenate([page["whole"], [
         mean(0, count), kept[-1], keep.max(), (keep > 0.5).mean(),
-        mean(main[0], main[1]) if page["whole"][-6] > 0 else -1, mean(0, count // 2)]]).astype(np.float32)
+        mean(main[0], main[1]) if page["whole"][MAIN_UNITS] > 0 else -1, mean(0, count // 2)]]).astype(np.float32)
 
 
 def second_columns(page, keep, kinds):
