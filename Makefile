@@ -138,6 +138,7 @@ check:
 	@$(MAKE) --no-print-directory tsan
 	@bash tests/cli/kill.sh 200 7
 	@bash tests/cli/kill.sh 200 8
+	@bash tests/cli/soak.sh 2
 	@bash tests/oracle/run.sh
 
 asan:
