@@ -147,7 +147,7 @@ asan:
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 LSAN_OPTIONS=suppressions=$(abspath tests/lsan.supp) SLUICE=$(abspath $(BUILD)-asan/sluice) bash tests/cli/sanitized.sh $(if $(LONG),odd)
 tsan:
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)-tsan OPT=-O1 CUDA=0 SAN=-fsanitize=thread $(BUILD)-tsan/unit $(BUILD)-tsan/sluice
-	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(BUILD)-tsan/unit 'core_pool*' 'core_queue*' 'core_pipe*' 'core_log*' 'core_progress*' 'core_metrics*' '*thread*' 'crawl_ahead*' crawl_fetch_stops train_run_stops_when_asked
+	@TSAN_OPTIONS="halt_on_error=1 suppressions=tests/tsan.supp" $(BUILD)-tsan/unit 'core_pool*' 'core_queue*' 'core_pipe*' 'core_log*' 'core_progress*' 'core_metrics*' '*thread*' 'command_views*' 'crawl_ahead*' crawl_fetch_stops train_run_stops_when_asked
 	@TSAN_OPTIONS="halt_on_error=1 suppressions=$(abspath tests/tsan.supp)" SLUICE=$(abspath $(BUILD)-tsan/sluice) bash tests/cli/sanitized.sh
 
 # ---- fuzzing: libFuzzer where clang is, and a replay of the corpus with any compiler ----
