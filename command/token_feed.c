@@ -8,6 +8,7 @@
 #include "core/err.h"
 #include "core/io.h"
 #include "core/json.h"
+#include "core/pipe.h"
 #include "core/pool.h"
 #include "core/unicode.h"
 
@@ -102,7 +103,8 @@ static bool is_space_at(const char *at, const char *end)
     return uc_is_space(cp);
 }
 
-size_t token_feed_cut(struct str text, size_t from)
+/* The first place at or behind `from` where a part may end; SIZE_MAX: none. */
+static size_t part_cut(struct str text, size_t from)
 {
     for (size_t at = from ? from - 1 : 0; at + 1 < text.len; at++) {
         const char *newline = memchr(text.ptr + at, '\n', text.len - at);
@@ -125,8 +127,8 @@ size_t token_feed_cut(struct str text, size_t from)
 }
 
 /* ---- reading, one thread at a time ---- */
-static int batch_add(struct token_feed *f, struct token_feed_worker *w, struct str bytes,
-                     const char *path)
+static int turn_add(struct token_feed *f, struct token_feed_worker *w, struct str bytes,
+                    const char *path)
 {
     if (w->texts == w->texts_max) {
         size_t max = w->texts_max ? w->texts_max * 2 : 256;
@@ -149,7 +151,7 @@ static int read_lines(struct token_feed *f, struct token_feed_worker *w, const c
     while (w->bytes.len < BATCH_BYTES && (rc = io_read_line(f->reader, &line)) > 0) {
         f->line++;
         if (line.len)
-            TRY(batch_add(f, w, line, path));
+            TRY(turn_add(f, w, line, path));
     }
     *ended = w->bytes.len < BATCH_BYTES;
     return rc < 0 ? rc : 0;
@@ -158,7 +160,7 @@ static int read_lines(struct token_feed *f, struct token_feed_worker *w, const c
 /* The end of the next part of what was read: SIZE_MAX: more must be read to know. */
 static size_t part_end(struct str plain, bool all_read)
 {
-    size_t end = plain.len > PART_BYTES ? token_feed_cut(plain, PART_BYTES) : SIZE_MAX;
+    size_t end = plain.len > PART_BYTES ? part_cut(plain, PART_BYTES) : SIZE_MAX;
     if (end <= PART_BYTES_MAX)
         return end;
     if (plain.len > PART_BYTES_MAX) {
@@ -182,7 +184,7 @@ static int read_parts(struct token_feed *f, struct token_feed_worker *w, const c
         struct str left = str_slice(buf_view(&f->plain), used, f->plain.len);
         size_t end = left.len ? part_end(left, all_read) : SIZE_MAX;
         if (end != SIZE_MAX) {
-            TRY(batch_add(f, w, str_slice(left, 0, end), path));
+            TRY(turn_add(f, w, str_slice(left, 0, end), path));
             used += end;
             continue;
         }
@@ -201,7 +203,7 @@ static int read_parts(struct token_feed *f, struct token_feed_worker *w, const c
     return 0;
 }
 
-static int batch_read(struct token_feed *f, struct token_feed_worker *w)
+static int turn_read(struct token_feed *f, struct token_feed_worker *w)
 {
     w->texts = 0;
     buf_clear(&w->bytes);
@@ -298,7 +300,9 @@ static void worker_run(void *arg, int index, int thread)
     for (;;) {
         pthread_mutex_lock(&f->turn);
         w->texts = 0;
-        int rc = f->failed ? 0 : batch_read(f, w);
+        int rc = f->failed   ? 0
+                 : pipe_stop ? err_set(ERR_STOP, "stopped by a signal")
+                             : turn_read(f, w);
         if (rc < 0)
             worker_fail(f, w, rc, f->number);
         pthread_mutex_unlock(&f->turn);

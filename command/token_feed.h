@@ -21,7 +21,8 @@ struct token_feed_text {
 typedef int token_feed_fn(void *self, int thread, const struct token_feed_text *text);
 
 /* Calls fn for each text of each path ("-": standard input; gzip and zstd are told by content) and
- * returns when all are done; of errors, the one of the first text in order.
+ * returns when all are done; of errors, the one of the first text in order. ERR_STOP after a
+ * signal.
  *
  * Plain text comes in parts of about 64 KiB. They end behind a line whose last character and whose
  * next one are no white space (nor the next a slash): there every pattern begins a new piece,
@@ -33,8 +34,4 @@ int token_feed_open(struct token_feed **out, const struct token_feed_conf *conf,
 int token_feed_run(struct token_feed *f, const char *const *paths, int count, token_feed_fn *fn,
                    void *self);
 void token_feed_close(struct token_feed *f);
-
-/* Where a part of text may end: the first such place at or behind `from`, SIZE_MAX when there is
- * none. Exposed for its test. */
-size_t token_feed_cut(struct str text, size_t from);
 #endif

@@ -19,6 +19,7 @@
 #include "tokenize/bpe_learn.h"
 
 #include "core/err.h"
+#include "core/pipe.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -506,6 +507,8 @@ int bpe_learner_run(struct bpe_learner *l)
         start = l->conf.least;
     TRY(look_through(l, start));
     while (l->merges < l->conf.merges_max) {
+        if (pipe_stop)
+            return err_set(ERR_STOP, "stopped by a signal");
         if (l->heap_count == 0) {
             if (start == l->conf.least)
                 break;

@@ -125,6 +125,14 @@ subprocess.run(['$sluice', 'tokenize', 'train', '--threads=2', '--memory=200M', 
 assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss < 100 << 10, resource.getrusage(resource.RUSAGE_CHILDREN)"
 check tokenize_train_endless_line_teaches_nothing bash -c "'$sluice' tokenize inspect --tokenizer=e1 | grep -q '257 ids'"
 check tokenize_train_noise bash -c "head -c 5000000 docs.jsonl.gz /dev/urandom | '$sluice' tokenize train --memory=300M --vocab_size=300 --out=e2 - > table 2> err && '$sluice' tokenize inspect --tokenizer=e2 | grep -q '300 ids'"
+check tokenize_train_stops python3 -c "
+import signal, subprocess, time
+feed = subprocess.Popen(['yes', 'one two three'], stdout=subprocess.PIPE)
+train = subprocess.Popen(['$sluice', 'tokenize', 'train', '--out=e4', '-'], stdin=feed.stdout)
+time.sleep(1)
+train.send_signal(signal.SIGINT)
+assert train.wait(timeout=30) == 130
+feed.kill()"
 check tokenize_train_nothing bash -c "'$sluice' tokenize train --vocab_size=300 --out=e3 - < /dev/null > table 2> err && grep -q 'no more pairs' err && '$sluice' tokenize inspect --tokenizer=e3 | grep -q '257 ids'"
 check tokenize_inspect bash -c "'$sluice' tokenize inspect --tokenizer=tok | grep -q 'cl100k' && '$sluice' tokenize inspect --tokenizer=tok --text='the web' | grep -q ' web'"
 # Every format there and back: the same ids for the same lines.
