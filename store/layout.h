@@ -114,6 +114,9 @@ void writer_unlock(const char *dir, int fd); /* -1 is fine */
 int fs_check(const char *path, bool writing);
 /* statfs's f_type of a path, 0 when unknown; tests put another in its place. */
 extern uint64_t (*fs_type)(const char *path);
+/* Its name among the mounts, "fuse.sshfs" or ""; tests put another in its place. */
+enum { FS_KIND_MAX = 64 };
+extern void (*fs_kind)(const char *path, char to[FS_KIND_MAX]);
 
 /* Walks the trees of an LMDB file (format 1 of LMDB 0.9) by reads, not by a map: every page, node,
  * key and value must lie where it may. ERR_FORMAT naming the first page that does not. */

@@ -19,7 +19,7 @@
 #include <sys/vfs.h>
 #include <unistd.h>
 
-enum { HOLDER_MAX = 512, READERS_NAMED = 8 };
+enum { HOLDER_MAX = 512, READERS_NAMED = 8, FUSE_TYPE = 0x65735546 };
 
 /* ---- file systems ---- */
 
@@ -31,14 +31,50 @@ static uint64_t type_by_statfs(const char *path)
 
 uint64_t (*fs_type)(const char *path) = type_by_statfs;
 
-/* Magic numbers of statfs(2) and linux/magic.h; FUSE is sshfs, s3fs, gcsfuse and the like. */
+/* The kind of the file system by /proc/self/mountinfo ("fuse.sshfs"), "" when it is not found:
+ * "36 35 0:52 / /mnt rw,noatime shared:1 - fuse.sshfs SOURCE OPTIONS". */
+static void kind_by_mounts(const char *path, char to[FS_KIND_MAX])
+{
+    struct stat st;
+    char line[4096];
+    unsigned major, minor;
+    to[0] = 0;
+    FILE *mounts = stat(path, &st) == 0 ? fopen("/proc/self/mountinfo", "r") : NULL;
+    while (mounts && !to[0] && fgets(line, sizeof line, mounts)) {
+        const char *behind = strstr(line, " - ");
+        if (behind && sscanf(line, "%*d %*d %u:%u", &major, &minor) == 2 &&
+            major == major(st.st_dev) && minor == minor(st.st_dev))
+            snprintf(to, FS_KIND_MAX, "%.*s", (int)strcspn(behind + 3, " \n"), behind + 3);
+    }
+    if (mounts)
+        fclose(mounts);
+}
+
+void (*fs_kind)(const char *path, char to[FS_KIND_MAX]) = kind_by_mounts;
+
+/* FUSE is sshfs, s3fs, gcsfuse and the like, and a few that keep their files on this machine (the
+ * first is what containers without root run on). */
+static bool is_local_fuse(const char *path)
+{
+    static const char *const local[] = {"fuse.fuse-overlayfs", "fuseblk",           "fuse.mergerfs",
+                                        "fuse.unionfs",        "fuse.unionfs-fuse", "fuse.bindfs",
+                                        "fuse.gocryptfs",      "fuse.encfs"};
+    char kind[FS_KIND_MAX];
+    fs_kind(path, kind);
+    for (size_t i = 0; i < COUNT_OF(local); i++)
+        if (strcmp(kind, local[i]) == 0)
+            return true;
+    return false;
+}
+
+/* Magic numbers of statfs(2) and linux/magic.h. */
 static const struct {
     uint64_t type;
     const char *name;
 } network_types[] = {
     {0x6969, "NFS"},       {0x517B, "SMB"},       {0xFF534D42, "CIFS"},   {0xFE534D42, "SMB2"},
     {0x5346414F, "AFS"},   {0x6B414653, "AFS"},   {0x01021997, "9P"},     {0x00C36400, "CEPH"},
-    {0x65735546, "FUSE"},  {0x73757245, "CODA"},  {0x564C, "NCP"},        {0x0BD00BD0, "Lustre"},
+    {FUSE_TYPE, "FUSE"},   {0x73757245, "CODA"},  {0x564C, "NCP"},        {0x0BD00BD0, "Lustre"},
     {0x47504653, "GPFS"},  {0x7461636F, "OCFS2"}, {0x01161970, "GFS2"},   {0x19830326, "BeeGFS"},
     {0xAAD7AAEA, "PanFS"}, {0x20030528, "PVFS2"}, {0x786F4256, "vboxsf"}, {0xBACBACBC, "vmhgfs"},
 };
@@ -53,8 +89,9 @@ static const char *network_name(uint64_t type)
 
 int fs_check(const char *path, bool writing)
 {
-    const char *name = network_name(fs_type(path)), *allowed = getenv("SLUICE_NETWORK_STORE");
-    if (!name)
+    uint64_t type = fs_type(path);
+    const char *name = network_name(type), *allowed = getenv("SLUICE_NETWORK_STORE");
+    if (!name || (type == FUSE_TYPE && is_local_fuse(path)))
         return 0;
     if (writing)
         return err_set(ERR_USAGE,

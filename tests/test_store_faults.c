@@ -192,6 +192,13 @@ static uint64_t type_network(const char *path)
     return network_type;
 }
 
+static const char *fuse_kind = "fuse.sshfs";
+static void kind_fuse(const char *path, char to[FS_KIND_MAX])
+{
+    UNUSED(path);
+    snprintf(to, FS_KIND_MAX, "%s", fuse_kind);
+}
+
 TEST(store_network_file_systems_are_refused)
 {
     static const struct {
@@ -208,6 +215,7 @@ TEST(store_network_file_systems_are_refused)
     uint64_t id = 1;
     made_open(&m, path_in("store"), 300, 1, 100, 20, 1);
     fs_type = type_network;
+    fs_kind = kind_fuse;
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         network_type = known[i].type;
         unsetenv("SLUICE_NETWORK_STORE");
@@ -229,6 +237,10 @@ TEST(store_network_file_systems_are_refused)
         CHECK_OK(store_open(&s, path_in("store")));
         store_close(s);
     }
+    network_type = 0x65735546;
+    fuse_kind = "fuse.fuse-overlayfs"; /* a container without root */
+    CHECK_OK(store_open(&s, path_in("store")));
+    store_close(s);
     CHECK(!io_exists(path_in("other")) && !io_exists(path_in("other.lock")));
     made_close(&m);
 }
