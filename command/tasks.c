@@ -4,7 +4,6 @@
 #include "command/views.h"
 #include "core/err.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 static uint32_t per_input(const struct run *r) { return r->input_count; }
@@ -108,29 +107,17 @@ struct side_by_side {
     const struct task *task;
     const uint32_t *unit;
     struct progress *progress;
-    pthread_mutex_t lock;
-    int rc;
-    char error[2048];
 };
 
-static void run_index(void *arg, int index, int thread)
+static int run_index(void *arg, int index, int thread)
 {
     struct side_by_side *s = arg;
     UNUSED(thread);
-    pthread_mutex_lock(&s->lock);
-    bool go = s->rc >= 0;
-    pthread_mutex_unlock(&s->lock);
-    if (!go)
-        return;
-    int rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
-                       : unit_run(s->run, s->task, s->unit[index]);
-    pthread_mutex_lock(&s->lock);
-    if (rc < 0 && s->rc >= 0) {
-        s->rc = rc;
-        err_copy_to(s->error, sizeof s->error);
-    }
-    pthread_mutex_unlock(&s->lock);
+    if (pipe_stop)
+        return err_set(ERR_STOP, "stopped by a signal: run the same command to go on");
+    TRY(unit_run(s->run, s->task, s->unit[index]));
     progress_add(s->progress, 1, 0, 0);
+    return 0;
 }
 
 static int run_parallel(struct run *r, const struct task *t, const uint32_t *unit, uint32_t count)
@@ -140,13 +127,11 @@ static int run_parallel(struct run *r, const struct task *t, const uint32_t *uni
     struct pool *pool;
     TRY(recipe_open_stages(r->recipe, r->dir, r->recipe->stage_count));
     TRY(pool_open(&pool, r->threads));
-    pthread_mutex_init(&s.lock, NULL);
     progress_begin(&progress, t->name, "units", count);
-    pool_each(pool, (int)count, run_index, &s);
+    int rc = pool_try(pool, (int)count, run_index, &s);
     progress_end(&progress);
-    pthread_mutex_destroy(&s.lock);
     pool_close(pool);
-    return s.rc < 0 ? err_set(s.rc, "%s", s.error) : 0;
+    return rc;
 }
 
 /* One after the other; a remote input goes when its unit is done. */

@@ -127,33 +127,20 @@ void kept_counts(const struct kept_texts *k, uint64_t *came, uint64_t *kept)
 struct measuring {
     const struct kept_texts *kept;
     struct measure *measure;
-    pthread_mutex_t lock;
-    int rc;
-    char error[512];
 };
 
-static void measure_kept(void *arg, int index, int thread)
+static int measure_kept(void *arg, int index, int thread)
 {
     struct measuring *g = arg;
     const char *at = g->kept->text[index].bytes;
     struct str domain = get_field(&at), lang = get_field(&at), text = get_field(&at);
-    int rc = measure_text(g->measure, thread, text, domain, lang);
-    if (rc >= 0)
-        return;
-    pthread_mutex_lock(&g->lock);
-    g->rc = rc;
-    snprintf(g->error, sizeof g->error, "%s", err_text());
-    pthread_mutex_unlock(&g->lock);
-    err_clear();
+    return measure_text(g->measure, thread, text, domain, lang);
 }
 
 int kept_measure(const struct kept_texts *k, struct measure *m, struct pool *pool)
 {
     struct measuring g = {.kept = k, .measure = m};
-    pthread_mutex_init(&g.lock, NULL);
-    pool_each(pool, (int)k->texts, measure_kept, &g);
-    pthread_mutex_destroy(&g.lock);
-    return g.rc < 0 ? err_set(g.rc, "%s", g.error) : 0;
+    return pool_try(pool, (int)k->texts, measure_kept, &g);
 }
 
 void kept_close(struct kept_texts *k)

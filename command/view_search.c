@@ -9,7 +9,6 @@
 #include "core/log.h"
 #include "core/pool.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 enum { SEARCH_ARENA = 512 << 20, NOT_BEGUN = -1 };
@@ -26,10 +25,7 @@ struct search {
     struct arena arena;
     struct ledger_file *file;
     size_t files, room;
-    pthread_mutex_t lock;
     uint64_t unmatched;
-    int rc;
-    char error[2048];
 };
 
 /* ---- which files ---- */
@@ -201,25 +197,12 @@ out:
     return rc < 0 ? rc : 0;
 }
 
-static void walk_index(void *arg, int index, int thread)
+static int walk_index(void *arg, int index, int thread)
 {
     struct search *s = arg;
     UNUSED(thread);
-    pthread_mutex_lock(&s->lock);
-    bool go = s->rc >= 0;
-    pthread_mutex_unlock(&s->lock);
-    if (!go)
-        return;
-    int rc = pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
-                       : walk_file(s, &s->file[index]);
-    if (rc >= 0)
-        return;
-    pthread_mutex_lock(&s->lock);
-    if (s->rc >= 0) {
-        s->rc = rc;
-        err_copy_to(s->error, sizeof s->error);
-    }
-    pthread_mutex_unlock(&s->lock);
+    return pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
+                     : walk_file(s, &s->file[index]);
 }
 
 /* ---- all of them ---- */
@@ -242,11 +225,9 @@ static int search_all(struct search *s, const char *base, int threads)
     for (int i = 0; i < s->count; i++)
         TRY(query_open(&s->query[i], store_meta(s->store)));
     TRY(pool_open(&pool, threads));
-    pthread_mutex_init(&s->lock, NULL);
-    pool_each(pool, (int)s->files, walk_index, s);
-    pthread_mutex_destroy(&s->lock);
+    int rc = pool_try(pool, (int)s->files, walk_index, s);
     pool_close(pool);
-    return s->rc < 0 ? err_set(s->rc, "%s", s->error) : 0;
+    return rc;
 }
 
 int view_search(struct view_query *query, int count, struct store *store, const char *base,

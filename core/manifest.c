@@ -23,9 +23,10 @@ static bool is_inside(struct str path)
 static int add_output(struct manifest *m, struct str path, const struct io_info *info)
 {
     if (path.len >= sizeof m->output->path || !is_inside(path))
-        return err_set(ERR_LIMIT, "manifest: output \"%.*s\" is not a path of at most %zu bytes "
-                       "inside the run", STR_ARG(str_slice(path, 0, 300)),
-                       sizeof m->output->path - 1);
+        return err_set(ERR_LIMIT,
+                       "manifest: output \"%.*s\" is not a path of at most %zu bytes "
+                       "inside the run",
+                       STR_ARG(str_slice(path, 0, 300)), sizeof m->output->path - 1);
     if (m->output_count == MANIFEST_OUTPUTS_MAX)
         return err_set(ERR_LIMIT, "manifest: task %s has more than %d outputs: use more shards",
                        m->task, MANIFEST_OUTPUTS_MAX);
@@ -153,8 +154,7 @@ int manifest_write(const struct manifest *m, const char *run_dir, const char *pa
         TRY_OUT(io_path(at, "%s/%s", run_dir, m->output[i].path));
         if (io_size(at, &bytes) < 0 || bytes != m->output[i].info.bytes) {
             rc = err_set(ERR_IO, "%s: has %llu bytes, %llu were written: something changed it", at,
-                         (unsigned long long)bytes,
-                         (unsigned long long)m->output[i].info.bytes);
+                         (unsigned long long)bytes, (unsigned long long)m->output[i].info.bytes);
             goto out;
         }
     }
@@ -217,13 +217,12 @@ static bool read_text(struct manifest *m, struct arena *a, struct str text)
 {
     struct json *root;
     struct buf again = {0};
-    bool same = json_parse(a, text, &root) == 0 &&
-                copy_text(root, "task", m->task, sizeof m->task) &&
-                copy_text(root, "recipe", m->recipe_hash, sizeof m->recipe_hash) &&
-                read_u32(root, "shard", &m->shard) && read_u32(root, "shards", &m->shard_count) &&
-                read_outputs(m, json_get(root, "outputs")) &&
-                read_counts(m, json_get(root, "counts")) && build_text(m, &again) == 0 &&
-                str_eq(buf_view(&again), text);
+    bool same =
+        json_parse(a, text, &root) == 0 && copy_text(root, "task", m->task, sizeof m->task) &&
+        copy_text(root, "recipe", m->recipe_hash, sizeof m->recipe_hash) &&
+        read_u32(root, "shard", &m->shard) && read_u32(root, "shards", &m->shard_count) &&
+        read_outputs(m, json_get(root, "outputs")) && read_counts(m, json_get(root, "counts")) &&
+        build_text(m, &again) == 0 && str_eq(buf_view(&again), text);
     buf_free(&again);
     return same;
 }
@@ -261,6 +260,8 @@ int manifest_read(struct manifest *m, const char *path)
     TRY_OUT(io_read_file(path, MANIFEST_BYTES_MAX, &bytes, &len));
     TRY_OUT(arena_open(&a, MANIFEST_ARENA));
     rc = read_text(m, &a, (struct str){bytes, len});
+    if (rc == 0)
+        log_warn("%s: is damaged or was edited: the task will be done again", path);
 out:
     if (rc <= 0)
         manifest_free(m);
@@ -272,28 +273,17 @@ out:
 int manifest_check(struct manifest *m, const char *run_dir, const char *path,
                    const char *recipe_hash, bool verify)
 {
-    struct arena a = {0};
-    char *bytes = NULL;
-    size_t len;
-    int rc = 0;
-    *m = (struct manifest){0};
-    if (!io_exists(path))
-        return 0;
-    TRY_OUT(io_read_file(path, MANIFEST_BYTES_MAX, &bytes, &len));
-    TRY_OUT(arena_open(&a, MANIFEST_ARENA));
-    if (!read_text(m, &a, (struct str){bytes, len})) {
-        log_warn("%s: is damaged or was edited: the task will be done again", path);
-        rc = 0;
-    } else if (strcmp(m->recipe_hash, recipe_hash) != 0) {
-        rc = err_set(ERR_USAGE, "%s: was made by recipe %.8s, this one is %.8s: use another run "
-                     "folder or the recipe as it was", path, m->recipe_hash, recipe_hash);
-    } else {
+    int rc = manifest_read(m, path);
+    if (rc <= 0)
+        return rc;
+    if (strcmp(m->recipe_hash, recipe_hash) != 0)
+        rc = err_set(ERR_USAGE,
+                     "%s: was made by recipe %.8s, this one is %.8s: use another run "
+                     "folder or the recipe as it was",
+                     path, m->recipe_hash, recipe_hash);
+    else
         rc = check_outputs(m, run_dir, verify);
-    }
-out:
     if (rc <= 0)
         manifest_free(m);
-    arena_close(&a);
-    free(bytes);
     return rc;
 }

@@ -12,7 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct worker { struct pool *pool; pthread_t thread; int number; };
+struct worker {
+    struct pool *pool;
+    pthread_t thread;
+    int number;
+};
 
 /* One round of work at a time: pool_each raises `round`, every worker takes indexes from `next`
  * until they are used up and lowers `busy`; the last one wakes the caller. */
@@ -20,9 +24,9 @@ struct pool {
     pthread_mutex_t lock;
     pthread_cond_t begin, end;
     struct worker worker[POOL_THREADS_MAX];
-    int thread_count;                    /* the caller's included */
+    int thread_count; /* the caller's included */
     uint64_t round;
-    int busy;                            /* workers still in this round */
+    int busy; /* workers still in this round */
     bool closing;
     void (*fn)(void *arg, int index, int thread);
     void *arg;
@@ -130,6 +134,39 @@ void pool_each(struct pool *p, int count, void (*fn)(void *arg, int index, int t
     pthread_mutex_unlock(&p->lock);
 }
 
+struct trying {
+    int (*fn)(void *arg, int index, int thread);
+    void *arg;
+    pthread_mutex_t lock;
+    atomic_int rc;
+    char error[2048];
+};
+
+static void try_index(void *arg, int index, int thread)
+{
+    struct trying *t = arg;
+    if (atomic_load(&t->rc) < 0)
+        return;
+    int rc = t->fn(t->arg, index, thread);
+    if (rc >= 0)
+        return;
+    pthread_mutex_lock(&t->lock);
+    if (atomic_load(&t->rc) >= 0) {
+        atomic_store(&t->rc, rc);
+        err_copy_to(t->error, sizeof t->error);
+    }
+    pthread_mutex_unlock(&t->lock);
+}
+
+int pool_try(struct pool *p, int count, int (*fn)(void *arg, int index, int thread), void *arg)
+{
+    struct trying t = {.fn = fn, .arg = arg};
+    pthread_mutex_init(&t.lock, NULL);
+    pool_each(p, count, try_index, &t);
+    pthread_mutex_destroy(&t.lock);
+    return t.rc < 0 ? err_set(t.rc, "%s", t.error) : 0;
+}
+
 void pool_close(struct pool *p)
 {
     if (!p)
@@ -151,7 +188,7 @@ void pool_close(struct pool *p)
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t not_full, not_empty;
-    void **item;                          /* a ring of capacity places */
+    void **item; /* a ring of capacity places */
     size_t capacity, first, count;
     bool shut;
 };

@@ -5,9 +5,11 @@
 
 #include <fcntl.h>
 #include <fnmatch.h>
+#include <sched.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdarg.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -95,6 +97,28 @@ const char *test_data(const char *relative)
     if (access(out, R_OK) != 0)
         test_skip("%s is not here", out);
     return out;
+}
+
+static void proc_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY);
+    CHECK(fd >= 0);
+    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
+    close(fd);
+}
+
+void test_mount_small(const char *path)
+{
+    char users[64], groups[64];
+    snprintf(users, sizeof users, "0 %d 1", (int)getuid());
+    snprintf(groups, sizeof groups, "0 %d 1", (int)getgid());
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
+        test_skip("no name space of users can be made here");
+    proc_write("/proc/self/setgroups", "deny");
+    proc_write("/proc/self/uid_map", users);
+    proc_write("/proc/self/gid_map", groups);
+    if (mount("none", path, "tmpfs", 0, "size=20m") != 0)
+        test_skip("no file system can be mounted here");
 }
 
 uint64_t test_random(uint64_t *state) { return hash_mix((*state)++); }

@@ -75,6 +75,9 @@ const char *test_data(const char *relative);
  * prints its port, and ends when its standard input does, which is when the test ends. Returns the
  * port; skips the test when there is no python3 or this is not the root of the tree. */
 int test_server(const char *script);
+/* Mounts a tmpfs of 20 MB at path, in name spaces of this process's own; skips the test where that
+ * is not allowed. */
+void test_mount_small(const char *path);
 /* Deterministic random numbers for tests. */
 uint64_t test_random(uint64_t *state);
 #endif

@@ -16,7 +16,11 @@
 /* ---- pool ---- */
 
 enum { ROUND_MAX = 5000 };
-struct tally { int threads; atomic_int calls[ROUND_MAX]; uint64_t by_thread[POOL_THREADS_MAX]; };
+struct tally {
+    int threads;
+    atomic_int calls[ROUND_MAX];
+    uint64_t by_thread[POOL_THREADS_MAX];
+};
 
 static void count_call(void *arg, int index, int thread)
 {
@@ -55,7 +59,10 @@ TEST(core_pool_each_once)
     free(t);
 }
 
-struct meet { atomic_int here; int want; };
+struct meet {
+    atomic_int here;
+    int want;
+};
 
 static void wait_for_all(void *arg, int index, int thread)
 {
@@ -118,7 +125,12 @@ TEST(core_pool_blocks_signals)
 /* ---- queue ---- */
 
 enum { PRODUCERS = 4, CONSUMERS = 3, ITEMS = 20000 };
-struct exchange { struct queue *q; atomic_int next; unsigned char *seen; atomic_int taken; };
+struct exchange {
+    struct queue *q;
+    atomic_int next;
+    unsigned char *seen;
+    atomic_int taken;
+};
 
 static void *produce(void *arg)
 {
@@ -224,7 +236,8 @@ TEST(core_log_lines)
     catch_stderr();
     log_open(LOG_INFO);
     log_info("plain %d", 7);
-    log_warn("evil \033]0;title\007\x9b" "31m url\nsecond\tcell \xC2\x9B \xE2\x80\xAE "
+    log_warn("evil \033]0;title\007\x9b"
+             "31m url\nsecond\tcell \xC2\x9B \xE2\x80\xAE "
              "\xC3\xA9\xFF");
     log_debug("not shown");
     log_open(LOG_QUIET);
@@ -234,7 +247,7 @@ TEST(core_log_lines)
     log_debug("shown");
     char *text = caught();
     CHECK_STR(str_of(text), "plain 7\nwarning: evil ?]0;title??31m url second cell ? ? \xC3\xA9?\n"
-              "debug: shown\n");
+                            "debug: shown\n");
     CHECK(!log_is_terminal());
     free(text);
 }
@@ -404,4 +417,29 @@ TEST(core_metrics_rows)
     io_close(r);
     arena_close(&a);
     CHECK_ERR(metrics_open(test_dir()), ERR_IO);
+}
+
+static int fails_at(void *arg, int index, int thread)
+{
+    atomic_int *seen = arg;
+    UNUSED(thread);
+    atomic_fetch_add(seen, 1);
+    return index == 7 ? err_set(ERR_FORMAT, "index %d", index) : 0;
+}
+
+TEST(core_pool_try_returns_the_error)
+{
+    for (int threads = 1; threads <= 4; threads += 3) {
+        struct pool *p;
+        atomic_int seen = 0;
+        CHECK_OK(pool_open(&p, threads));
+        CHECK_OK(pool_try(p, 7, fails_at, &seen)); /* 0 to 6: none fails */
+        CHECK_INT(seen, 7);
+        seen = 0;
+        CHECK_ERR(pool_try(p, 1000, fails_at, &seen), ERR_FORMAT);
+        CHECK_STR(str_of(err_text()), "index 7");
+        CHECK(threads > 1 || seen == 8); /* what follows is not begun */
+              (threads > 1 || seen == 8)); /* what follows is not begun */
+        pool_close(p);
+    }
 }

@@ -201,29 +201,6 @@ static int count_entries(const char *dir)
     return count;
 }
 
-static void put_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY);
-    CHECK(fd >= 0);
-    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-    close(fd);
-}
-
-/* A tmpfs of 20 MB at path, in name spaces of our own. */
-static void mount_small(const char *path)
-{
-    char users[64], groups[64];
-    snprintf(users, sizeof users, "0 %d 1", (int)getuid());
-    snprintf(groups, sizeof groups, "0 %d 1", (int)getgid());
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-        test_skip("no name space of users can be made here");
-    put_text("/proc/self/setgroups", "deny");
-    put_text("/proc/self/uid_map", users);
-    put_text("/proc/self/gid_map", groups);
-    if (mount("none", path, "tmpfs", 0, "size=20m") != 0)
-        test_skip("no file system can be mounted here");
-}
-
 TEST(store_killed_writer_leaves_nothing_at_dir)
 {
     const char *folder = path_in("runs"), *dir = path_in("runs/store");
@@ -297,7 +274,7 @@ TEST(store_full_disk_is_told)
 {
     const char *mount_at = path_in("small");
     CHECK_OK(io_mkdirs(mount_at));
-    mount_small(mount_at);
+    test_mount_small(mount_at);
     struct store_meta meta = made_meta(50257, 1);
     struct store_writer *w;
     uint32_t *ids = calloc(1 << 20, sizeof *ids);

@@ -640,7 +640,8 @@ static void job_open(struct job *j, struct made *m, uint64_t *half, uint64_t *al
     *j = (struct job){m, c, half, all};
 }
 
-TEST_LIMIT(store_append_survives_kills, 120)
+/* From half of the documents to all of them, in place or anew. */
+static void growing_survives_kills(void (*work)(void *arg))
 {
     struct job j;
     struct made m;
@@ -649,10 +650,13 @@ TEST_LIMIT(store_append_survives_kills, 120)
     job_open(&j, &m, half, all, &c);
     CHECK_OK(build_part(path_in("old"), &m, 50257, half));
     copy_store(path_in("old"), path_in("now"));
-    kill_often(job_append, &j, identity_of(path_in("old")), identity_of(path_in("whole")), false);
+    kill_often(work, &j, identity_of(path_in("old")), identity_of(path_in("whole")), false);
     chosen_close(&c);
     made_close(&m);
 }
+
+TEST_LIMIT(store_append_survives_kills, 120) { growing_survives_kills(job_append); }
+TEST_LIMIT(store_create_survives_kills, 120) { growing_survives_kills(job_create); }
 
 TEST_LIMIT(store_remove_survives_kills, 120)
 {
@@ -669,20 +673,6 @@ TEST_LIMIT(store_remove_survives_kills, 120)
     kill_often(job_remove, &j, old, identity_of(path_in("whole")), true);
     /* Tokens that a killed removal left in free pages are gone too. */
     check_removed(path_in("now"), &m, &c, 50257);
-    chosen_close(&c);
-    made_close(&m);
-}
-
-TEST_LIMIT(store_create_survives_kills, 120)
-{
-    struct job j;
-    struct made m;
-    static struct chosen c;
-    uint64_t half[STORE_DOMAINS_MAX], all[STORE_DOMAINS_MAX];
-    job_open(&j, &m, half, all, &c);
-    CHECK_OK(build_part(path_in("old"), &m, 50257, half));
-    copy_store(path_in("old"), path_in("now"));
-    kill_often(job_create, &j, identity_of(path_in("old")), identity_of(path_in("whole")), false);
     chosen_close(&c);
     made_close(&m);
 }

@@ -247,29 +247,6 @@ TEST(store_network_file_systems_are_refused)
 
 /* ---- disks that are full or fail ---- */
 
-static void put_text(const char *path, const char *text)
-{
-    int fd = open(path, O_WRONLY);
-    CHECK(fd >= 0);
-    CHECK(write(fd, text, strlen(text)) == (ssize_t)strlen(text));
-    close(fd);
-}
-
-/* A tmpfs of 20 MB at path, in name spaces of our own. */
-static void mount_small(const char *path)
-{
-    char users[64], groups[64];
-    snprintf(users, sizeof users, "0 %d 1", (int)getuid());
-    snprintf(groups, sizeof groups, "0 %d 1", (int)getgid());
-    if (unshare(CLONE_NEWUSER | CLONE_NEWNS) != 0)
-        test_skip("no name space of users can be made here");
-    put_text("/proc/self/setgroups", "deny");
-    put_text("/proc/self/uid_map", users);
-    put_text("/proc/self/gid_map", groups);
-    if (mount("none", path, "tmpfs", 0, "size=20m") != 0)
-        test_skip("no file system can be mounted here");
-}
-
 /* Appends documents of a mega token until that fails. */
 static int append_much(const char *dir, uint32_t documents)
 {
@@ -292,7 +269,7 @@ TEST(store_full_disk_while_appending_keeps_the_store)
     struct made m;
     const char *dir = path_in("small/store");
     CHECK_OK(io_mkdirs(path_in("small")));
-    mount_small(path_in("small"));
+    test_mount_small(path_in("small"));
     made_open(&m, dir, 50257, 1, 2000, 1000, 1);
     struct hash128 before = identity_of(dir);
     for (int i = 0; i < 3; i++) {
@@ -314,7 +291,7 @@ TEST(store_full_disk_while_removing_keeps_the_store)
     const char *dir = path_in("small/store");
     uint64_t *ids;
     CHECK_OK(io_mkdirs(path_in("small")));
-    mount_small(path_in("small"));
+    test_mount_small(path_in("small"));
     /* 12 MB, of which every block is to be written anew, beside the old ones. */
     made_open(&m, dir, 50257, 1, 6000, 1000, 1);
     ids = calloc(m.domain[0].docs, sizeof *ids);
