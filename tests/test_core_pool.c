@@ -439,7 +439,6 @@ TEST(core_pool_try_returns_the_error)
         CHECK_ERR(pool_try(p, 1000, fails_at, &seen), ERR_FORMAT);
         CHECK_STR(str_of(err_text()), "index 7");
         CHECK(threads > 1 || seen == 8); /* what follows is not begun */
-              (threads > 1 || seen == 8)); /* what follows is not begun */
         pool_close(p);
     }
 }
