@@ -26,30 +26,32 @@ static inline void make_store(const char *dir)
         ids[0] = (uint32_t)(test_random(&state) % RUN_EOT);
         for (uint32_t k = 1; k < count; k++)
             ids[k] = (ids[k - 1] + step) % RUN_EOT;
-        struct store_doc doc = {.id = i,
-                                .item = 0,
-                                .record = i,
-                                .token_count = count,
-                                .text_bytes = count};
+        struct store_doc doc = {
+            .id = i, .item = 0, .record = i, .token_count = count, .text_bytes = count};
         CHECK_OK(store_append(w, domain, &doc, ids));
     }
     CHECK_OK(store_commit(w, NULL));
 }
 
-/* Opens a store of two domains and makes its views the sources of a plan; all stays open until the
- * test's process ends. */
+/* Opens a store of two domains and makes its views the sources of a plan; all stays open, and
+ * known here, until the test's process ends. */
 static inline void use_store(struct train_run *run, const char *dir)
 {
-    static struct token_view view[16][2];
-    static int next;
-    struct token_view *v = view[next++ % 16];
-    CHECK_OK(store_open(&run->store, dir));
+    static struct {
+        struct store *store;
+        struct token_view view[2];
+    } held[32];
+    static size_t next;
+    CHECK(next < COUNT_OF(held));
+    CHECK_OK(store_open(&held[next].store, dir));
+    run->store = held[next].store;
     run->plan.source_count = store_meta(run->store)->domain_count;
     CHECK(run->plan.source_count <= 2);
     for (uint32_t d = 0; d < run->plan.source_count; d++) {
-        CHECK_OK(token_view_domain(&v[d], run->store, d));
-        run->plan.source[d].view = &v[d];
+        CHECK_OK(token_view_domain(&held[next].view[d], run->store, d));
+        run->plan.source[d].view = &held[next].view[d];
     }
+    next++;
 }
 
 static inline struct train_run small_run(struct arena *a, const char *out_dir)
@@ -111,9 +113,14 @@ static inline void check_same_file(const char *left_dir, const char *right_dir, 
 static inline void check_same_run(const char *left, const char *right)
 {
     static const char *const file[] = {
-        "train.jsonl", "eval.json", "model/model.safetensors", "model/config.json",
-        "checkpoints/step-000020/weights.safetensors", "checkpoints/step-000020/m.safetensors",
-        "checkpoints/step-000020/v.safetensors", "checkpoints/step-000020/state.json",
+        "train.jsonl",
+        "eval.json",
+        "model/model.safetensors",
+        "model/config.json",
+        "checkpoints/step-000020/weights.safetensors",
+        "checkpoints/step-000020/m.safetensors",
+        "checkpoints/step-000020/v.safetensors",
+        "checkpoints/step-000020/state.json",
         "checkpoints/step-000020/manifest.json",
     };
     for (size_t i = 0; i < COUNT_OF(file); i++)
