@@ -12,6 +12,8 @@
 
 enum { EVAL_JSON_MAX = 16 << 20 };
 
+static int training_accepted(void *arg) { return run_accept(arg); }
+
 /* The training itself, over a store that is open. */
 static int train_over(struct run *r, struct store *store, const char *out_dir)
 {
@@ -36,7 +38,9 @@ static int train_over(struct run *r, struct store *store, const char *out_dir)
                               .heldout_dir = heldout_dir,
                               .out_dir = out_dir,
                               .threads = r->threads,
-                              .recipe_hash = r->recipe->hash};
+                              .recipe_hash = r->recipe->hash,
+                              .accepted = training_accepted,
+                              .accepted_arg = r};
     rc = train(run);
     mixture_close(mixture);
 out:

@@ -165,8 +165,11 @@ int mixture_read(struct recipe *r)
 
 static void write_shares(const struct mixture_shares *m, struct buf *to)
 {
-    for (int i = 0; i < m->count; i++)
-        buf_printf(to, "%s = %.17g\n", m->part[i].name, m->part[i].weight);
+    for (int i = 0; i < m->count; i++) {
+        buf_printf(to, "%s = ", m->part[i].name);
+        buf_num(to, m->part[i].weight);
+        buf_char(to, '\n');
+    }
 }
 
 void mixture_resolve(const struct recipe *r, struct buf *to)

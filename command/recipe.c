@@ -399,23 +399,23 @@ static bool mixture_makes_tokenizer(const struct recipe *r)
 static void recipe_hash(struct recipe *r, size_t how, size_t how_end, size_t mix, size_t mix_end)
 {
     struct str all = buf_view(&r->resolved);
-    struct buf hashed = {0};
-    buf_printf(&hashed, "seed %lld\n", (long long)r->run.seed);
-    buf_str(&hashed, str_slice(all, 0, how));
-    buf_str(&hashed, str_slice(all, how_end, mix));
-    size_t at = hashed.len;
-    buf_str(&hashed, str_slice(all, mix, mix_end));
-    size_t end = hashed.len;
-    buf_str(&hashed, str_slice(all, mix_end, all.len));
-    hash_hex(hash128(hashed.ptr, hashed.len), r->train_hash);
-    if (mixture_makes_tokenizer(r)) {
-        memcpy(r->hash, r->train_hash, sizeof r->hash);
-    } else {
-        memmove(hashed.ptr + at, hashed.ptr + end, hashed.len - end);
-        hash_hex(hash128(hashed.ptr, hashed.len - (end - at)), r->hash);
+    struct buf *hashed = &r->decides;
+    buf_printf(hashed, "seed %lld\n", (long long)r->run.seed);
+    buf_str(hashed, str_slice(all, 0, how));
+    buf_str(hashed, str_slice(all, how_end, mix));
+    size_t at = hashed->len;
+    buf_str(hashed, str_slice(all, mix, mix_end));
+    size_t end = hashed->len;
+    buf_str(hashed, str_slice(all, mix_end, all.len));
+    r->resolved.failed |= hashed->failed;
+    if (hashed->failed)
+        return;
+    hash_hex(hash128(hashed->ptr, hashed->len), r->train_hash);
+    if (!mixture_makes_tokenizer(r)) {
+        memmove(hashed->ptr + at, hashed->ptr + end, hashed->len - end);
+        hashed->len -= end - at;
     }
-    r->resolved.failed |= hashed.failed;
-    buf_free(&hashed);
+    hash_hex(hash128(hashed->ptr, hashed->len), r->hash);
 }
 
 /* What decides the bytes goes into the hash: everything but name, threads, shards and memory, how a
@@ -585,5 +585,6 @@ void recipe_close(struct recipe *r)
             r->stage[i].type->close(&r->stage[i]);
     r->opened = 0;
     buf_free(&r->resolved);
+    buf_free(&r->decides);
     arena_close(&r->arena);
 }

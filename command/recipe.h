@@ -120,10 +120,13 @@ struct recipe {
     struct schema schema; /* filled by recipe_open_stages */
     int opened;
     int rule_dup_exact, rule_dup_near;
-    struct buf resolved; /* canonical TOML of what decides the bytes */
-    /* Of all that decides the bytes but the mixture (with it, if a tokenizer is trained by it); and
-     * of all, for what the mixture decides. A training's mixture may change for the phases ahead of
-     * it (train/train.h). */
+    struct buf resolved; /* canonical TOML of all its keys */
+    /* What decides the bytes: a line "seed N", then the TOML without [run], how a crawl is fetched,
+     * and the mixture (with it, if a tokenizer is trained by it). */
+    struct buf decides;
+    /* Of `decides`; and of that with the mixture, for what the mixture decides: a training's
+     * mixture may change for the phases ahead of it (train/train.h). A folder's run keeps those it
+     * was begun with, also under a program that knows more keys (run_create). */
     char hash[33], train_hash[33];
 };
 /* The tables a recipe may have, for its manual; ends with name NULL. */

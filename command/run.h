@@ -38,6 +38,8 @@ struct run {
     uint32_t shards;
     int threads;
     bool json, quiet;
+    bool mixture_pending;      /* recipe's mixture is not that of RUN/recipe.toml: run_accept */
+    const char *command_line;  /* of run_create; borrowed */
     struct crawl_ahead *ahead; /* the remote inputs of the task under way */
     struct crawl_file *remote; /* for it, by unit */
     uint32_t *order;
@@ -62,8 +64,13 @@ int task_run(struct run *r, const struct task *t, uint32_t shard_index, uint32_t
 /* 1: every unit done; 0: some missing. */
 int task_done(struct run *r, const struct task *t, uint32_t *done, uint32_t *units);
 
-/* Makes or reopens RUN for recipe: refuses another recipe's folder, freezes the inputs. */
+/* Makes or reopens RUN for recipe: refuses another recipe's folder, freezes the inputs. Keys that
+ * the program of then did not know may be there with their defaults: a run goes on with a newer
+ * program, under the hashes that it began with. A mixture that differs is noted in RUN only by
+ * run_accept, which task_train calls once the training has taken it; refused, RUN stays as it
+ * was. */
 int run_create(struct run *r, struct recipe *recipe, const char *dir, const char *command_line);
+int run_accept(struct run *r); /* does nothing when nothing is pending */
 /* Opens an existing folder; the recipe comes from it. */
 int run_open(struct run *r, struct recipe *recipe, const char *dir);
 void run_close(struct run *r);

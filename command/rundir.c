@@ -3,6 +3,7 @@
 #include "command/run.h"
 #include "core/err.h"
 #include "core/json.h"
+#include "core/log.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -11,7 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { RUN_JSON_MAX = 64 << 20, RUN_ARENA = 1 << 30 };
+/* RUN_FORMAT: of the folder as a whole; new keys of recipes do not change it. */
+enum { RUN_JSON_MAX = 64 << 20, RUN_ARENA = 1 << 30, RUN_FORMAT = 1, WHY_MAX = 512 };
 static int lock_fd = -1; /* one run a process */
 
 int run_lock(const char *dir, int *fd)
@@ -36,7 +38,7 @@ int run_lock(const char *dir, int *fd)
 }
 
 /* ---- run.json ---- */
-static int run_json_write(struct run *r, const char *command_line)
+static int run_json_write(const struct run *r)
 {
     char path[IO_PATH_MAX], when[32];
     struct buf text = {0};
@@ -50,12 +52,16 @@ static int run_json_write(struct run *r, const char *command_line)
     json_put_str(&w, str_of(r->recipe->run.name));
     json_key(&w, "version");
     json_put_str(&w, STR(SLUICE_VERSION));
+    json_key(&w, "format");
+    json_put_u64(&w, RUN_FORMAT);
     json_key(&w, "command");
-    json_put_str(&w, str_of(command_line));
+    json_put_str(&w, str_of(r->command_line));
     json_key(&w, "created");
     json_put_str(&w, str_of(when));
     json_key(&w, "recipe_hash");
     json_put_str(&w, str_of(r->recipe->hash));
+    json_key(&w, "train_hash");
+    json_put_str(&w, str_of(r->recipe->train_hash));
     json_key(&w, "recipe");
     json_put_str(&w, buf_view(&r->recipe->resolved));
     if (r->recipe->borrowed) {
@@ -81,12 +87,38 @@ static int run_json_write(struct run *r, const char *command_line)
     return rc;
 }
 
-/* What an earlier run.json says: 1 read, 0 there is none. */
-static int run_json_read(struct run *r, char hash[33], struct str *resolved, uint32_t *shards)
+/* What an earlier run.json says; strings in the run's arena. */
+struct recorded {
+    char hash[33], train_hash[33]; /* train_hash "": the program did not note it yet */
+    char version[32];
+    struct str recipe; /* resolved, by the program of then */
+    uint32_t shards;
+};
+
+/* Folders of before train_hash was noted: their training's manifest has it, when it is done. */
+static int train_hash_find(struct run *r, char hash[static 33])
 {
     char path[IO_PATH_MAX], *text;
     size_t len;
     struct json *root;
+    TRY(io_path(path, "%s/done/train/00000.json", r->dir));
+    if (hash[0] || !io_exists(path))
+        return 0;
+    TRY(io_read_file(path, RUN_JSON_MAX, &text, &len));
+    int rc = json_parse(&r->arena, (struct str){text, len}, &root);
+    free(text);
+    if (rc >= 0)
+        snprintf(hash, 33, "%.*s", STR_ARG(str_slice(json_str(root, "recipe", STR("")), 0, 32)));
+    return rc < 0 ? err_in(rc, "%s", path) : 0;
+}
+
+/* 1 read, 0 there is none. */
+static int run_json_read(struct run *r, struct recorded *was)
+{
+    char path[IO_PATH_MAX], *text;
+    size_t len;
+    struct json *root;
+    memset(was, 0, sizeof *was);
     TRY(io_path(path, "%s/run.json", r->dir));
     if (!io_exists(path))
         return 0;
@@ -95,25 +127,89 @@ static int run_json_read(struct run *r, char hash[33], struct str *resolved, uin
     free(text);
     if (rc < 0)
         return err_in(rc, "%s", path);
-    struct str found = json_str(root, "recipe_hash", STR(""));
-    snprintf(hash, 33, "%.*s", STR_ARG(found));
-    *resolved = json_str(root, "recipe", STR(""));
-    *shards = (uint32_t)json_num(root, "shards", 1);
+    const struct {
+        const char *key;
+        char *to;
+        size_t bytes;
+    } row[] = {{"recipe_hash", was->hash, sizeof was->hash},
+               {"train_hash", was->train_hash, sizeof was->train_hash},
+               {"version", was->version, sizeof was->version}};
+    for (size_t i = 0; i < COUNT_OF(row); i++)
+        snprintf(row[i].to, row[i].bytes, "%.*s",
+                 STR_ARG(str_slice(json_str(root, row[i].key, STR("")), 0, row[i].bytes - 1)));
+    was->recipe = json_str(root, "recipe", STR(""));
+    was->shards = (uint32_t)json_num(root, "shards", 1);
+    double format = json_num(root, "format", 1);
+    if (format != RUN_FORMAT)
+        return err_set(ERR_FORMAT,
+                       "run: %s was made by sluice %s in run format %.0f; this is sluice %s, which "
+                       "reads format %d: go on with that version, or choose another --run",
+                       r->dir, was->version, format, SLUICE_VERSION, RUN_FORMAT);
+    TRY(train_hash_find(r, was->train_hash));
     return 1;
 }
 
-/* The first line in which two resolved recipes differ, for the message. */
-static void first_difference(struct str a, struct str b, struct str *line_a, struct str *line_b)
+/* ---- is it the same recipe? ---- */
+
+/* ", made by sluice A, this is B" where versions differ, else "". */
+static const char *versions(const struct recorded *was, char *to, size_t bytes)
 {
-    while (a.ptr || b.ptr) {
-        struct str rest_a, rest_b;
-        *line_a = str_cut(a, '\n', &rest_a);
-        *line_b = str_cut(b, '\n', &rest_b);
-        if (!str_eq(*line_a, *line_b))
+    to[0] = 0;
+    if (strcmp(was->version, SLUICE_VERSION) != 0)
+        snprintf(to, bytes, ", made by sluice %s, this is %s", was->version, SLUICE_VERSION);
+    return to;
+}
+
+/* The first line in which two recipes differ, and the table in which it stands. */
+static void difference_find(struct str then, struct str now, struct str found[static 3])
+{
+    found[0] = found[1] = found[2] = STR("");
+    while (then.len || now.len) {
+        struct str rest_then, rest_now;
+        found[1] = str_cut(then, '\n', &rest_then);
+        found[2] = str_cut(now, '\n', &rest_now);
+        if (!str_eq(found[1], found[2]))
             return;
-        a = rest_a;
-        b = rest_b;
+        if (found[1].len && found[1].ptr[0] == '[')
+            found[0] = found[1];
+        then = rest_then;
+        now = rest_now;
     }
+}
+
+/* Does the recipe mean what run.json has? That one is read again by this program, which gives keys
+ * it did not know their defaults; so a run goes on with a newer program, and its manifests and
+ * checkpoints stay good: the recipe's hashes become those recorded. What differs in the mixture
+ * alone is no other recipe: *mixture_same. 1 the same; 0 another, told by *why. */
+static int recipe_adopt(struct run *r, const struct recorded *was, bool *mixture_same,
+                        char why[static WHY_MAX])
+{
+    struct recipe *then = calloc(1, sizeof *then), *now = r->recipe;
+    char made[96];
+    if (!then)
+        return err_set(ERR_LIMIT, "run: no memory");
+    int rc = recipe_load_text(then, "run.json", was->recipe, NULL, 0);
+    *mixture_same = rc >= 0 && strcmp(then->train_hash, now->train_hash) == 0;
+    if (rc < 0) {
+        rc = err_in(rc,
+                    "run: %s was made by sluice %s, whose recipe this sluice %s cannot read: "
+                    "go on with that version, or choose another --run",
+                    r->dir, was->version, SLUICE_VERSION);
+    } else if (strcmp(then->hash, now->hash) == 0) {
+        memcpy(now->hash, was->hash, sizeof now->hash);
+        if (*mixture_same && was->train_hash[0])
+            memcpy(now->train_hash, was->train_hash, sizeof now->train_hash);
+        rc = 1;
+    } else {
+        struct str at[3];
+        difference_find(buf_view(&then->decides), buf_view(&now->decides), at);
+        snprintf(why, WHY_MAX, "%.*s there `%.*s`, here `%.*s`%s", STR_ARG(at[0]), STR_ARG(at[1]),
+                 STR_ARG(at[2]), versions(was, made, sizeof made));
+        rc = 0;
+    }
+    recipe_close(then);
+    free(then);
+    return rc;
 }
 
 /* Fixed costs plus what circulates; the sorts and the tokenizer get what is left. */
@@ -150,59 +246,75 @@ static int run_begin(struct run *r, struct recipe *recipe, const char *dir)
     return memory_check(r);
 }
 
-/* The resolved recipes differ between their first [mixture] and [model]. */
-static bool mixture_changed(struct str old, const struct recipe *recipe)
+/* recipe.toml first: a kill between the two leaves a run.json that makes the next command do both
+ * again. */
+static int recipe_write(struct run *r, bool run_json)
 {
-    struct str part[2] = {old, buf_view(&recipe->resolved)};
-    for (int i = 0; i < 2; i++) {
-        size_t from = str_find(part[i], STR("\n[mixture]")),
-               to = str_find(part[i], STR("\n[model]"));
-        if (from == SIZE_MAX || to == SIZE_MAX || to < from)
-            return false;
-        part[i] = str_slice(part[i], from, to);
-    }
-    return !str_eq(part[0], part[1]);
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/recipe.toml", r->dir));
+    TRY(io_write_file(path, buf_view(&r->recipe->resolved)));
+    r->mixture_pending = false;
+    return run_json ? run_json_write(r) : 0;
+}
+
+int run_accept(struct run *r) { return r->mixture_pending ? recipe_write(r, true) : 0; }
+
+/* Another mixture is of use only while there is training ahead. */
+static int mixture_check(const struct run *r)
+{
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/done/train/00000.json", r->dir));
+    if (io_exists(path))
+        return err_set(ERR_USAGE,
+                       "run: the training of %s is done and was with another mixture: restore "
+                       "that, or train on its store in another --run, with --set store.path=%s",
+                       r->dir, r->base);
+    log_info("run: the mixture of %s is changed: phases that its training has not begun are read "
+             "anew from the recipe",
+             r->dir);
+    return 0;
 }
 
 int run_create(struct run *r, struct recipe *recipe, const char *dir, const char *command_line)
 {
-    char path[IO_PATH_MAX], hash[33];
-    struct str old = {0}, line_old = {0}, line_new = {0};
-    uint32_t shards;
+    char path[IO_PATH_MAX], why[WHY_MAX];
+    struct recorded was;
+    bool mixture_same = true;
     TRY(run_begin(r, recipe, dir));
+    r->command_line = command_line;
     TRY(io_mkdirs(dir));
     TRY(run_lock(dir, &lock_fd));
     TRY(io_sweep_temps(dir));
-    int found = run_json_read(r, hash, &old, &shards);
+    int found = run_json_read(r, &was);
     TRY(found);
-    if (found && strcmp(hash, recipe->hash) != 0) {
-        first_difference(old, buf_view(&recipe->resolved), &line_old, &line_new);
-        return err_set(ERR_USAGE,
-                       "run: %s holds a run of another recipe (there `%.*s`, here `%.*s`): choose "
-                       "another --run, "
-                       "or delete that folder",
-                       dir, STR_ARG(line_old), STR_ARG(line_new));
+    if (found) {
+        int same = recipe_adopt(r, &was, &mixture_same, why);
+        TRY(same);
+        if (!same)
+            return err_set(ERR_USAGE,
+                           "run: %s holds a run of another recipe (%s): choose another --run, or "
+                           "delete that folder",
+                           dir, why);
     }
     if (recipe->borrowed)
         TRY(base_freeze(r));
     else
         TRY(inputs_freeze(r));
-    TRY(io_path(path, "%s/recipe.toml", dir));
-    TRY(io_write_file(path, buf_view(&recipe->resolved)));
-    if (found && recipe->has_train && mixture_changed(old, recipe))
-        log_info("run: the mixture of %s is changed: phases that its training has not begun are "
-                 "read anew from the recipe",
-                 dir);
-    if (!found || shards != r->shards || !str_eq(old, buf_view(&recipe->resolved)))
-        TRY(run_json_write(r, command_line));
+    r->mixture_pending = recipe->has_train && !mixture_same;
+    if (r->mixture_pending)
+        TRY(mixture_check(r));
+    else
+        TRY(recipe_write(r, !found || was.shards != r->shards ||
+                                !str_eq(was.recipe, buf_view(&recipe->resolved))));
     TRY(io_path(path, "%s/metrics.jsonl", dir));
     return metrics_open(path);
 }
 
 int run_open(struct run *r, struct recipe *recipe, const char *dir)
 {
-    char path[IO_PATH_MAX], hash[33];
-    struct str old;
+    char path[IO_PATH_MAX], why[WHY_MAX];
+    struct recorded was;
+    bool mixture_same;
     TRY(io_path(path, "%s/run.json", dir));
     if (!io_exists(path))
         return err_set(ERR_USAGE, "%s: no run.json there: name a folder that `sluice run` made",
@@ -210,12 +322,14 @@ int run_open(struct run *r, struct recipe *recipe, const char *dir)
     TRY(io_path(path, "%s/recipe.toml", dir));
     TRY(recipe_load(recipe, path, NULL, 0));
     TRY(run_begin(r, recipe, dir));
-    TRY(run_json_read(r, hash, &old, &r->shards));
-    if (strcmp(hash, recipe->hash) != 0)
-        return err_set(
-            ERR_FORMAT,
-            "%s: recipe.toml was changed since the run began (hash %s, was %s): restore it", dir,
-            recipe->hash, hash);
+    TRY(run_json_read(r, &was));
+    r->shards = was.shards;
+    int same = recipe_adopt(r, &was, &mixture_same, why);
+    TRY(same);
+    if (!same)
+        return err_set(ERR_FORMAT,
+                       "%s: recipe.toml was changed since the run began (%s): restore it", dir,
+                       why);
     TRY(base_load(r));
     return recipe->borrowed ? 0 : inputs_load(r);
 }

@@ -249,6 +249,7 @@ static int session_open(struct session *s, const struct train_run *run)
     TRY(open_loader(s));
     TRY(resume(s));
     TRY(open_batches(s));
+    TRY(run->accepted ? run->accepted(run->accepted_arg) : 0);
     return open_logs(s);
 }
 

@@ -108,6 +108,10 @@ struct train_run {
     const char *tokenizer_dir, *heldout_dir, *out_dir; /* the first two may be NULL */
     int threads;
     const char *recipe_hash; /* stored in checkpoints; another recipe's is refused; NULL: "" */
+    /* Called once, when the plan was found to go with what is there already and before the first
+     * step; below 0 ends the training. May be NULL. */
+    int (*accepted)(void *arg);
+    void *accepted_arg;
 };
 /* Trains to the end, resuming from the newest whole checkpoint; one whose rows so far are not those
  * of this plan (its past was changed, or the store) is ERR_USAGE with what differs. Stops with

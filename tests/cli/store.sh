@@ -116,18 +116,24 @@ fails store_no_domain 2 'no domain "x"' "$sluice" store export --run=r --domain=
 again() { "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --set tokenizer.path=r/tokenizer/tokenizer.json \
     --set train.keep=9 --run=m "$@" > log 2>&1; }
 if again; then ok store_mixture_run; else bad store_mixture_run "$(tail -n 2 log)"; fi
+kept() { sha256sum m/recipe.toml m/run.json; } # what a refused change leaves as it was
+kept > kept
 again --set mixture.anneal.hq=0.5; rc=$?
-if [ $rc = 2 ] && grep -q 'recipe as it was' log; then ok store_mixture_of_a_finished_training; else bad store_mixture_of_a_finished_training "exit $rc: $(tail -n 1 log)"; fi
+if [ $rc = 2 ] && grep -q 'store.path=m' log && kept | cmp -s - kept && "$sluice" status --run=m > /dev/null; then ok store_mixture_of_a_finished_training; else bad store_mixture_of_a_finished_training "exit $rc: $(tail -n 1 log)"; fi
 rm -rf m/done/train m/done/eval m/train/checkpoints/step-00002*
 again --set mixture.stable.hq=0.9; rc=$?
-if [ $rc = 2 ] && grep -q 'has seen other rows' log; then ok store_mixture_behind; else bad store_mixture_behind "exit $rc: $(tail -n 1 log)"; fi
-if again --set mixture.anneal.hq=0.6; then ok store_mixture_ahead; else bad store_mixture_ahead "$(tail -n 2 log)"; fi
+if [ $rc = 2 ] && grep -q 'has seen other rows' log && kept | cmp -s - kept; then ok store_mixture_behind; else bad store_mixture_behind "exit $rc: $(tail -n 1 log)"; fi
+cp m/run.json old.json
+if again --set mixture.anneal.hq=0.6 && ! kept | cmp -s - kept && grep -q '^hq = 0.6' m/recipe.toml; then ok store_mixture_ahead; else bad store_mixture_ahead "$(tail -n 2 log)"; fi
 check store_mixture_change_is_logged python3 -c "
 import json
 rows = [json.loads(line) for line in open('m/train/train.jsonl')]
 shares = [row['mixture'] for row in rows if 'mixture' in row]
 assert len(shares) == 2 and abs(shares[0]['hq'] - 0.3) < 1e-9 and abs(shares[1]['hq'] - 0.75) < 1e-9, shares
 assert sum('loss' in row for row in rows) == 24"
+# Killed between recipe.toml and run.json: looking works, and the same command brings both together.
+cp m/run.json new.json; cp old.json m/run.json
+check store_mixture_half_noted bash -c "'$sluice' status --run=m | grep -q 'train .*done'"
 python3 - <<'PY'
 data = bytearray(open("r/store/data.mdb", "rb").read())
 for at in range(70000, len(data), 50000):
