@@ -346,8 +346,7 @@ out:
 
 /* ---- where an imported document came from ---- */
 
-/* The paths of import.json, by number. */
-static int note_paths(const char *dir, struct arena *a, struct str **path, uint32_t *count)
+int import_paths(const char *dir, struct arena *a, struct str **path, uint32_t *count)
 {
     char name[IO_PATH_MAX], *text;
     size_t len;
@@ -375,7 +374,7 @@ int import_walk(const char *dir, import_seen *fn, void *arg)
     uint32_t files;
     int rc;
     TRY_OUT(arena_open(&a, NOTE_ARENA));
-    TRY_OUT(note_paths(dir, &a, &file, &files));
+    TRY_OUT(import_paths(dir, &a, &file, &files));
     TRY_OUT(io_path(path, "%s/store", dir));
     TRY_OUT(store_open(&s, path));
     for (uint32_t d = 0; d < store_meta(s)->domain_count && rc == 0; d++)

@@ -34,6 +34,8 @@ int store_domain_flag(const struct store_flags *flags, const struct store *s, in
  * the file it was read from; fn returns 1 to stop, <0 for an error (command/store_import.c). */
 typedef int import_seen(void *arg, const struct store_doc *doc, struct str path);
 int import_walk(const char *dir, import_seen *fn, void *arg);
+/* The files that DIR/import.json names, by number; in a. */
+int import_paths(const char *dir, struct arena *a, struct str **path, uint32_t *count);
 /* Text of a view's documents as JSON lines, in the order of the corpus (by input and record), to
  * path ("-": standard output): id, text, domain, and from the ledger, where the run has it, url and
  * metadata (command/store_jsonl.c). */

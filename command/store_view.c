@@ -13,25 +13,33 @@
 enum { LIST_ARENA = 64 << 20 };
 
 /* ---- what may be asked ---- */
-static void list_columns(void)
+static void list_columns(const bool has[static LEDGER_COLUMNS])
 {
     printf("columns\n");
     for (int i = 0; i < LEDGER_COLUMNS; i++)
-        printf("  %-36s %s\n", ledger_columns[i].name,
-               i == LEDGER_ID                        ? "text: 16 hex digits"
-               : ledger_columns[i].type == PQ_STRING ? "text"
-               : ledger_columns[i].optional          ? "number or null"
-                                                     : "number");
+        if (has[i])
+            printf("  %-36s %s\n", ledger_columns[i].name,
+                   i == LEDGER_ID                        ? "text: 16 hex digits"
+                   : ledger_columns[i].type == PQ_STRING ? "text"
+                   : ledger_columns[i].optional          ? "number or null"
+                                                         : "number");
 }
 
 static int list_names(const struct store_flags *flags)
 {
     char base[IO_PATH_MAX];
+    bool has[LEDGER_COLUMNS];
     struct ledger_reader *r;
     TRY(ledger_base(flags->run, base));
+    int ledger = view_columns(base, has);
+    TRY(ledger);
+    list_columns(has);
+    if (!ledger) {
+        printf("there is no ledger in %s, so these are all: no signals, no rules\n", base);
+        return 0;
+    }
     TRY(view_ledger(&r, base));
     const struct schema *s = ledger_schema(r);
-    list_columns();
     printf("signals (numbers; null where not measured)\n");
     for (int i = 0; i < s->signal_count; i++)
         printf("  %-36s %s\n", s->signal[i].name, s->signal[i].unit);

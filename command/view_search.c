@@ -2,11 +2,11 @@
  *
  * Rows of a ledger file and the documents of a domain are both in the order of (item, record), so
  * that a file is joined with the store by one cursor a domain, which a search puts at the file's
- * first document. Files know nothing of one another and run side by side; they meet in the bits. */
+ * first document. Files know nothing of one another and run side by side; they meet in the bits.
+ * Where a run has no ledger, its range of the store's index stands for one file. */
 #include "command/views.h"
 
 #include "core/err.h"
-#include "core/log.h"
 #include "core/pool.h"
 
 #include <stdlib.h>
@@ -14,8 +14,10 @@
 enum { SEARCH_ARENA = 512 << 20, NOT_BEGUN = -1 };
 
 struct ledger_file {
-    const char *path;
+    const char *path; /* NULL: dir has none, and items of the store's index are walked */
+    const char *dir;
     uint32_t item;
+    uint64_t items;
     bool lax;
 };
 struct search {
@@ -29,7 +31,7 @@ struct search {
 };
 
 /* ---- which files ---- */
-static int add_file(struct search *s, const char *path, uint32_t item, bool lax)
+static int add_file(struct search *s, const struct ledger_file *f)
 {
     if (s->files == s->room) {
         size_t room = s->room ? s->room * 2 : 64;
@@ -39,7 +41,7 @@ static int add_file(struct search *s, const char *path, uint32_t item, bool lax)
         s->file = grown;
         s->room = room;
     }
-    s->file[s->files++] = (struct ledger_file){path, item, lax};
+    s->file[s->files++] = *f;
     return 0;
 }
 
@@ -49,27 +51,29 @@ static int add_run(struct search *s, const char *dir, uint32_t first, uint32_t l
     char pattern[IO_PATH_MAX];
     const char **path;
     size_t count;
+    struct ledger_file f = {.dir = dir, .item = first, .items = limit, .lax = lax};
+    bool has[LEDGER_COLUMNS];
+    if (!io_exists(dir))
+        return err_set(ERR_USAGE,
+                       "%s: there is no such folder: documents of this run were appended, and its "
+                       "ledger says what they are: put it back",
+                       dir);
+    int ledger = view_columns(dir, has);
+    TRY(ledger);
+    if (!ledger)
+        return add_file(s, &f);
     TRY(io_path(pattern, "%s/ledger/*.parquet", dir));
-    int rc = io_glob(pattern, &s->arena, &path, &count);
-    if (rc == ERR_USAGE) {
-        err_clear();
-        if (lax && io_exists(dir)) {
-            log_warn("%s, whose documents were appended, has no ledger: no view holds them", dir);
-            return 0;
-        }
-        return err_set(
-            ERR_USAGE, "%s: no ledger there (ledger/*.parquet): views are predicates over it%s",
-            dir, lax ? "; documents of this run were appended: put its folder back" : "");
-    }
-    TRY(rc);
+    TRY(io_glob(pattern, &s->arena, &path, &count));
     for (size_t i = 0; i < count; i++) {
         struct str name = str_of(strrchr(path[i], '/') + 1);
         uint64_t item;
         if (!str_u64(str_slice(name, 0, name.len - strlen(".parquet")), &item))
             return err_set(ERR_FORMAT, "%s: a ledger's name is the number of its input file",
                            path[i]);
+        f.path = path[i];
+        f.item = first + (uint32_t)item;
         if (item < limit)
-            TRY(add_file(s, path[i], first + (uint32_t)item, lax));
+            TRY(add_file(s, &f));
     }
     return 0;
 }
@@ -197,12 +201,30 @@ out:
     return rc < 0 ? rc : 0;
 }
 
+/* A run's documents that have no ledger. */
+static int walk_items(struct search *s, const struct ledger_file *f)
+{
+    bool has[LEDGER_COLUMNS];
+    struct where_names *names = calloc((size_t)s->count, sizeof *names);
+    int rc = names ? view_columns(f->dir, has) : err_set(ERR_LIMIT, "views: no memory");
+    for (int i = 0; i < s->count && rc >= 0; i++)
+        rc = where_bind_columns(s->query[i].where, has, f->lax, &names[i]);
+    if (rc == ERR_USAGE)
+        rc = err_in(rc, "%s has no ledger", f->dir);
+    else if (rc >= 0)
+        rc = view_index_walk(s->query, names, s->count, s->store, f->dir, f->item, f->items);
+    free(names);
+    return rc;
+}
+
 static int walk_index(void *arg, int index, int thread)
 {
     struct search *s = arg;
+    const struct ledger_file *f = &s->file[index];
     UNUSED(thread);
-    return pipe_stop ? err_set(ERR_STOP, "stopped by a signal: run the same command to go on")
-                     : walk_file(s, &s->file[index]);
+    if (pipe_stop)
+        return err_set(ERR_STOP, "stopped by a signal: run the same command to go on");
+    return f->path ? walk_file(s, f) : walk_items(s, f);
 }
 
 /* ---- all of them ---- */
@@ -282,7 +304,8 @@ int view_ledger(struct ledger_reader **out, const char *base)
     TRY(arena_open(&s.arena, SEARCH_ARENA));
     int rc = add_run(&s, base, 0, UINT32_MAX, false);
     if (rc >= 0)
-        rc = ledger_open(out, s.file[0].path);
+        rc = s.file[0].path ? ledger_open(out, s.file[0].path)
+                            : err_set(ERR_USAGE, "%s: no ledger there (ledger/*.parquet)", base);
     free(s.file);
     arena_close(&s.arena);
     return rc;

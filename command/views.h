@@ -35,8 +35,9 @@ struct view_query {
 };
 /* Walks the ledgers of the store once, for all queries: base/ledger and those of appended runs,
  * files side by side on threads threads. Reads only columns that the predicates name. Memory: a bit
- * a document and query, and a row group a thread. A name that base's ledger does not know is
- * ERR_USAGE; in an appended run's ledger it is null. *unmatched: kept rows that the store has no
+ * a document and query, and a row group a thread. Where there is no ledger (an imported store), the
+ * store's index is asked in its place. A name that is not known of base's documents is ERR_USAGE;
+ * of an appended run's it is null, or empty text. *unmatched: kept rows that the store has no
  * document for. */
 int view_search(struct view_query *query, int count, struct store *s, const char *base, int threads,
                 uint64_t *unmatched);
@@ -50,4 +51,12 @@ int view_of_query(struct token_view *out, const struct view_query *q, struct sto
                   const char *name, struct view_share *share);
 /* The first ledger file of base, for its schema; ERR_USAGE when base has none. */
 int view_ledger(struct ledger_reader **out, const char *base);
+
+/* ---- documents without a ledger (command/view_index.c) ---- */
+/* 1: dir has a ledger, and all columns are there. 0: it has none; has says what the store's index
+ * knows (and import.json, of imported files: their paths as `source`). */
+int view_columns(const char *dir, bool has[static LEDGER_COLUMNS]);
+/* As view_search, for the items first .. first + items - 1 of s, which dir's store brought. */
+int view_index_walk(struct view_query *query, const struct where_names *names, int count,
+                    struct store *s, const char *dir, uint32_t first, uint64_t items);
 #endif

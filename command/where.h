@@ -39,11 +39,16 @@ struct where_names {
         double threshold; /* of a margin's rule */
         int sense;
     } at[WHERE_NAMES_MAX];
+    uint32_t unknown; /* columns of numbers, by bit, that are null in every row */
 };
 /* ERR_USAGE for a name that is neither column nor signal nor rule of the schema, with the nearest
  * one; with lax it is null instead (a rule then never fired). */
 int where_bind(const struct where *w, const struct schema *schema, bool lax,
                struct where_names *out);
+/* The same for rows of some columns only, without signals and rules: ERR_USAGE names what is not
+ * among them and what is; with lax it is null, or empty text. */
+int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS], bool lax,
+                       struct where_names *out);
 /* Adds to need what where_true looks at. */
 void where_need(const struct where *w, const struct where_names *names, struct ledger_need *need);
 bool where_true(const struct where *w, const struct where_names *names,

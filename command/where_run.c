@@ -97,6 +97,7 @@ static int bind_rule(const struct where_name *n, const char *text, const struct 
 int where_bind(const struct where *w, const struct schema *schema, bool lax,
                struct where_names *out)
 {
+    out->unknown = 0;
     for (uint32_t i = 0; i < w->name_count; i++) {
         const struct where_name *n = &w->name[i];
         char text[64];
@@ -112,6 +113,40 @@ int where_bind(const struct where *w, const struct schema *schema, bool lax,
             out->at[i].signal = schema_find_signal(schema, text);
         if (out->at[i].signal < 0 && !lax)
             return unknown_name(n, text, schema);
+    }
+    return 0;
+}
+
+static int missing(const char *kind, struct str name, const bool has[static LEDGER_COLUMNS])
+{
+    struct buf known = {0};
+    for (int i = 0; i < LEDGER_COLUMNS; i++)
+        if (has[i])
+            buf_printf(&known, "%s%s", known.len ? ", " : "", ledger_columns[i].name);
+    int rc = err_set(ERR_USAGE, "%s %.*s is not known of its documents, only %s", kind,
+                     STR_ARG(name), buf_cstr(&known));
+    buf_free(&known);
+    return rc;
+}
+
+int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS], bool lax,
+                       struct where_names *out)
+{
+    static_assert(LEDGER_COLUMNS <= 32, "a bit a column");
+    out->unknown = 0;
+    for (uint32_t i = 0; i < w->name_count; i++) {
+        out->at[i].signal = -1;
+        if (!lax)
+            return missing(w->name[i].rule ? "rule" : "column or signal", w->name[i].text, has);
+    }
+    for (uint32_t i = 0; i < w->ops; i++) {
+        const struct where_op *op = &w->op[i];
+        bool column = op->code == CODE_COLUMN_NUMBER || op->code == CODE_COLUMN_TEXT;
+        if (!column || has[op->arg])
+            continue;
+        if (!lax)
+            return missing("column", str_of(ledger_columns[op->arg].name), has);
+        out->unknown |= 1u << op->arg;
     }
     return 0;
 }
@@ -263,7 +298,9 @@ static struct value load(const struct where *w, const struct where_names *names,
     case CODE_BOOL: v.number = op->arg; break;
     case CODE_NUMBER: v.number = w->constant[op->arg].number; break;
     case CODE_TEXT: v.text = w->constant[op->arg].text; break;
-    case CODE_COLUMN_NUMBER: v.number = column_number(row, op->arg); break;
+    case CODE_COLUMN_NUMBER:
+        v.number = names->unknown >> op->arg & 1 ? NAN : column_number(row, op->arg);
+        break;
     case CODE_COLUMN_TEXT: v.text = column_text(row, source, op->arg, hex); break;
     case CODE_SIGNAL: v.number = signal_of(row, names, op->arg); break;
     case CODE_RULE: v.number = rule_fired(row, w->name[op->arg].text); break;

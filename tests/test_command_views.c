@@ -45,7 +45,8 @@ static void row_make(struct made_view *m, struct ledger_writer *l, struct store_
                                         : kind < 2 ? STR("dropped")
                                                    : STR("heldout"),
                              .domain = kind > 1 ? str_of(domains[domain]) : STR(""),
-                             .tokens = count + 1,
+                             .tokens = count, /* the store adds <|endoftext|> */
+
                              .value = NAN,
                              .threshold = NAN,
                              .signal = &signal};
@@ -197,9 +198,67 @@ TEST(command_views_need_a_ledger_that_knows_the_names)
     view_query_free(&query);
     CHECK_OK(io_path(path, "%s/nowhere", m->dir));
     CHECK_ERR(view_search(&query, 1, s, path, 2, NULL), ERR_USAGE);
-    CHECK(strstr(err_text(), "no ledger there") != NULL);
+    CHECK(strstr(err_text(), "there is no such folder") != NULL);
     view_query_free(&query);
     where_free(w);
+    store_close(s);
+    free(m);
+}
+
+/* What the store's index knows is the same as in the ledger: the twin is the search over that. */
+TEST(command_views_without_a_ledger_ask_the_index)
+{
+    static const char *const known[] = {"tokens >= 40 and not domain == 'domain-1'",
+                                        "id < '7' or record in [3, 6, 9, 300]",
+                                        "draw(4) < 0.25 and verdict == 'kept' and text_bytes == 0"};
+    static const struct {
+        const char *where, *why;
+    } unknown[] = {{"lang == 'de'", "column lang is not known of its documents, only id, record"},
+                   {"tokens > 3 and offset > 1", "column offset is not known"},
+                   {"test.a > 0.5", "column or signal test.a is not known"},
+                   {"source ~ '*'", "column source is not known"}, /* it was not imported */
+                   {"not rule('x.y')", "rule x.y is not known"}};
+    struct made_view *m = view_made(5);
+    struct view_query with[COUNT_OF(known)] = {{0}}, without[COUNT_OF(known)] = {{0}};
+    struct where *w[COUNT_OF(known)];
+    struct store *s;
+    char path[IO_PATH_MAX], aside[IO_PATH_MAX];
+    uint64_t held[COUNT_OF(known)] = {0}, documents = 0;
+    open_made(m, &s);
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        CHECK_OK(where_parse(&w[i], known[i]));
+        with[i].where = without[i].where = w[i];
+    }
+    CHECK_OK(view_search(with, COUNT_OF(known), s, m->dir, 2, NULL));
+    CHECK_OK(io_path(path, "%s/ledger", m->dir));
+    CHECK_OK(io_path(aside, "%s/aside", m->dir));
+    CHECK(rename(path, aside) == 0);
+    CHECK_OK(view_search(without, COUNT_OF(known), s, m->dir, 2, NULL));
+    for (int d = 0; d < DOMAINS; d++) {
+        documents += m->documents[d];
+        for (size_t i = 0; i < COUNT_OF(known); i++)
+            for (uint64_t k = 0; k < m->documents[d]; k++) {
+                CHECK_INT(without[i].bits[d][k / 64] >> (k % 64) & 1,
+                          with[i].bits[d][k / 64] >> (k % 64) & 1);
+                held[i] += with[i].bits[d][k / 64] >> (k % 64) & 1;
+            }
+    }
+    for (size_t i = 0; i < COUNT_OF(known); i++) {
+        CHECK(held[i] > 0 && held[i] < documents);
+        view_query_free(&with[i]);
+        view_query_free(&without[i]);
+        where_free(w[i]);
+    }
+    for (size_t i = 0; i < COUNT_OF(unknown); i++) {
+        struct view_query query = {0};
+        CHECK_OK(where_parse(&w[0], unknown[i].where));
+        query.where = w[0];
+        CHECK_ERR(view_search(&query, 1, s, m->dir, 2, NULL), ERR_USAGE);
+        if (!strstr(err_text(), unknown[i].why) || !strstr(err_text(), "has no ledger"))
+            test_fail(__FILE__, __LINE__, "\"%s\" of %s", err_text(), unknown[i].where);
+        view_query_free(&query);
+        where_free(w[0]);
+    }
     store_close(s);
     free(m);
 }

@@ -127,8 +127,35 @@ check store_io_trace_names_the_file bash -c "'$sluice' store trace --run=trained
 import json, sys
 rows = [json.loads(line) for line in sys.stdin]
 assert rows and all(row['source'] == 'wide.bin' and row['domain'] == 'w' for row in rows), rows\""
+# ---- views of it: of what its index knows ----
+cat > index.py <<'PY'
+"""What `store view` holds of an imported store, beside its documents as text; then of a run it is appended to."""
+import json, subprocess, sys
+def view(run, where):
+    out = subprocess.run([sys.argv[1], "store", "view", f"--run={run}", "--json", where], stdout=subprocess.PIPE, check=True).stdout
+    return json.loads(out)["documents"]
+def export(run):
+    out = subprocess.run([sys.argv[1], "store", "export", f"--run={run}", "--format=jsonl", "--out=-"], stdout=subprocess.PIPE, check=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+docs = export("shards")
+size = sorted(len(d["text"].encode()) for d in docs)[len(docs) // 2]
+first = json.load(open("shards/import.json"))["files"][0]["path"]
+assert view("shards", "true") == len(docs) > 2
+assert view("shards", f"text_bytes < {size}") == sum(len(d["text"].encode()) < size for d in docs) > 0
+assert view("shards", f"id == '{docs[0]['id']}'") == 1
+assert 0 < view("shards", f"source == '{first}'") < len(docs)
+print(len(docs), size)
+PY
+check store_io_views_of_an_import python3 index.py "$sluice"
+read -r shard_docs half < <(tail -n 1 "$work/check.out")
+check store_io_views_list_what_there_is bash -c "'$sluice' store view --run=shards > names && grep -q '^  text_bytes ' names && ! grep -Eq '^  (lang|url) ' names && grep -q 'no ledger in' names"
+check store_io_train_on_a_view_of_an_import bash -c "'$sluice' run imported.toml --run=viewed --set \"view.long.where=text_bytes >= 200\" --set mixture.stable.long=1.0 --set mixture.anneal.long=1.0 > log 2>&1 && grep -q '\"long\":1' viewed/train/train.jsonl"
 # Another's files behind a run's own: traced to their file, exported after the run's own, taken out again by id.
 check store_io_append_an_import "$sluice" store append --run=r --from=shards
+check store_io_views_hold_appended_imports bash -c "
+    n() { '$sluice' store view --run=\$1 --json \"\$2\" | python3 -c 'import json, sys; print(json.load(sys.stdin)[\"documents\"])'; }
+    [ \$(n r \"domain == 's'\") = $shard_docs ] && [ \$(n r \"domain == 's' and text_bytes < $half\") = \$(n shards 'text_bytes < $half') ] &&
+    [ \$(n r \"domain == 's' and lang == 'en'\") = 0 ] && [ \$(n r 'offset is null') = $shard_docs ]"
 cat > appended.py <<'PY'
 import json, subprocess, sys
 def export(run):
@@ -153,6 +180,7 @@ fails() { # NAME CODE PATTERN COMMAND...
     if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
 }
 import=("$sluice" store import --tokenizer=r/tokenizer --domain=x --out=no)
+fails store_io_view_without_the_column 2 'shards has no ledger: column lang is not known of its documents, only id, source, record' "$sluice" store view --run=shards "lang == 'en'"
 fails store_io_not_llmc 3 'nanogpt.bin is no llm.c token file: it looks like' "${import[@]}" --format=llmc out/nanogpt.bin
 fails store_io_not_nanogpt 3 'looks like a token file of llm.c: --format=llmc' "${import[@]}" --format=nanogpt out/llmc.bin
 fails store_io_wide_without_width 3 'width=4' "${import[@]}" --format=nanogpt wide.bin
