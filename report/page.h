@@ -21,6 +21,7 @@ struct page {
     const char *run_dir;
     struct arena arena;                    /* of the JSON files */
     const struct json *run, *store, *eval; /* NULL when absent */
+    const struct json *vocabulary;         /* tokenizer/report.json of the run whose text it is */
     struct gather *gather;
     struct curves *curves;
     bool has_ledger, has_curves;
@@ -47,6 +48,7 @@ void page_put_languages(const struct page *p, struct buf *to);
 void page_put_signals(const struct page *p, struct buf *to);
 void page_put_samples(const struct page *p, struct buf *to);
 void page_put_duplicates(const struct page *p, struct buf *to);
+void page_put_vocabulary(const struct page *p, struct buf *to);
 void page_put_mixture(const struct page *p, struct buf *to);
 void page_put_training(const struct page *p, struct buf *to);
 void page_put_eval(const struct page *p, struct buf *to);

@@ -223,6 +223,44 @@ static void put_mixture(struct json_writer *w, const struct json *store)
     json_close(w, '}');
 }
 
+static void put_vocabulary_group(struct json_writer *w, const struct json *g, bool all)
+{
+    json_open(w, '{');
+    if (!all) {
+        json_key(w, "domain");
+        json_put_str(w, json_str(g, "domain", STR("")));
+        json_key(w, "lang");
+        json_put_str(w, json_str(g, "lang", STR("")));
+    }
+    put_number(w, "documents", json_num(g, "documents", NAN));
+    put_number(w, "bytes", json_num(g, "bytes", NAN));
+    put_numbers(w, "bytes_per_token", json_get(g, "bytes_per_token"));
+    put_numbers(w, "tokens_per_word", json_get(g, "tokens_per_word"));
+    json_close(w, '}');
+}
+
+/* Held-out text under each vocabulary; lists are in the order of the vocabularies. */
+static void put_vocabulary(struct json_writer *w, const struct json *held)
+{
+    const struct json *tokenizers = json_get(held, "tokenizers"),
+                      *groups = json_get(held, "groups");
+    json_key(w, "vocabulary");
+    json_open(w, '{');
+    json_key(w, "tokenizers");
+    json_open(w, '[');
+    for (const struct json *v = tokenizers ? tokenizers->child : NULL; v; v = v->next)
+        json_put_str(w, json_str(v, "path", STR("")));
+    json_close(w, ']');
+    json_key(w, "groups");
+    json_open(w, '[');
+    for (const struct json *v = groups ? groups->child : NULL; v; v = v->next)
+        put_vocabulary_group(w, v, false);
+    json_close(w, ']');
+    json_key(w, "all");
+    put_vocabulary_group(w, json_get(held, "all"), true);
+    json_close(w, '}');
+}
+
 void page_put_json(const struct page *p, struct buf *to)
 {
     struct json_writer w;
@@ -244,6 +282,8 @@ void page_put_json(const struct page *p, struct buf *to)
         json_close(&w, ']');
         put_duplicates(&w, p->gather);
     }
+    if (json_get(p->vocabulary, "held_out"))
+        put_vocabulary(&w, json_get(p->vocabulary, "held_out"));
     if (p->store)
         put_mixture(&w, p->store);
     if (p->has_curves)

@@ -11,12 +11,12 @@
 enum { JSON_BYTES_MAX = 64 << 20, PAGE_ARENA = 512 << 20 };
 
 /* A file that is there but cannot be used costs its section, not the page. */
-static void load_json(struct page *p, const char *name, const struct json **out)
+static void load_json(struct page *p, const char *dir, const char *name, const struct json **out)
 {
     char path[IO_PATH_MAX], *bytes = NULL;
     size_t len;
     struct json *value = NULL;
-    int rc = io_path(path, "%s/%s", p->run_dir, name);
+    int rc = io_path(path, "%s/%s", dir, name);
     *out = NULL;
     if (rc >= 0 && !io_exists(path))
         return;
@@ -76,13 +76,16 @@ static void order_stages(struct page *p)
 
 static int load(struct page *p)
 {
+    char base[IO_PATH_MAX];
     TRY(arena_open(&p->arena, PAGE_ARENA));
+    TRY(ledger_base(p->run_dir, base));
     p->curves = calloc(1, sizeof *p->curves);
     if (!p->curves)
         return err_set(ERR_LIMIT, "report: no memory");
-    load_json(p, "run.json", &p->run);
-    load_json(p, "store.json", &p->store);
-    load_json(p, "eval.json", &p->eval);
+    load_json(p, p->run_dir, "run.json", &p->run);
+    load_json(p, p->run_dir, "store.json", &p->store);
+    load_json(p, p->run_dir, "eval.json", &p->eval);
+    load_json(p, base, "tokenizer/report.json", &p->vocabulary);
     int rc = gather_ledger(p->run_dir, &p->gather);
     if (rc < 0)
         return err_in(rc, "report");
@@ -123,10 +126,11 @@ static void put_nav(struct str body, struct buf *to)
 {
     static const struct {
         const char *id, *name;
-    } link[] = {{"funnel", "Funnel"},        {"rules", "Rules"},       {"languages", "Languages"},
-                {"signals", "Signals"},      {"samples", "Samples"},   {"duplicates", "Duplicates"},
-                {"mixture", "Mixture"},      {"training", "Training"}, {"heldout", "Held out"},
-                {"provenance", "Provenance"}};
+    } link[] = {
+        {"funnel", "Funnel"},         {"rules", "Rules"},          {"languages", "Languages"},
+        {"signals", "Signals"},       {"samples", "Samples"},      {"duplicates", "Duplicates"},
+        {"vocabulary", "Vocabulary"}, {"mixture", "Mixture"},      {"training", "Training"},
+        {"heldout", "Held out"},      {"provenance", "Provenance"}};
     buf_text(to, "<nav>");
     for (size_t i = 0; i < COUNT_OF(link); i++) {
         char mark[64];
@@ -153,6 +157,7 @@ static void put_page(const struct page *p, struct buf *to)
     page_put_signals(p, &body);
     page_put_samples(p, &body);
     page_put_duplicates(p, &body);
+    page_put_vocabulary(p, &body);
     page_put_mixture(p, &body);
     page_put_training(p, &body);
     page_put_eval(p, &body);

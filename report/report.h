@@ -4,7 +4,8 @@
 #include "core/ledger.h"
 #include "core/str.h"
 
-/* Reads RUN/{run.json,ledger/,store.json,train/train.jsonl,eval.json,samples.jsonl}; what is absent
+/* Reads RUN/{run.json,ledger/,store.json,train/train.jsonl,eval.json,samples.jsonl,
+ * tokenizer/report.json} (ledger and tokenizer of the run that this one is on); what is absent
  * leaves its section out, what is damaged but the ledger is told in the page's warnings. Writes
  * RUN/report.html (offline, no script, Content-Security-Policy, all text escaped, light and dark,
  * printable) and RUN/report.json with the same figures. The ledger is walked twice; memory does not

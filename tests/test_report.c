@@ -291,6 +291,19 @@ static void write_all(const char *run, struct truth *t)
                    "per_byte\":1.1105,"
                    "\"before_anneal_bits_per_byte\":1.2087,\"unigram\":2.3999,\"xz\":2.2210}],"
                    "\"loss_before_anneal\":3.1021,\"loss_after_anneal\":2.9507}"));
+    write_text(run, "tokenizer/report.json",
+               STR("{\"trained_documents\":7654,\"trained_bytes\":2500000,\"merges\":32511,"
+                   "\"last_merge_count\":198,\"weights\":\"mixture\",\"held_out\":{"
+                   "\"tokenizers\":[{\"path\":\"tokenizer\",\"vocab\":32768},"
+                   "{\"path\":\"<i>cl100k\",\"vocab\":100277}],\"groups\":["
+                   "{\"domain\":\"web\",\"lang\":\"en\",\"documents\":60,\"bytes\":300000,"
+                   "\"tokens\":[70000,69000],\"bytes_per_token\":[4.281,4.3478],"
+                   "\"tokens_per_word\":[1.312,1.2934]},"
+                   "{\"domain\":\"<b>books\",\"lang\":\"ja\",\"documents\":8,\"bytes\":99000,"
+                   "\"tokens\":[30000,40000],\"bytes_per_token\":[3.3,2.475],"
+                   "\"tokens_per_word\":[0.91,null]}],"
+                   "\"all\":{\"documents\":68,\"bytes\":399000,\"tokens\":[100000,109000],"
+                   "\"bytes_per_token\":[3.99,3.6605],\"tokens_per_word\":[1.2,1.3]}}}"));
 }
 
 static struct arena memory;
@@ -406,6 +419,44 @@ TEST(report_mixture)
     CHECK_NUM(json_get(views->child, "shares")->child->next->next->number, 0.2, 0);
 }
 
+/* The table of tokenizer/report.json, also in a run on the store of another; what is no table is
+ * left out. */
+TEST(report_vocabulary)
+{
+    struct truth t;
+    const char *run = test_dir();
+    CHECK_OK(arena_open(&memory, 256 << 20));
+    write_all(run, &t);
+    CHECK_OK(report_write(run));
+    const struct json *v = json_get(read_json(run), "vocabulary");
+    CHECK_STR(json_get(v, "tokenizers")->child->next->string, "<i>cl100k");
+    const struct json *books = named(json_get(v, "groups"), "domain", "<b>books");
+    CHECK_NUM(json_get(books, "bytes_per_token")->child->next->number, 2.475, 0);
+    CHECK_NUM(json_get(json_get(v, "all"), "tokens_per_word")->child->number, 1.2, 0);
+    struct buf base = {0};
+    char other[IO_PATH_MAX];
+    buf_printf(&base, "{\"path\":\"%s\"}", run);
+    write_text(run, "other/base.json", buf_view(&base));
+    buf_free(&base);
+    CHECK_OK(io_path(other, "%s/other", run));
+    CHECK_OK(report_write(other));
+    CHECK(has(read_text(run, "other/report.html"), "<section id=\"vocabulary\">"));
+    static const char *const odd[] = {"[]", "{\"held_out\":[]}",
+                                      "{\"held_out\":{\"tokenizers\":[],\"groups\":[{}]}}",
+                                      "{\"held_out\":{\"tokenizers\":{\"a\":{}},\"groups\":[1]}}"};
+    for (size_t i = 0; i < COUNT_OF(odd); i++) {
+        write_text(run, "tokenizer/report.json", str_of(odd[i]));
+        CHECK_OK(report_write(run));
+        check_page(read_text(run, "report.html"));
+        CHECK(!has(read_text(run, "report.html"), "<section id=\"vocabulary\">"));
+    }
+    write_text(
+        run, "tokenizer/report.json",
+        STR("{\"held_out\":{\"tokenizers\":[3],\"groups\":[1,{\"bytes\":-5}],\"all\":\"\"}}"));
+    CHECK_OK(report_write(run));
+    check_page(read_text(run, "report.html"));
+}
+
 TEST(report_figures)
 {
     struct truth t;
@@ -510,13 +561,21 @@ TEST(report_page)
         "weight, long&lt;context</th>",
         "view good<br><span class=\"soft\">words &lt; 5 and lang == &#39;en&#39;</span>",
         "held out for evaluation",
-        "min_words = 50"};
+        "min_words = 50",
+        "32,511 merges, learned from 7,654 documents (2.50\u202FMB)",
+        "each domain counted as the mixture will draw it. The last merge was seen 198 times.",
+        "<th class=\"n\">&lt;i&gt;cl100k<br><span class=\"soft\">100,277 tokens</span></th>",
+        "<td class=\"n\">4.28</td><td class=\"n\"><b>4.35</b></td></tr>",
+        "<td class=\"n\">1.31</td><td class=\"n\"><b>1.29</b></td></tr>",
+        "&lt;b&gt;books</td><td>ja</td><td class=\"n\">8</td>",
+        "<td class=\"n\"><b>0.91</b></td><td class=\"n\"></td></tr>"};
     for (size_t i = 0; i < COUNT_OF(wanted); i++)
         if (!has(page, wanted[i]))
             test_fail(__FILE__, __LINE__, "the page lacks %s", wanted[i]);
-    for (const char *const *id = (const char *const[]){"funnel", "rules", "languages", "signals",
-                                                       "samples", "duplicates", "mixture",
-                                                       "training", "heldout", "provenance", NULL};
+    for (const char *const *id =
+             (const char *const[]){"funnel", "rules", "languages", "signals", "samples",
+                                   "duplicates", "vocabulary", "mixture", "training", "heldout",
+                                   "provenance", NULL};
          *id; id++) {
         char link[64];
         snprintf(link, sizeof link, "<a href=\"#%s\">", *id);
