@@ -1,4 +1,7 @@
-/* store - tokens on LMDB by domain, a document index beside them, and the loader for training. */
+/* store - tokens on LMDB by domain, a document index beside them, and a note of what was removed.
+ *
+ * Views of it: store/token_view.h; the order in which a training reads it: store/loader.h; token
+ * files of other trainers: store/exchange.h. */
 #ifndef SLUICE_STORE_STORE_H
 #define SLUICE_STORE_STORE_H
 #include "core/arena.h"
@@ -8,7 +11,6 @@
 enum {
     STORE_DOMAINS_MAX = 64,
     STORE_BLOCK_BYTES = 262128, /* 64 * 4096 - 16: fills its LMDB pages exactly */
-    STORE_LOOKAHEAD_MAX = 4096, /* rows the loader asks the disk for ahead of time */
     STORE_VOCAB_MAX = 1 << 24,
     STORE_SEQUENCE_MAX = 1 << 24, /* tokens of a row */
     STORE_ORIGINS_MAX = 4096,     /* runs whose documents were appended */
@@ -29,11 +31,13 @@ struct store_meta {
     struct hash128 tokenizer_hash;
     struct {
         char name[48];
-        uint64_t tokens, documents, bytes;
+        uint64_t tokens, documents, bytes; /* bytes: of text */
         /* How much of these was removed: its places are kept, and read as <|endoftext|>. */
         uint64_t removed_tokens, removed_documents, removed_bytes;
     } domain[STORE_DOMAINS_MAX];
 };
+/* Its place is (item, record): the number of its input file and of its record in that file. In a
+ * domain documents stand by place, and token_start counts the domain's tokens. */
 struct store_doc {
     uint64_t id, token_start;
     uint32_t item, record, token_count, text_bytes;
@@ -115,10 +119,12 @@ int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count,
  * valid until store_close. */
 int store_window(struct store *s, uint32_t domain, uint64_t start, uint32_t count,
                  const void **window, uint32_t *have);
-/* Asks the disk for these tokens without waiting. */
+/* Asks the disk for these tokens without waiting; what is past the end is left out. */
 void store_prefetch(struct store *s, uint32_t domain, uint64_t start, uint64_t count);
+/* Document index of a domain, removed or not; ERR_LIMIT behind the last. */
 int store_doc_at(struct store *s, uint32_t domain, uint64_t index, struct store_doc *out);
-/* Document that holds the token at pos: provenance of every token. index may be NULL. */
+/* Document that holds the token at pos, by bisection: provenance of every token. index may be NULL;
+ * ERR_LIMIT past the end. */
 int store_doc_of(struct store *s, uint32_t domain, uint64_t pos, uint64_t *index,
                  struct store_doc *out);
 /* Document index of a domain was removed: its tokens are gone and nothing may draw its place. */
