@@ -80,10 +80,8 @@ static int base_write(const struct run *r, const struct base_facts *f, const cha
         const char *key, *value;
     } row[] = {
         {"path", r->base}, {"recipe", f->recipe}, {"tokenizer", f->tokenizer}, {"store", f->store}};
-    for (size_t i = 0; i < COUNT_OF(row); i++) {
-        json_key(&w, row[i].key);
-        json_put_str(&w, str_of(row[i].value));
-    }
+    for (size_t i = 0; i < COUNT_OF(row); i++)
+        json_field_text(&w, row[i].key, row[i].value);
     json_close(&w, '}');
     buf_char(&text, '\n');
     int rc =

@@ -158,25 +158,19 @@ static void entry_write(struct buf *to, const struct change *e)
                   {"tokens", e->tokens}};
     json_begin(&w, to);
     json_open(&w, '{');
-    json_key(&w, "change");
-    json_put_str(&w, str_of(e->append ? "append" : "remove"));
-    json_key(&w, "state");
-    json_put_str(&w, str_of(e->done ? "done" : "begun"));
+    json_field_text(&w, "change", e->append ? "append" : "remove");
+    json_field_text(&w, "state", e->done ? "done" : "begun");
     if (e->append) {
         hash_hex(e->identity, hex);
-        json_key(&w, "from");
-        json_put_str(&w, str_of(e->from));
-        json_key(&w, "identity");
-        json_put_str(&w, str_of(hex));
+        json_field_text(&w, "from", e->from);
+        json_field_text(&w, "identity", hex);
     }
     for (size_t i = 0; i < COUNT_OF(number); i++) {
         if (i < 3 && (i == 0) != e->append)
             continue;
-        json_key(&w, number[i].key);
-        json_put_u64(&w, number[i].value);
+        json_field_u64(&w, number[i].key, number[i].value);
     }
-    json_key(&w, "time");
-    json_put_str(&w, str_of(e->time));
+    json_field_text(&w, "time", e->time);
     json_close(&w, '}');
     buf_char(to, '\n');
 }

@@ -99,16 +99,11 @@ static int print_json(const struct crawl_flags *flags, const struct crawl_file *
     };
     json_begin(&w, &text);
     json_open(&w, '{');
-    json_key(&w, "base");
-    json_put_str(&w, str_of(fetch_url_shown(flags->crawl.base, shown)));
-    for (size_t i = 0; i < COUNT_OF(number); i++) {
-        json_key(&w, number[i].key);
-        json_put_u64(&w, number[i].value);
-    }
-    json_key(&w, "seconds");
-    json_put_num(&w, seconds);
-    json_key(&w, "paths");
-    json_open(&w, '[');
+    json_field_text(&w, "base", fetch_url_shown(flags->crawl.base, shown));
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        json_field_u64(&w, number[i].key, number[i].value);
+    json_field_num(&w, "seconds", seconds);
+    json_field_open(&w, "paths", '[');
     for (size_t i = 0; i < count; i++)
         if (file[i].here)
             json_put_str(&w, str_of(file[i].path));

@@ -107,34 +107,21 @@ static void put_row(struct extracting *x, const struct doc *d)
     bool kept = d->rule == 0;
     json_begin(&w, &x->line);
     json_open(&w, '{');
-    json_key(&w, "url");
-    json_put_str(&w, d->url);
-    json_key(&w, "verdict");
-    json_put_str(&w, kept ? STR("kept") : STR("dropped"));
-    if (!kept) {
-        json_key(&w, "rule");
-        json_put_str(&w, str_of(x->schema.rule[d->rule].name));
-    }
-    json_key(&w, "title");
-    json_put_str(&w, d->title);
-    json_key(&w, "text");
-    json_put_str(&w, kept ? d->text : (struct str){0});
-    if (d->meta.len) {
-        json_key(&w, "metadata");
-        json_put_raw(&w, d->meta);
-    }
-    json_key(&w, "source");
-    json_put_str(&w, str_of(x->input[d->item]));
+    json_field_str(&w, "url", d->url);
+    json_field_str(&w, "verdict", kept ? STR("kept") : STR("dropped"));
+    if (!kept)
+        json_field_text(&w, "rule", x->schema.rule[d->rule].name);
+    json_field_str(&w, "title", d->title);
+    json_field_str(&w, "text", kept ? d->text : (struct str){0});
+    if (d->meta.len)
+        json_field_raw(&w, "metadata", d->meta);
+    json_field_text(&w, "source", x->input[d->item]);
     if (!x->one) {
-        json_key(&w, "record");
-        json_put_u64(&w, d->record);
-        json_key(&w, "offset");
-        json_put_u64(&w, d->offset);
+        json_field_u64(&w, "record", d->record);
+        json_field_u64(&w, "offset", d->offset);
     }
-    if (d->date.len) {
-        json_key(&w, "captured");
-        json_put_str(&w, d->date);
-    }
+    if (d->date.len)
+        json_field_str(&w, "captured", d->date);
     json_close(&w, '}');
     buf_char(&x->line, '\n');
 }

@@ -36,12 +36,9 @@ static int status_rows(struct run *r, bool json)
                    : done == units ? "done"
                                    : "missing");
         json_open(&w, '{');
-        json_key(&w, "task");
-        json_put_str(&w, str_of(t->name));
-        json_key(&w, "done");
-        json_put_u64(&w, done);
-        json_key(&w, "units");
-        json_put_u64(&w, units);
+        json_field_text(&w, "task", t->name);
+        json_field_u64(&w, "done", done);
+        json_field_u64(&w, "units", units);
         json_close(&w, '}');
     }
     json_close(&w, ']');

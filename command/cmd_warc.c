@@ -76,14 +76,7 @@ static void put_str(struct json_writer *w, const char *key, struct str value)
 {
     if (!value.len)
         return;
-    json_key(w, key);
-    json_put_str(w, value);
-}
-
-static void put_u64(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
+    json_field_str(w, key, value);
 }
 
 static void ls_json(const struct warc_record *rec, const char *path, int status, struct str head,
@@ -95,22 +88,20 @@ static void ls_json(const struct warc_record *rec, const char *path, int status,
     json_begin(&w, line);
     json_open(&w, '{');
     put_str(&w, "file", str_of(path));
-    put_u64(&w, "offset", rec->offset);
-    put_u64(&w, "stored", rec->stored);
+    json_field_u64(&w, "offset", rec->offset);
+    json_field_u64(&w, "stored", rec->stored);
     put_str(&w, "type", rec->type);
     if (status)
-        put_u64(&w, "status", (uint64_t)status);
-    put_u64(&w, "length", rec->content_length);
+        json_field_u64(&w, "status", (uint64_t)status);
+    json_field_u64(&w, "length", rec->content_length);
     put_str(&w, "mime", mime.len ? str_trim(str_cut(mime, ';', &rest)) : mime);
     put_str(&w, "url", rec->target_uri);
     put_str(&w, "date", rec->date);
     put_str(&w, "record_id", rec->record_id);
     put_str(&w, "payload_digest", rec->payload_digest);
     put_str(&w, "truncated", rec->truncated);
-    if (rec->damaged) {
-        json_key(&w, "damaged");
-        json_put_bool(&w, true);
-    }
+    if (rec->damaged)
+        json_field_bool(&w, "damaged", true);
     json_close(&w, '}');
     printf("%s\n", buf_cstr(line));
 }
@@ -283,26 +274,24 @@ static void check_json(const struct checked *c, bool digests)
     json_begin(&w, &line);
     json_open(&w, '{');
     put_str(&w, "file", str_of(c->path));
-    json_key(&w, "good");
-    json_put_bool(&w, is_good(c));
-    put_u64(&w, "records", c->stats.records - c->cut_records);
-    put_u64(&w, "damaged_records", c->cut_records);
-    put_u64(&w, "damaged_places", c->stats.damaged);
-    put_u64(&w, "lost_bytes", c->stats.lost_bytes);
-    put_u64(&w, "stored_bytes", c->stats.compressed_bytes);
+    json_field_bool(&w, "good", is_good(c));
+    json_field_u64(&w, "records", c->stats.records - c->cut_records);
+    json_field_u64(&w, "damaged_records", c->cut_records);
+    json_field_u64(&w, "damaged_places", c->stats.damaged);
+    json_field_u64(&w, "lost_bytes", c->stats.lost_bytes);
+    json_field_u64(&w, "stored_bytes", c->stats.compressed_bytes);
     if (digests) {
-        put_u64(&w, "digests_good", c->digests.good);
-        put_u64(&w, "digests_bad", c->digests.bad);
-        put_u64(&w, "digests_unknown", c->digests.unknown);
-        put_u64(&w, "digests_unchecked", c->digests.unchecked);
+        json_field_u64(&w, "digests_good", c->digests.good);
+        json_field_u64(&w, "digests_bad", c->digests.bad);
+        json_field_u64(&w, "digests_unknown", c->digests.unknown);
+        json_field_u64(&w, "digests_unchecked", c->digests.unchecked);
     }
     if (c->rc < 0)
         put_str(&w, "error", str_of(err_text()));
-    json_key(&w, "damage");
-    json_open(&w, '[');
+    json_field_open(&w, "damage", '[');
     for (size_t i = 0; i < c->damages; i++) {
         json_open(&w, '{');
-        put_u64(&w, "offset", c->damage[i].offset);
+        json_field_u64(&w, "offset", c->damage[i].offset);
         put_str(&w, "why", str_of(c->damage[i].why));
         json_close(&w, '}');
     }

@@ -87,10 +87,8 @@ static int print_row_json(const struct ledger_row *row, struct str source,
     } text[] = {{"url", row->url},       {"source", source},      {"verdict", row->verdict},
                 {"stage", row->stage},   {"rule", row->rule},     {"also", row->also},
                 {"dup_of", row->dup_of}, {"domain", row->domain}, {"lang", row->lang}};
-    for (size_t i = 0; i < COUNT_OF(text); i++) {
-        json_key(&w, text[i].key);
-        json_put_str(&w, text[i].value);
-    }
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        json_field_str(&w, text[i].key, text[i].value);
     const struct {
         const char *key;
         double value;
@@ -98,16 +96,11 @@ static int print_row_json(const struct ledger_row *row, struct str source,
                   {"record", row->record},       {"offset", (double)row->offset},
                   {"raw_bytes", row->raw_bytes}, {"text_bytes", row->text_bytes},
                   {"tokens", row->tokens},       {"cluster_size", row->cluster_size}};
-    for (size_t i = 0; i < COUNT_OF(number); i++) {
-        json_key(&w, number[i].key);
-        json_put_num(&w, number[i].value);
-    }
-    json_key(&w, "signals");
-    json_open(&w, '{');
-    for (int i = 0; i < schema->signal_count; i++) {
-        json_key(&w, schema->signal[i].name);
-        json_put_num(&w, (double)row->signal[i]);
-    }
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        json_field_num(&w, number[i].key, number[i].value);
+    json_field_open(&w, "signals", '{');
+    for (int i = 0; i < schema->signal_count; i++)
+        json_field_num(&w, schema->signal[i].name, (double)row->signal[i]);
     json_close(&w, '}');
     json_close(&w, '}');
     printf("%s\n", buf_cstr(&out));

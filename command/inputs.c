@@ -22,16 +22,11 @@ static int inputs_write(struct run *r)
     json_open(&w, '[');
     for (uint32_t i = 0; i < r->input_count; i++) {
         json_open(&w, '{');
-        json_key(&w, "name");
-        json_put_str(&w, str_of(r->input[i].name));
-        json_key(&w, "path");
-        json_put_str(&w, str_of(r->input[i].path));
-        json_key(&w, "bytes");
-        json_put_u64(&w, r->input[i].bytes);
-        if (r->input[i].remote) {
-            json_key(&w, "remote");
-            json_put_bool(&w, true);
-        }
+        json_field_text(&w, "name", r->input[i].name);
+        json_field_text(&w, "path", r->input[i].path);
+        json_field_u64(&w, "bytes", r->input[i].bytes);
+        if (r->input[i].remote)
+            json_field_bool(&w, "remote", true);
         json_close(&w, '}');
     }
     json_close(&w, ']');

@@ -88,22 +88,14 @@ static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
     TRY(eval_unigram(t, path, counts, &unigram));
     TRY(eval_xz(path, &xz));
     json_open(w, '{');
-    json_key(w, "domain");
-    json_put_str(w, str_of(domain));
-    json_key(w, "documents");
-    json_put_u64(w, unigram.documents);
-    json_key(w, "bytes");
-    json_put_u64(w, unigram.bytes);
-    json_key(w, "tokens");
-    json_put_u64(w, unigram.tokens);
-    json_key(w, "before_anneal_bits_per_byte");
-    json_put_num(w, domain_value(trained, domain, "before"));
-    json_key(w, "bits_per_byte");
-    json_put_num(w, domain_value(trained, domain, "after"));
-    json_key(w, "unigram");
-    json_put_num(w, unigram.unigram_bits_per_byte);
-    json_key(w, "xz");
-    json_put_num(w, xz.xz_bits_per_byte);
+    json_field_text(w, "domain", domain);
+    json_field_u64(w, "documents", unigram.documents);
+    json_field_u64(w, "bytes", unigram.bytes);
+    json_field_u64(w, "tokens", unigram.tokens);
+    json_field_num(w, "before_anneal_bits_per_byte", domain_value(trained, domain, "before"));
+    json_field_num(w, "bits_per_byte", domain_value(trained, domain, "after"));
+    json_field_num(w, "unigram", unigram.unigram_bits_per_byte);
+    json_field_num(w, "xz", xz.xz_bits_per_byte);
     json_close(w, '}');
     return 0;
 }
@@ -125,8 +117,7 @@ static int eval_rows(struct run *r, const struct json *trained, struct json_writ
         goto out;
     }
     TRY_OUT(store_unigram(store, counts));
-    json_key(w, "rows");
-    json_open(w, '[');
+    json_field_open(w, "rows", '[');
     for (uint32_t d = 0; d < store_meta(store)->domain_count; d++)
         TRY_OUT(eval_row(r, t, counts, trained, store_meta(store)->domain[d].name, w));
     json_close(w, ']');
@@ -155,10 +146,8 @@ int task_eval(struct run *r, uint32_t unit, struct manifest *m)
     json_begin(&w, &out);
     json_open(&w, '{');
     TRY_OUT(eval_rows(r, trained, &w));
-    json_key(&w, "loss_before_anneal");
-    json_put_num(&w, json_num(trained, "loss_before", NAN));
-    json_key(&w, "loss_after_anneal");
-    json_put_num(&w, json_num(trained, "loss_after", NAN));
+    json_field_num(&w, "loss_before_anneal", json_num(trained, "loss_before", NAN));
+    json_field_num(&w, "loss_after_anneal", json_num(trained, "loss_after", NAN));
     json_close(&w, '}');
     buf_char(&out, '\n');
     TRY_OUT(io_path(path, "%s/eval.json", r->dir));

@@ -93,14 +93,10 @@ static void put_times(struct pass2 *p, struct json_writer *w, const struct spool
     arena_reset(&p->arena, 0);
     if (d->meta.len && json_parse(&p->arena, d->meta, &meta) >= 0)
         created = json_str(meta, "date", created);
-    if (d->date.len) {
-        json_key(w, "added");
-        json_put_str(w, d->date);
-    }
-    if (created.len) {
-        json_key(w, "created");
-        json_put_str(w, created);
-    }
+    if (d->date.len)
+        json_field_str(w, "added", d->date);
+    if (created.len)
+        json_field_str(w, "created", created);
 }
 
 /* One line in the Dolma/DCLM shape: id, text, source, then metadata. */
@@ -113,34 +109,21 @@ static void text_line(struct pass2 *p, const struct spool_doc *d, const struct f
     buf_clear(&p->line);
     json_begin(&w, &p->line);
     json_open(&w, '{');
-    json_key(&w, "id");
-    json_put_str(&w, str_of(id));
-    json_key(&w, "text");
-    json_put_str(&w, d->text);
-    json_key(&w, "url");
-    json_put_str(&w, d->url);
-    json_key(&w, "source");
-    json_put_str(
-        &w, str_of(with_domain ? p->recipe->domain[f->domain].name : p->run->input[p->item].name));
+    json_field_text(&w, "id", id);
+    json_field_str(&w, "text", d->text);
+    json_field_str(&w, "url", d->url);
+    json_field_text(&w, "source",
+                    with_domain ? p->recipe->domain[f->domain].name : p->run->input[p->item].name);
     put_times(p, &w, d);
-    json_key(&w, "metadata");
-    json_open(&w, '{');
-    json_key(&w, "title");
-    json_put_str(&w, d->title);
-    json_key(&w, "lang");
-    json_put_str(&w, str_of(d->lang));
-    json_key(&w, "date");
-    json_put_str(&w, d->date);
-    json_key(&w, "file");
-    json_put_str(&w, str_of(p->run->input[p->item].name));
-    json_key(&w, "offset");
-    json_put_u64(&w, d->offset);
-    json_key(&w, "record");
-    json_put_u64(&w, d->record);
-    if (d->meta.len) {
-        json_key(&w, "page");
-        json_put_raw(&w, d->meta);
-    }
+    json_field_open(&w, "metadata", '{');
+    json_field_str(&w, "title", d->title);
+    json_field_text(&w, "lang", d->lang);
+    json_field_str(&w, "date", d->date);
+    json_field_text(&w, "file", p->run->input[p->item].name);
+    json_field_u64(&w, "offset", d->offset);
+    json_field_u64(&w, "record", d->record);
+    if (d->meta.len)
+        json_field_raw(&w, "page", d->meta);
     json_close(&w, '}');
     json_close(&w, '}');
     buf_char(&p->line, '\n');
@@ -162,24 +145,16 @@ static int write_sample(struct pass2 *p, const struct spool_doc *d, const struct
     buf_clear(&p->line);
     json_begin(&w, &p->line);
     json_open(&w, '{');
-    json_key(&w, "order");
-    json_put_u64(&w, hash_mix(d->id) >> 11); /* who is shown is drawn by this, not by place */
-    json_key(&w, "url");
-    json_put_str(&w, d->url);
-    json_key(&w, "verdict");
-    json_put_str(&w, str_of(f->verdict));
-    json_key(&w, "stage");
-    json_put_str(&w, str_of(p->recipe->schema.rule[f->rule].stage));
-    json_key(&w, "rule");
-    json_put_str(&w, str_of(p->recipe->schema.rule[f->rule].name));
-    json_key(&w, "value");
-    json_put_num(&w, (double)f->value);
-    json_key(&w, "threshold");
-    json_put_num(&w, (double)f->threshold);
-    json_key(&w, "lang");
-    json_put_str(&w, str_of(d->lang));
-    json_key(&w, "text");
-    json_put_str(&w, text);
+    /* Who is shown is drawn by the order, not by place. */
+    json_field_u64(&w, "order", hash_mix(d->id) >> 11);
+    json_field_str(&w, "url", d->url);
+    json_field_text(&w, "verdict", f->verdict);
+    json_field_text(&w, "stage", p->recipe->schema.rule[f->rule].stage);
+    json_field_text(&w, "rule", p->recipe->schema.rule[f->rule].name);
+    json_field_num(&w, "value", (double)f->value);
+    json_field_num(&w, "threshold", (double)f->threshold);
+    json_field_text(&w, "lang", d->lang);
+    json_field_str(&w, "text", text);
     json_close(&w, '}');
     buf_char(&p->line, '\n');
     return io_write_str(p->samples, buf_view(&p->line));

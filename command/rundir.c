@@ -48,32 +48,19 @@ static int run_json_write(const struct run *r)
     strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
     json_begin(&w, &text);
     json_open(&w, '{');
-    json_key(&w, "name");
-    json_put_str(&w, str_of(r->recipe->run.name));
-    json_key(&w, "version");
-    json_put_str(&w, STR(SLUICE_VERSION));
-    json_key(&w, "format");
-    json_put_u64(&w, RUN_FORMAT);
-    json_key(&w, "command");
-    json_put_str(&w, str_of(r->command_line));
-    json_key(&w, "created");
-    json_put_str(&w, str_of(when));
-    json_key(&w, "recipe_hash");
-    json_put_str(&w, str_of(r->recipe->hash));
-    json_key(&w, "train_hash");
-    json_put_str(&w, str_of(r->recipe->train_hash));
-    json_key(&w, "recipe");
-    json_put_str(&w, buf_view(&r->recipe->resolved));
-    if (r->recipe->borrowed) {
-        json_key(&w, "base");
-        json_put_str(&w, str_of(r->base));
-    }
-    json_key(&w, "inputs");
-    json_put_u64(&w, r->input_count);
-    json_key(&w, "shards");
-    json_put_u64(&w, r->shards);
-    json_key(&w, "stages");
-    json_open(&w, '[');
+    json_field_text(&w, "name", r->recipe->run.name);
+    json_field_text(&w, "version", SLUICE_VERSION);
+    json_field_u64(&w, "format", RUN_FORMAT);
+    json_field_text(&w, "command", r->command_line);
+    json_field_text(&w, "created", when);
+    json_field_text(&w, "recipe_hash", r->recipe->hash);
+    json_field_text(&w, "train_hash", r->recipe->train_hash);
+    json_field_str(&w, "recipe", buf_view(&r->recipe->resolved));
+    if (r->recipe->borrowed)
+        json_field_text(&w, "base", r->base);
+    json_field_u64(&w, "inputs", r->input_count);
+    json_field_u64(&w, "shards", r->shards);
+    json_field_open(&w, "stages", '[');
     for (int i = 0; i < r->recipe->stage_count; i++)
         json_put_str(&w, str_of(r->recipe->stage[i].type->name));
     json_close(&w, ']');

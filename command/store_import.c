@@ -143,12 +143,9 @@ static int heldout_put(struct importing *im, const struct import_doc *doc, uint6
     TRY(tokenizer_decode(im->tokenizer, doc->ids, doc->count, &im->text));
     json_begin(&w, &im->line);
     json_open(&w, '{');
-    json_key(&w, "id");
-    json_put_str(&w, str_of(name));
-    json_key(&w, "text");
-    json_put_str(&w, buf_view(&im->text));
-    json_key(&w, "source");
-    json_put_str(&w, str_of(im->flags->domain));
+    json_field_text(&w, "id", name);
+    json_field_str(&w, "text", buf_view(&im->text));
+    json_field_text(&w, "source", im->flags->domain);
     json_close(&w, '}');
     buf_char(&im->line, '\n');
     if (im->text.failed || im->line.failed)
@@ -252,27 +249,18 @@ static int store_fill(struct importing *im)
 
 /* ---- what was read ---- */
 
-static void put_number(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
-}
-
 static int put_files(struct importing *im, struct json_writer *w)
 {
-    json_key(w, "files");
-    json_open(w, '[');
+    json_field_open(w, "files", '[');
     for (uint32_t i = 0; i < im->files; i++) {
         struct io_info info;
         char hash[33];
         TRY(io_hash_file(im->file[i].tokens, &info));
         hash_hex(info.hash, hash);
         json_open(w, '{');
-        json_key(w, "path");
-        json_put_str(w, str_of(im->file[i].tokens));
-        put_number(w, "bytes", info.bytes);
-        json_key(w, "xxh3");
-        json_put_str(w, str_of(hash));
+        json_field_text(w, "path", im->file[i].tokens);
+        json_field_u64(w, "bytes", info.bytes);
+        json_field_text(w, "xxh3", hash);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -288,19 +276,15 @@ static int note_write(struct importing *im)
     hash_hex(tokenizer_hash(im->tokenizer), hash);
     json_begin(&w, &text);
     json_open(&w, '{');
-    json_key(&w, "format");
-    json_put_str(&w, str_of(im->flags->format));
-    json_key(&w, "domain");
-    json_put_str(&w, str_of(im->flags->domain));
-    json_key(&w, "tokenizer");
-    json_put_str(&w, str_of(im->flags->tokenizer));
-    json_key(&w, "tokenizer_hash");
-    json_put_str(&w, str_of(hash));
-    put_number(&w, "separator", im->conf.separator);
-    put_number(&w, "documents", im->documents);
-    put_number(&w, "tokens", im->tokens);
-    put_number(&w, "bytes", im->bytes);
-    put_number(&w, "heldout_documents", im->held);
+    json_field_text(&w, "format", im->flags->format);
+    json_field_text(&w, "domain", im->flags->domain);
+    json_field_text(&w, "tokenizer", im->flags->tokenizer);
+    json_field_text(&w, "tokenizer_hash", hash);
+    json_field_u64(&w, "separator", im->conf.separator);
+    json_field_u64(&w, "documents", im->documents);
+    json_field_u64(&w, "tokens", im->tokens);
+    json_field_u64(&w, "bytes", im->bytes);
+    json_field_u64(&w, "heldout_documents", im->held);
     TRY_OUT(put_files(im, &w));
     json_close(&w, '}');
     buf_char(&text, '\n');

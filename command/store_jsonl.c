@@ -104,18 +104,12 @@ static int text_of(struct jsonl *j, uint32_t domain, const struct store_doc *doc
 
 static void put_row(struct json_writer *w, const struct ledger_row *row, struct str source)
 {
-    json_key(w, "url");
-    json_put_str(w, row->url);
-    json_key(w, "metadata");
-    json_open(w, '{');
-    json_key(w, "lang");
-    json_put_str(w, row->lang);
-    json_key(w, "file");
-    json_put_str(w, source);
-    json_key(w, "offset");
-    json_put_u64(w, row->offset);
-    json_key(w, "record");
-    json_put_u64(w, row->record);
+    json_field_str(w, "url", row->url);
+    json_field_open(w, "metadata", '{');
+    json_field_str(w, "lang", row->lang);
+    json_field_str(w, "file", source);
+    json_field_u64(w, "offset", row->offset);
+    json_field_u64(w, "record", row->record);
     json_close(w, '}');
 }
 
@@ -130,12 +124,9 @@ static int line_put(struct jsonl *j, const struct ledger_row *row, struct str so
     buf_clear(&j->line);
     json_begin(&w, &j->line);
     json_open(&w, '{');
-    json_key(&w, "id");
-    json_put_str(&w, str_of(id));
-    json_key(&w, "text");
-    json_put_str(&w, buf_view(&j->text));
-    json_key(&w, "domain");
-    json_put_str(&w, str_of(store_meta(j->store)->domain[j->next].name));
+    json_field_text(&w, "id", id);
+    json_field_str(&w, "text", buf_view(&j->text));
+    json_field_text(&w, "domain", store_meta(j->store)->domain[j->next].name);
     if (row)
         put_row(&w, row, source);
     json_close(&w, '}');

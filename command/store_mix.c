@@ -168,49 +168,24 @@ static void print_text(struct mix *x)
 
 /* ---- for programs ---- */
 
-static void put_u64(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
-}
-
-static void put_i64(struct json_writer *w, const char *key, int64_t value)
-{
-    json_key(w, key);
-    json_put_i64(w, value);
-}
-
-static void put_num(struct json_writer *w, const char *key, double value)
-{
-    json_key(w, key);
-    json_put_num(w, value);
-}
-
-static void put_str(struct json_writer *w, const char *key, const char *value)
-{
-    json_key(w, key);
-    json_put_str(w, str_of(value));
-}
-
 static void put_phase(const struct mix *x, uint32_t p, struct json_writer *w)
 {
     const struct mixture *m = &x->rows.mixture;
     const struct train_phase *phase = &m->plan.phase[p];
     json_open(w, '{');
-    put_str(w, "phase", phase->name);
-    put_i64(w, "steps", phase->steps);
-    put_i64(w, "sequence", phase->sequence);
-    put_num(w, "rope_theta", phase->rope_theta);
-    json_key(w, "sources");
-    json_open(w, '[');
+    json_field_text(w, "phase", phase->name);
+    json_field_i64(w, "steps", phase->steps);
+    json_field_i64(w, "sequence", phase->sequence);
+    json_field_num(w, "rope_theta", phase->rope_theta);
+    json_field_open(w, "sources", '[');
     for (uint32_t s = 0; s < m->plan.source_count; s++) {
         if (!(phase->weight[s] > 0))
             continue;
         json_open(w, '{');
-        put_str(w, "source", m->view[s].name);
-        put_num(w, "share", x->drawn[s].share[p]);
-        put_u64(w, "tokens", x->drawn[s].rows[p] * (uint64_t)phase->sequence);
-        put_num(w, "epochs", x->drawn[s].epochs[p]);
+        json_field_text(w, "source", m->view[s].name);
+        json_field_num(w, "share", x->drawn[s].share[p]);
+        json_field_u64(w, "tokens", x->drawn[s].rows[p] * (uint64_t)phase->sequence);
+        json_field_num(w, "epochs", x->drawn[s].epochs[p]);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -220,16 +195,15 @@ static void put_phase(const struct mix *x, uint32_t p, struct json_writer *w)
 static void put_sources(const struct mix *x, struct json_writer *w)
 {
     const struct mixture *m = &x->rows.mixture;
-    json_key(w, "sources");
-    json_open(w, '[');
+    json_field_open(w, "sources", '[');
     for (uint32_t s = 0; s < m->plan.source_count; s++) {
         json_open(w, '{');
-        put_str(w, "source", m->view[s].name);
-        put_u64(w, "tokens", m->view[s].tokens);
-        put_u64(w, "documents", m->view[s].documents);
-        put_num(w, "epochs", sum_of(x->drawn[s].epochs));
-        put_num(w, "epochs_max", m->plan.source[s].epochs_max);
-        put_i64(w, "exhausted_at_step", x->drawn[s].full_step);
+        json_field_text(w, "source", m->view[s].name);
+        json_field_u64(w, "tokens", m->view[s].tokens);
+        json_field_u64(w, "documents", m->view[s].documents);
+        json_field_num(w, "epochs", sum_of(x->drawn[s].epochs));
+        json_field_num(w, "epochs_max", m->plan.source[s].epochs_max);
+        json_field_i64(w, "exhausted_at_step", x->drawn[s].full_step);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -238,19 +212,17 @@ static void put_sources(const struct mix *x, struct json_writer *w)
 static void put_stretches(struct mix *x, struct json_writer *w)
 {
     const struct mixture *m = &x->rows.mixture;
-    json_key(w, "stretches");
-    json_open(w, '[');
+    json_field_open(w, "stretches", '[');
     for (uint64_t i = 0; i < loader_stretches(x->rows.loader); i++) {
         loader_stretch(x->rows.loader, i, &x->stretch);
         json_open(w, '{');
-        put_str(w, "phase", m->plan.phase[x->stretch.phase].name);
-        put_i64(w, "from_step", step_of_row(m, x->stretch.first));
-        put_u64(w, "rows", x->stretch.rows);
-        json_key(w, "shares");
-        json_open(w, '{');
+        json_field_text(w, "phase", m->plan.phase[x->stretch.phase].name);
+        json_field_i64(w, "from_step", step_of_row(m, x->stretch.first));
+        json_field_u64(w, "rows", x->stretch.rows);
+        json_field_open(w, "shares", '{');
         for (uint32_t s = 0; s < m->plan.source_count; s++)
             if (x->stretch.share[s] > 0)
-                put_num(w, m->view[s].name, x->stretch.share[s]);
+                json_field_num(w, m->view[s].name, x->stretch.share[s]);
         json_close(w, '}');
         json_close(w, '}');
     }
@@ -264,14 +236,13 @@ static int print_json(struct mix *x)
     struct json_writer w;
     json_begin(&w, &out);
     json_open(&w, '{');
-    put_i64(&w, "steps", m->train.steps);
-    put_i64(&w, "batch", m->train.batch);
-    put_i64(&w, "sequence", m->train.sequence);
-    put_str(&w, "packing", m->train.packing);
-    put_str(&w, "spill", loader_spill_names[m->plan.spill]);
-    put_i64(&w, "runs_dry_at_step", x->dry_step);
-    json_key(&w, "phases");
-    json_open(&w, '[');
+    json_field_i64(&w, "steps", m->train.steps);
+    json_field_i64(&w, "batch", m->train.batch);
+    json_field_i64(&w, "sequence", m->train.sequence);
+    json_field_text(&w, "packing", m->train.packing);
+    json_field_text(&w, "spill", loader_spill_names[m->plan.spill]);
+    json_field_i64(&w, "runs_dry_at_step", x->dry_step);
+    json_field_open(&w, "phases", '[');
     for (uint32_t p = 0; p < m->plan.phase_count; p++)
         put_phase(x, p, &w);
     json_close(&w, ']');

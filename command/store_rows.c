@@ -248,28 +248,18 @@ static void print_traced_json(const struct store_meta *meta, const struct traced
     buf_clear(line);
     json_begin(&w, line);
     json_open(&w, '{');
-    for (size_t i = 0; i < COUNT_OF(number); i++) {
-        json_key(&w, number[i].key);
-        json_put_u64(&w, number[i].value);
-    }
-    json_key(&w, "domain");
-    json_put_str(&w, str_of(meta->domain[item->domain].name));
-    json_key(&w, "id");
-    json_put_str(&w, str_of(id));
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        json_field_u64(&w, number[i].key, number[i].value);
+    json_field_text(&w, "domain", meta->domain[item->domain].name);
+    json_field_text(&w, "id", id);
     if (from && from->found) {
-        json_key(&w, "url");
-        json_put_str(&w, str_of(from->url));
-        json_key(&w, "source");
-        json_put_str(&w, str_of(from->source));
-        json_key(&w, "offset");
-        json_put_u64(&w, from->offset);
-        json_key(&w, "record");
-        json_put_u64(&w, from->record);
+        json_field_text(&w, "url", from->url);
+        json_field_text(&w, "source", from->source);
+        json_field_u64(&w, "offset", from->offset);
+        json_field_u64(&w, "record", from->record);
     }
-    if (changed) {
-        json_key(&w, "store_changed");
-        json_put_bool(&w, true);
-    }
+    if (changed)
+        json_field_bool(&w, "store_changed", true);
     json_close(&w, '}');
     printf("%s\n", buf_cstr(line));
 }

@@ -140,31 +140,21 @@ static void print_json(const struct found *f)
     struct json_writer w;
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "where");
-    json_put_str(&w, str_of(f->where));
-    json_key(&w, "documents");
-    json_put_u64(&w, f->view.documents);
-    json_key(&w, "tokens");
-    json_put_u64(&w, f->view.tokens);
-    json_key(&w, "runs_of_documents");
-    json_put_u64(&w, f->view.extent_count);
-    json_key(&w, "domains");
-    json_open(&w, '[');
+    json_field_text(&w, "where", f->where);
+    json_field_u64(&w, "documents", f->view.documents);
+    json_field_u64(&w, "tokens", f->view.tokens);
+    json_field_u64(&w, "runs_of_documents", f->view.extent_count);
+    json_field_open(&w, "domains", '[');
     for (uint32_t d = 0; d < meta->domain_count; d++) {
         json_open(&w, '{');
-        json_key(&w, "name");
-        json_put_str(&w, str_of(meta->domain[d].name));
-        json_key(&w, "documents");
-        json_put_u64(&w, f->share[d].documents);
-        json_key(&w, "tokens");
-        json_put_u64(&w, f->share[d].tokens);
+        json_field_text(&w, "name", meta->domain[d].name);
+        json_field_u64(&w, "documents", f->share[d].documents);
+        json_field_u64(&w, "tokens", f->share[d].tokens);
         json_close(&w, '}');
     }
     json_close(&w, ']');
-    if (f->file[0]) {
-        json_key(&w, "file");
-        json_put_str(&w, str_of(f->file));
-    }
+    if (f->file[0])
+        json_field_text(&w, "file", f->file);
     json_close(&w, '}');
     printf("%s\n", buf_cstr(&out));
     buf_free(&out);

@@ -53,13 +53,11 @@ static int draws_open(struct draws *d, const struct run *r, struct store *s)
 static void put_draws(const struct draws *d, int source, struct json_writer *w)
 {
     uint32_t phases = d->known ? d->mixture.plan.phase_count : 0;
-    json_key(w, "shares");
-    json_open(w, '[');
+    json_field_open(w, "shares", '[');
     for (uint32_t i = 0; i < phases; i++)
         json_put_num(w, source < 0 ? 0 : d->of[source].share[i]);
     json_close(w, ']');
-    json_key(w, "epochs");
-    json_open(w, '[');
+    json_field_open(w, "epochs", '[');
     for (uint32_t i = 0; i < phases; i++)
         json_put_num(w, source < 0 ? 0 : d->of[source].epochs[i]);
     json_close(w, ']');
@@ -68,17 +66,13 @@ static void put_draws(const struct draws *d, int source, struct json_writer *w)
 
 static void put_phases(const struct draws *d, struct json_writer *w)
 {
-    json_key(w, "phases");
-    json_open(w, '[');
+    json_field_open(w, "phases", '[');
     for (uint32_t i = 0; d->known && i < d->mixture.plan.phase_count; i++) {
         const struct train_phase *phase = &d->mixture.plan.phase[i];
         json_open(w, '{');
-        json_key(w, "name");
-        json_put_str(w, str_of(phase->name));
-        json_key(w, "steps");
-        json_put_i64(w, phase->steps);
-        json_key(w, "sequence");
-        json_put_i64(w, phase->sequence);
+        json_field_text(w, "name", phase->name);
+        json_field_i64(w, "steps", phase->steps);
+        json_field_i64(w, "sequence", phase->sequence);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -87,12 +81,9 @@ static void put_phases(const struct draws *d, struct json_writer *w)
 static void put_held(struct json_writer *w, const char *name, uint64_t documents, uint64_t tokens)
 {
     json_open(w, '{');
-    json_key(w, "name");
-    json_put_str(w, str_of(name));
-    json_key(w, "documents");
-    json_put_u64(w, documents);
-    json_key(w, "tokens");
-    json_put_u64(w, tokens);
+    json_field_text(w, "name", name);
+    json_field_u64(w, "documents", documents);
+    json_field_u64(w, "tokens", tokens);
 }
 
 /* "phases", "domains", and "views" that the mixture draws from. */
@@ -106,8 +97,7 @@ static int store_rows(const struct run *r, struct store *s, struct json_writer *
         err_clear();
     const struct train_plan *plan = &draws->mixture.plan;
     put_phases(draws, w);
-    json_key(w, "domains");
-    json_open(w, '[');
+    json_field_open(w, "domains", '[');
     for (uint32_t d = 0; d < meta->domain_count; d++) {
         int source = -1;
         for (uint32_t k = 0; k < plan->source_count; k++)
@@ -116,20 +106,17 @@ static int store_rows(const struct run *r, struct store *s, struct json_writer *
         put_held(w, meta->domain[d].name,
                  meta->domain[d].documents - meta->domain[d].removed_documents,
                  meta->domain[d].tokens - meta->domain[d].removed_tokens);
-        json_key(w, "bytes");
-        json_put_u64(w, meta->domain[d].bytes - meta->domain[d].removed_bytes);
+        json_field_u64(w, "bytes", meta->domain[d].bytes - meta->domain[d].removed_bytes);
         put_draws(draws, source, w);
     }
     json_close(w, ']');
-    json_key(w, "views");
-    json_open(w, '[');
+    json_field_open(w, "views", '[');
     for (uint32_t k = 0; k < plan->source_count; k++) {
         const struct token_view *v = &draws->mixture.view[k];
         if (store_domain(s, v->name) >= 0)
             continue;
         put_held(w, v->name, v->documents, v->tokens);
-        json_key(w, "where");
-        json_put_str(w, str_of(v->where));
+        json_field_text(w, "where", v->where);
         put_draws(draws, (int)k, w);
     }
     json_close(w, ']');
@@ -152,10 +139,8 @@ int summary_store_json(struct run *r)
         tokens += meta->domain[d].tokens - meta->domain[d].removed_tokens;
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "tokens");
-    json_put_u64(&w, tokens);
-    json_key(&w, "vocab");
-    json_put_u64(&w, meta->vocab_size);
+    json_field_u64(&w, "tokens", tokens);
+    json_field_u64(&w, "vocab", meta->vocab_size);
     int rc = store_rows(r, store, &w);
     json_close(&w, '}');
     buf_char(&out, '\n');
@@ -330,26 +315,20 @@ static int print_json(struct run *r, const struct totals *t, const struct json *
     struct json_writer w;
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "run");
-    json_put_str(&w, str_of(r->dir));
-    json_key(&w, "recipe_hash");
-    json_put_str(&w, str_of(r->recipe->hash));
+    json_field_text(&w, "run", r->dir);
+    json_field_text(&w, "recipe_hash", r->recipe->hash);
     const struct {
         const char *name;
         uint64_t value;
     } count[] = {{"in", t->in},           {"kept", t->kept},
                  {"heldout", t->heldout}, {"duplicates", t->duplicates},
                  {"tokens", t->tokens},   {"damaged", t->damaged}};
-    for (size_t i = 0; i < COUNT_OF(count); i++) {
-        json_key(&w, count[i].name);
-        json_put_u64(&w, count[i].value);
-    }
-    json_key(&w, "dropped");
-    json_open(&w, '{');
+    for (size_t i = 0; i < COUNT_OF(count); i++)
+        json_field_u64(&w, count[i].name, count[i].value);
+    json_field_open(&w, "dropped", '{');
     for (int i = 0; i < t->drop_count; i++) {
-        json_key(&w, t->drop[i].rule[0] == 'd' && t->drop[i].rule[5] == ' ' ? "dedup"
-                                                                            : t->drop[i].rule);
-        json_put_u64(&w, t->drop[i].count);
+        const char *rule = t->drop[i].rule;
+        json_field_u64(&w, rule[0] == 'd' && rule[5] == ' ' ? "dedup" : rule, t->drop[i].count);
     }
     json_close(&w, '}');
     if (store) {

@@ -216,31 +216,22 @@ static void json_group(const struct measure *m, const struct measure_group *g,
 {
     json_open(w, '{');
     if (named) {
-        json_key(w, "domain");
-        json_put_str(w, str_of(g->domain));
-        json_key(w, "lang");
-        json_put_str(w, str_of(g->lang));
+        json_field_text(w, "domain", g->domain);
+        json_field_text(w, "lang", g->lang);
     }
-    json_key(w, "documents");
-    json_put_u64(w, g->documents);
-    json_key(w, "bytes");
-    json_put_u64(w, g->bytes);
-    json_key(w, "characters");
-    json_put_u64(w, g->characters);
-    json_key(w, "words");
-    json_put_u64(w, g->words);
-    json_key(w, "tokens");
-    json_open(w, '[');
+    json_field_u64(w, "documents", g->documents);
+    json_field_u64(w, "bytes", g->bytes);
+    json_field_u64(w, "characters", g->characters);
+    json_field_u64(w, "words", g->words);
+    json_field_open(w, "tokens", '[');
     for (int k = 0; k < m->tokenizers; k++)
         json_put_u64(w, g->tokens[k]);
     json_close(w, ']');
-    json_key(w, "bytes_per_token");
-    json_open(w, '[');
+    json_field_open(w, "bytes_per_token", '[');
     for (int k = 0; k < m->tokenizers; k++)
         json_put_num(w, ratio(g->bytes, g->tokens[k]));
     json_close(w, ']');
-    json_key(w, "tokens_per_word");
-    json_open(w, '[');
+    json_field_open(w, "tokens_per_word", '[');
     for (int k = 0; k < m->tokenizers; k++)
         json_put_num(w, ratio(g->tokens[k], g->words));
     json_close(w, ']');
@@ -252,19 +243,15 @@ void measure_json(struct measure *m, struct json_writer *w)
     uint32_t count;
     const struct measure_group *group = measure_groups(m, &count);
     json_open(w, '{');
-    json_key(w, "tokenizers");
-    json_open(w, '[');
+    json_field_open(w, "tokenizers", '[');
     for (int k = 0; k < m->tokenizers; k++) {
         json_open(w, '{');
-        json_key(w, "path");
-        json_put_str(w, str_of(m->used[k].path));
-        json_key(w, "vocab");
-        json_put_u64(w, tokenizer_vocab(m->used[k].tokenizer));
+        json_field_text(w, "path", m->used[k].path);
+        json_field_u64(w, "vocab", tokenizer_vocab(m->used[k].tokenizer));
         json_close(w, '}');
     }
     json_close(w, ']');
-    json_key(w, "groups");
-    json_open(w, '[');
+    json_field_open(w, "groups", '[');
     for (uint32_t i = 0; i < count; i++)
         json_group(m, &group[i], w, true);
     json_close(w, ']');

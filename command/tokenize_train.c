@@ -183,10 +183,8 @@ void train_counts_json(struct json_writer *w, const struct bpe_train_stats *s,
                   {"last_merge_count", s->last_count},
                   {"held_out_documents", came},
                   {"measured_documents", kept}};
-    for (size_t i = 0; i < COUNT_OF(counts); i++) {
-        json_key(w, counts[i].name);
-        json_put_u64(w, counts[i].value);
-    }
+    for (size_t i = 0; i < COUNT_OF(counts); i++)
+        json_field_u64(w, counts[i].name, counts[i].value);
 }
 
 static void report_json(const struct training *tr, struct measure *m, struct buf *to)

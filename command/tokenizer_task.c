@@ -179,18 +179,13 @@ static int parts_decide(struct tokenizer_run *t)
 static void report_domains(const struct tokenizer_run *t, struct json_writer *w)
 {
     const struct recipe *recipe = t->run->recipe;
-    json_key(w, "weights");
-    json_put_str(w, t->weight_one == 1 ? STR("text") : STR("mixture"));
-    json_key(w, "domains");
-    json_open(w, '[');
+    json_field_str(w, "weights", t->weight_one == 1 ? STR("text") : STR("mixture"));
+    json_field_open(w, "domains", '[');
     for (int d = 0; d < recipe->domain_count; d++) {
         json_open(w, '{');
-        json_key(w, "domain");
-        json_put_str(w, str_of(recipe->domain[d].name));
-        json_key(w, "share_looked_at");
-        json_put_num(w, t->part[d].share);
-        json_key(w, "counted_times");
-        json_put_num(w, (double)t->part[d].times / (double)t->weight_one);
+        json_field_text(w, "domain", recipe->domain[d].name);
+        json_field_num(w, "share_looked_at", t->part[d].share);
+        json_field_num(w, "counted_times", (double)t->part[d].times / (double)t->weight_one);
         json_close(w, '}');
     }
     json_close(w, ']');

@@ -494,3 +494,51 @@ void json_put_raw(struct json_writer *w, struct str json)
     before_value(w);
     buf_str(w->to, json);
 }
+
+void json_field_open(struct json_writer *w, const char *key, char bracket)
+{
+    json_key(w, key);
+    json_open(w, bracket);
+}
+
+void json_field_str(struct json_writer *w, const char *key, struct str value)
+{
+    json_key(w, key);
+    json_put_str(w, value);
+}
+
+void json_field_text(struct json_writer *w, const char *key, const char *value)
+{
+    json_key(w, key);
+    json_put_str(w, str_of(value));
+}
+
+void json_field_u64(struct json_writer *w, const char *key, uint64_t value)
+{
+    json_key(w, key);
+    json_put_u64(w, value);
+}
+
+void json_field_i64(struct json_writer *w, const char *key, int64_t value)
+{
+    json_key(w, key);
+    json_put_i64(w, value);
+}
+
+void json_field_num(struct json_writer *w, const char *key, double value)
+{
+    json_key(w, key);
+    json_put_num(w, value);
+}
+
+void json_field_bool(struct json_writer *w, const char *key, bool value)
+{
+    json_key(w, key);
+    json_put_bool(w, value);
+}
+
+void json_field_raw(struct json_writer *w, const char *key, struct str json)
+{
+    json_key(w, key);
+    json_put_raw(w, json);
+}

@@ -45,4 +45,13 @@ void json_put_num(struct json_writer *w, double v);  /* shortest form; NaN and i
 void json_put_bool(struct json_writer *w, bool v);
 void json_put_null(struct json_writer *w);
 void json_put_raw(struct json_writer *w, struct str json); /* a value that is JSON already */
+/* A member of the open object: its key with its value, or with the bracket that opens its value. */
+void json_field_open(struct json_writer *w, const char *key, char bracket);
+void json_field_str(struct json_writer *w, const char *key, struct str value);
+void json_field_text(struct json_writer *w, const char *key, const char *value);
+void json_field_u64(struct json_writer *w, const char *key, uint64_t value);
+void json_field_i64(struct json_writer *w, const char *key, int64_t value);
+void json_field_num(struct json_writer *w, const char *key, double value);
+void json_field_bool(struct json_writer *w, const char *key, bool value);
+void json_field_raw(struct json_writer *w, const char *key, struct str json);
 #endif

@@ -38,31 +38,22 @@ static void schema_json(const struct schema *s, struct buf *to)
     struct json_writer w;
     json_begin(&w, to);
     json_open(&w, '{');
-    json_key(&w, "signals");
-    json_open(&w, '[');
+    json_field_open(&w, "signals", '[');
     for (int i = 0; i < s->signal_count; i++) {
         json_open(&w, '{');
-        json_key(&w, "name");
-        json_put_str(&w, str_of(s->signal[i].name));
-        json_key(&w, "unit");
-        json_put_str(&w, str_of(s->signal[i].unit ? s->signal[i].unit : ""));
+        json_field_text(&w, "name", s->signal[i].name);
+        json_field_text(&w, "unit", s->signal[i].unit ? s->signal[i].unit : "");
         json_close(&w, '}');
     }
     json_close(&w, ']');
-    json_key(&w, "rules");
-    json_open(&w, '[');
+    json_field_open(&w, "rules", '[');
     for (int i = 1; i < s->rule_count; i++) {
         json_open(&w, '{');
-        json_key(&w, "name");
-        json_put_str(&w, str_of(s->rule[i].name));
-        json_key(&w, "stage");
-        json_put_str(&w, str_of(s->rule[i].stage));
-        json_key(&w, "signal");
-        json_put_i64(&w, s->rule[i].signal);
-        json_key(&w, "threshold");
-        json_put_num(&w, s->rule[i].threshold);
-        json_key(&w, "sense");
-        json_put_i64(&w, s->rule[i].sense);
+        json_field_text(&w, "name", s->rule[i].name);
+        json_field_text(&w, "stage", s->rule[i].stage);
+        json_field_i64(&w, "signal", s->rule[i].signal);
+        json_field_num(&w, "threshold", s->rule[i].threshold);
+        json_field_i64(&w, "sense", s->rule[i].sense);
         json_close(&w, '}');
     }
     json_close(&w, ']');

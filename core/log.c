@@ -361,14 +361,10 @@ void metric(const char *name, double value, const char *unit)
     clock_gettime(CLOCK_REALTIME, &now);
     json_begin(&json, &row);
     json_open(&json, '{');
-    json_key(&json, "time");
-    json_put_num(&json, (double)now.tv_sec + floor((double)now.tv_nsec / 1e6) / 1e3);
-    json_key(&json, "name");
-    json_put_str(&json, str_of(name));
-    json_key(&json, "value");
-    json_put_num(&json, value);
-    json_key(&json, "unit");
-    json_put_str(&json, str_of(unit));
+    json_field_num(&json, "time", (double)now.tv_sec + floor((double)now.tv_nsec / 1e6) / 1e3);
+    json_field_text(&json, "name", name);
+    json_field_num(&json, "value", value);
+    json_field_text(&json, "unit", unit);
     json_close(&json, '}');
     buf_char(&row, '\n');
     pthread_mutex_lock(&metrics_lock);

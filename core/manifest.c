@@ -100,33 +100,23 @@ static void put_hash(struct json_writer *w, struct hash128 hash)
 static void put_body(struct json_writer *w, const struct manifest *m)
 {
     json_open(w, '{');
-    json_key(w, "task");
-    json_put_str(w, str_of(m->task));
-    json_key(w, "shard");
-    json_put_u64(w, m->shard);
-    json_key(w, "shards");
-    json_put_u64(w, m->shard_count);
-    json_key(w, "recipe");
-    json_put_str(w, str_of(m->recipe_hash));
-    json_key(w, "outputs");
-    json_open(w, '[');
+    json_field_text(w, "task", m->task);
+    json_field_u64(w, "shard", m->shard);
+    json_field_u64(w, "shards", m->shard_count);
+    json_field_text(w, "recipe", m->recipe_hash);
+    json_field_open(w, "outputs", '[');
     for (uint32_t i = 0; i < m->output_count; i++) {
         json_open(w, '{');
-        json_key(w, "path");
-        json_put_str(w, str_of(m->output[i].path));
-        json_key(w, "bytes");
-        json_put_u64(w, m->output[i].info.bytes);
+        json_field_text(w, "path", m->output[i].path);
+        json_field_u64(w, "bytes", m->output[i].info.bytes);
         json_key(w, "xxh3");
         put_hash(w, m->output[i].info.hash);
         json_close(w, '}');
     }
     json_close(w, ']');
-    json_key(w, "counts");
-    json_open(w, '{');
-    for (uint32_t i = 0; i < m->count_count; i++) {
-        json_key(w, m->count[i].name);
-        json_put_u64(w, m->count[i].value);
-    }
+    json_field_open(w, "counts", '{');
+    for (uint32_t i = 0; i < m->count_count; i++)
+        json_field_u64(w, m->count[i].name, m->count[i].value);
     json_close(w, '}');
 }
 

@@ -378,19 +378,14 @@ void cdx_put_line(struct buf *to, const struct cdx_row *row)
     json_begin(&w, to);
     json_open(&w, '{');
     for (size_t i = 0; i < COUNT_OF(member); i++)
-        if (member[i].value.len) {
-            json_key(&w, member[i].name);
-            json_put_str(&w, member[i].value);
-        }
+        if (member[i].value.len)
+            json_field_str(&w, member[i].name, member[i].value);
     char number[2][24];
     snprintf(number[0], sizeof number[0], "%llu", (unsigned long long)row->length);
     snprintf(number[1], sizeof number[1], "%llu", (unsigned long long)row->offset);
-    json_key(&w, "length");
-    json_put_str(&w, str_of(number[0]));
-    json_key(&w, "offset");
-    json_put_str(&w, str_of(number[1]));
-    json_key(&w, "filename");
-    json_put_str(&w, row->filename);
+    json_field_text(&w, "length", number[0]);
+    json_field_text(&w, "offset", number[1]);
+    json_field_str(&w, "filename", row->filename);
     json_close(&w, '}');
     buf_char(to, '\n');
 }

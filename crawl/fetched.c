@@ -135,12 +135,6 @@ const struct fetched_file *fetched_find(const struct fetched *t, const char *pat
 }
 
 /* ---- a new line ---- */
-static void put_text(struct json_writer *w, const char *key, const char *value)
-{
-    json_key(w, key);
-    json_put_str(w, str_of(value));
-}
-
 static void line_make(struct buf *to, const char *path, const struct fetch_item *item)
 {
     char shown[IO_PATH_MAX], hex[33], when[32];
@@ -151,16 +145,14 @@ static void line_make(struct buf *to, const char *path, const struct fetch_item 
     hash_hex(item->hash, hex);
     json_begin(&w, to);
     json_open(&w, '{');
-    put_text(&w, "path", path);
-    put_text(&w, "url", fetch_url_shown(item->url, shown));
-    json_key(&w, "bytes");
-    json_put_u64(&w, item->bytes);
-    put_text(&w, "xxh3", hex);
-    put_text(&w, "etag", item->etag);
-    put_text(&w, "last_modified", item->modified);
-    put_text(&w, "date", when);
-    json_key(&w, "requests");
-    json_put_i64(&w, item->tries);
+    json_field_text(&w, "path", path);
+    json_field_text(&w, "url", fetch_url_shown(item->url, shown));
+    json_field_u64(&w, "bytes", item->bytes);
+    json_field_text(&w, "xxh3", hex);
+    json_field_text(&w, "etag", item->etag);
+    json_field_text(&w, "last_modified", item->modified);
+    json_field_text(&w, "date", when);
+    json_field_i64(&w, "requests", item->tries);
     json_close(&w, '}');
     buf_char(to, '\n');
 }

@@ -277,12 +277,6 @@ static int resume(struct crawler *c, struct str seeds)
 }
 
 /* ---- the sum ---- */
-static void put_number(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
-}
-
 static int summary(struct crawler *c, bool complete, struct seeds_result *out)
 {
     static const char *const refused[FRONTIER_VERDICTS] = {
@@ -296,40 +290,33 @@ static int summary(struct crawler *c, bool complete, struct seeds_result *out)
     struct json_writer w;
     json_begin(&w, &out->json);
     json_open(&w, '{');
-    json_key(&w, "complete");
-    json_put_bool(&w, complete && n->waiting == 0);
-    put_number(&w, "pages", n->end[PAGE_WRITTEN] + n->end[PAGE_REVISIT]);
-    put_number(&w, "hosts", frontier_host_count(c->frontier));
-    put_number(&w, "waiting", n->waiting);
-    json_key(&w, "ends");
-    json_open(&w, '{');
+    json_field_bool(&w, "complete", complete && n->waiting == 0);
+    json_field_u64(&w, "pages", n->end[PAGE_WRITTEN] + n->end[PAGE_REVISIT]);
+    json_field_u64(&w, "hosts", frontier_host_count(c->frontier));
+    json_field_u64(&w, "waiting", n->waiting);
+    json_field_open(&w, "ends", '{');
     for (int i = 0; i < PAGE_ENDS; i++)
-        put_number(&w, page_end_name[i], n->end[i]);
+        json_field_u64(&w, page_end_name[i], n->end[i]);
     json_close(&w, '}');
-    json_key(&w, "this_run");
-    json_open(&w, '{');
-    json_key(&w, "seconds");
-    json_put_num(&w, (double)((clock_ns() - c->started_ns) / 1000000) / 1000);
-    put_number(&w, "body_bytes", c->bytes);
-    put_number(&w, "warc_bytes", capture_bytes(c->capture));
-    put_number(&w, "robots_txt", c->robots_read);
-    put_number(&w, "truncated", c->truncated);
-    put_number(&w, "tried_again", c->retried);
-    put_number(&w, "links", c->links);
-    json_key(&w, "status");
-    json_open(&w, '{');
+    json_field_open(&w, "this_run", '{');
+    json_field_num(&w, "seconds", (double)((clock_ns() - c->started_ns) / 1000000) / 1000);
+    json_field_u64(&w, "body_bytes", c->bytes);
+    json_field_u64(&w, "warc_bytes", capture_bytes(c->capture));
+    json_field_u64(&w, "robots_txt", c->robots_read);
+    json_field_u64(&w, "truncated", c->truncated);
+    json_field_u64(&w, "tried_again", c->retried);
+    json_field_u64(&w, "links", c->links);
+    json_field_open(&w, "status", '{');
     for (int i = 0; i < STATUS_CLASSES; i++)
-        put_number(&w, classes[i], c->status_count[i]);
+        json_field_u64(&w, classes[i], c->status_count[i]);
     json_close(&w, '}');
-    json_key(&w, "links_not_taken");
-    json_open(&w, '{');
+    json_field_open(&w, "links_not_taken", '{');
     for (int i = 0; i < FRONTIER_VERDICTS; i++)
         if (refused[i])
-            put_number(&w, refused[i], n->refused[i]);
+            json_field_u64(&w, refused[i], n->refused[i]);
     json_close(&w, '}');
     json_close(&w, '}');
-    json_key(&w, "files");
-    json_open(&w, '[');
+    json_field_open(&w, "files", '[');
     size_t count = capture_files(c->capture, &path);
     for (size_t i = 0; i < count; i++)
         json_put_str(&w, str_of(path[i]));

@@ -127,38 +127,26 @@ static int write_config(const struct model *m, struct buf *json)
     struct json_writer w;
     json_begin(&w, json);
     json_open(&w, '{');
-    json_key(&w, "architectures");
-    json_open(&w, '[');
+    json_field_open(&w, "architectures", '[');
     json_put_str(&w, STR("GPT2LMHeadModel"));
     json_close(&w, ']');
-    json_key(&w, "model_type");
-    json_put_str(&w, STR("gpt2"));
+    json_field_text(&w, "model_type", "gpt2");
     const struct { const char *key; int64_t value; } number[] = {
         {"n_embd", c->width}, {"n_inner", c->hidden}, {"n_layer", c->layers}, {"n_head", c->heads},
         {"n_positions", c->context}, {"n_ctx", c->context}, {"vocab_size", c->vocab},
     };
-    for (size_t i = 0; i < COUNT_OF(number); i++) {
-        json_key(&w, number[i].key);
-        json_put_i64(&w, number[i].value);
-    }
-    json_key(&w, "activation_function");
-    json_put_str(&w, STR("gelu_new"));
-    json_key(&w, "layer_norm_epsilon");
-    json_put_num(&w, c->norm_eps);
-    json_key(&w, "tie_word_embeddings");
-    json_put_bool(&w, c->tied);
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        json_field_i64(&w, number[i].key, number[i].value);
+    json_field_text(&w, "activation_function", "gelu_new");
+    json_field_num(&w, "layer_norm_epsilon", c->norm_eps);
+    json_field_bool(&w, "tie_word_embeddings", c->tied);
     /* Nothing is dropped out in training here; transformers' presets are 0.1. */
     const char *const dropout[] = {"attn_pdrop", "embd_pdrop", "resid_pdrop"};
-    for (size_t i = 0; i < COUNT_OF(dropout); i++) {
-        json_key(&w, dropout[i]);
-        json_put_num(&w, 0);
-    }
-    json_key(&w, "torch_dtype");
-    json_put_str(&w, str_of(model_dtype(m) == DT_BF16 ? "bfloat16" : "float32"));
-    json_key(&w, "bos_token_id");
-    json_put_i64(&w, m->eot >= 0 ? m->eot : 0);
-    json_key(&w, "eos_token_id");
-    json_put_i64(&w, m->eot >= 0 ? m->eot : 0);
+    for (size_t i = 0; i < COUNT_OF(dropout); i++)
+        json_field_num(&w, dropout[i], 0);
+    json_field_text(&w, "torch_dtype", model_dtype(m) == DT_BF16 ? "bfloat16" : "float32");
+    json_field_i64(&w, "bos_token_id", m->eot >= 0 ? m->eot : 0);
+    json_field_i64(&w, "eos_token_id", m->eot >= 0 ? m->eot : 0);
     json_close(&w, '}');
     buf_char(json, '\n');
     return json->failed ? err_set(ERR_LIMIT, "model: no memory for config.json") : 0;

@@ -112,12 +112,10 @@ static int write_config(const struct model *m, struct buf *json)
     struct json_writer w;
     json_begin(&w, json);
     json_open(&w, '{');
-    json_key(&w, "architectures");
-    json_open(&w, '[');
+    json_field_open(&w, "architectures", '[');
     json_put_str(&w, STR("LlamaForCausalLM"));
     json_close(&w, ']');
-    json_key(&w, "model_type");
-    json_put_str(&w, STR("llama"));
+    json_field_text(&w, "model_type", "llama");
     const struct { const char *key; int64_t value;
     } number[] = {
         {"hidden_size", c->width},
@@ -129,16 +127,11 @@ static int write_config(const struct model *m, struct buf *json)
         {"max_position_embeddings", c->context},
         {"vocab_size", c->vocab},
     };
-    for (size_t i = 0; i < COUNT_OF(number); i++) {
-        json_key(&w, number[i].key);
-        json_put_i64(&w, number[i].value);
-    }
-    json_key(&w, "hidden_act");
-    json_put_str(&w, STR("silu"));
-    json_key(&w, "rms_norm_eps");
-    json_put_num(&w, c->norm_eps);
-    json_key(&w, "rope_theta");
-    json_put_num(&w, c->rope_theta);
+    for (size_t i = 0; i < COUNT_OF(number); i++)
+        json_field_i64(&w, number[i].key, number[i].value);
+    json_field_text(&w, "hidden_act", "silu");
+    json_field_num(&w, "rms_norm_eps", c->norm_eps);
+    json_field_num(&w, "rope_theta", c->rope_theta);
     const struct { const char *key; bool value;
     } flag[] = {
         {"attention_bias", false},
@@ -146,17 +139,12 @@ static int write_config(const struct model *m, struct buf *json)
         {"tie_word_embeddings", c->tied},
         {"use_cache", true},
     };
-    for (size_t i = 0; i < COUNT_OF(flag); i++) {
-        json_key(&w, flag[i].key);
-        json_put_bool(&w, flag[i].value);
-    }
-    json_key(&w, "torch_dtype");
-    json_put_str(&w, str_of(model_dtype(m) == DT_BF16 ? "bfloat16" : "float32"));
+    for (size_t i = 0; i < COUNT_OF(flag); i++)
+        json_field_bool(&w, flag[i].key, flag[i].value);
+    json_field_text(&w, "torch_dtype", model_dtype(m) == DT_BF16 ? "bfloat16" : "float32");
     if (m->eot >= 0) {
-        json_key(&w, "bos_token_id");
-        json_put_i64(&w, m->eot);
-        json_key(&w, "eos_token_id");
-        json_put_i64(&w, m->eot);
+        json_field_i64(&w, "bos_token_id", m->eot);
+        json_field_i64(&w, "eos_token_id", m->eot);
     }
     json_close(&w, '}');
     buf_char(json, '\n');

@@ -38,24 +38,18 @@ static int header_build(const struct safetensor *t, int count, struct buf *out)
     struct json_writer w;
     json_begin(&w, out);
     json_open(&w, '{');
-    json_key(&w, "__metadata__");
-    json_open(&w, '{');
-    json_key(&w, "format");              /* transformers refuses a file without it */
-    json_put_str(&w, STR("pt"));
+    json_field_open(&w, "__metadata__", '{');
+    json_field_text(&w, "format", "pt"); /* transformers refuses a file without it */
     json_close(&w, '}');
     uint64_t at = 0;
     for (int i = 0; i < count; i++) {
-        json_key(&w, t[i].name);
-        json_open(&w, '{');
-        json_key(&w, "dtype");
-        json_put_str(&w, str_of(dtype_label(t[i].dtype)));
-        json_key(&w, "shape");
-        json_open(&w, '[');
+        json_field_open(&w, t[i].name, '{');
+        json_field_text(&w, "dtype", dtype_label(t[i].dtype));
+        json_field_open(&w, "shape", '[');
         for (int k = 0; k < t[i].rank; k++)
             json_put_i64(&w, t[i].dim[k]);
         json_close(&w, ']');
-        json_key(&w, "data_offsets");
-        json_open(&w, '[');
+        json_field_open(&w, "data_offsets", '[');
         json_put_u64(&w, at);
         at += tensor_bytes(&t[i]);
         json_put_u64(&w, at);

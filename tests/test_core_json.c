@@ -170,8 +170,7 @@ TEST(core_json_writer)
     struct json_writer w;
     json_begin(&w, &text);
     json_open(&w, '{');
-    json_key(&w, "a<b");
-    json_open(&w, '[');
+    json_field_open(&w, "a<b", '[');
     json_put_u64(&w, UINT64_MAX);
     json_put_i64(&w, INT64_MIN);
     json_put_bool(&w, true);
@@ -181,13 +180,35 @@ TEST(core_json_writer)
     json_put_num(&w, NAN);
     json_put_num(&w, -INFINITY);
     json_close(&w, ']');
-    json_key(&w, "s");
-    json_put_str(&w, STR("</script>&\"\\\n\x01\x7F\xE2\x80\xA8\xE2\x80\xA9\xFF\xC3\xA9"));
+    json_field_str(&w, "s", STR("</script>&\"\\\n\x01\x7F\xE2\x80\xA8\xE2\x80\xA9\xFF\xC3\xA9"));
     json_close(&w, '}');
     CHECK_STR(buf_view(&text),
               "{\"a\\u003cb\":[18446744073709551615,-9223372036854775808,true,null,{},null,null],"
               "\"s\":\"\\u003c/script\\u003e\\u0026\\\"\\\\\\n\\u0001\\u007f\\u2028\\u2029"
               "\xEF\xBF\xBD\xC3\xA9\"}");
+    buf_free(&text);
+}
+
+TEST(core_json_fields)
+{
+    struct buf text = {0};
+    struct json_writer w;
+    json_begin(&w, &text);
+    json_open(&w, '{');
+    json_field_u64(&w, "u", UINT64_MAX);
+    json_field_i64(&w, "i", INT64_MIN);
+    json_field_num(&w, "n", 0.5);
+    json_field_num(&w, "inf", INFINITY);
+    json_field_bool(&w, "b", false);
+    json_field_text(&w, "t", "a<b");
+    json_field_str(&w, "s", (struct str){"a\0b", 3});
+    json_field_raw(&w, "r", STR("[1]"));
+    json_field_open(&w, "o", '{');
+    json_close(&w, '}');
+    json_close(&w, '}');
+    CHECK_STR(buf_view(&text),
+              "{\"u\":18446744073709551615,\"i\":-9223372036854775808,\"n\":0.5,\"inf\":null,"
+              "\"b\":false,\"t\":\"a\\u003cb\",\"s\":\"a\\u0000b\",\"r\":[1],\"o\":{}}");
     buf_free(&text);
 }
 

@@ -62,38 +62,26 @@ void put_token(struct buf *to, struct str token)
 static void put_byte_level(struct json_writer *w)
 {
     json_open(w, '{');
-    json_key(w, "type");
-    json_put_str(w, STR("ByteLevel"));
-    json_key(w, "add_prefix_space");
-    json_put_bool(w, false);
-    json_key(w, "trim_offsets");
-    json_put_bool(w, true);
-    json_key(w, "use_regex");
-    json_put_bool(w, false);
+    json_field_text(w, "type", "ByteLevel");
+    json_field_bool(w, "add_prefix_space", false);
+    json_field_bool(w, "trim_offsets", true);
+    json_field_bool(w, "use_regex", false);
     json_close(w, '}');
 }
 
 static void put_pre_tokenizer(struct json_writer *w, enum pretok p)
 {
-    json_key(w, "pre_tokenizer");
-    json_open(w, '{');
-    json_key(w, "type");
-    json_put_str(w, STR("Sequence"));
-    json_key(w, "pretokenizers");
-    json_open(w, '[');
+    json_field_open(w, "pre_tokenizer", '{');
+    json_field_text(w, "type", "Sequence");
+    json_field_open(w, "pretokenizers", '[');
     for (int i = 0; i < pretok_splits(p); i++) {
         json_open(w, '{');
-        json_key(w, "type");
-        json_put_str(w, STR("Split"));
-        json_key(w, "pattern");
-        json_open(w, '{');
-        json_key(w, "Regex");
-        json_put_str(w, str_of(pretok_pattern(p, i)));
+        json_field_text(w, "type", "Split");
+        json_field_open(w, "pattern", '{');
+        json_field_text(w, "Regex", pretok_pattern(p, i));
         json_close(w, '}');
-        json_key(w, "behavior");
-        json_put_str(w, STR("Isolated"));
-        json_key(w, "invert");
-        json_put_bool(w, false);
+        json_field_text(w, "behavior", "Isolated");
+        json_field_bool(w, "invert", false);
         json_close(w, '}');
     }
     put_byte_level(w);
@@ -103,28 +91,20 @@ static void put_pre_tokenizer(struct json_writer *w, enum pretok p)
 
 static void put_flags(struct json_writer *w, const struct added_token *token)
 {
-    json_key(w, "single_word");
-    json_put_bool(w, token->single_word);
-    json_key(w, "lstrip");
-    json_put_bool(w, token->lstrip);
-    json_key(w, "rstrip");
-    json_put_bool(w, token->rstrip);
-    json_key(w, "normalized");
-    json_put_bool(w, false);
-    json_key(w, "special");
-    json_put_bool(w, token->special);
+    json_field_bool(w, "single_word", token->single_word);
+    json_field_bool(w, "lstrip", token->lstrip);
+    json_field_bool(w, "rstrip", token->rstrip);
+    json_field_bool(w, "normalized", false);
+    json_field_bool(w, "special", token->special);
 }
 
 static void put_added(struct json_writer *w, const struct vocab_parts *v)
 {
-    json_key(w, "added_tokens");
-    json_open(w, '[');
+    json_field_open(w, "added_tokens", '[');
     for (uint32_t i = 0; i < v->added_count; i++) {
         json_open(w, '{');
-        json_key(w, "id");
-        json_put_u64(w, v->added[i].id);
-        json_key(w, "content");
-        json_put_str(w, v->added[i].text);
+        json_field_u64(w, "id", v->added[i].id);
+        json_field_str(w, "content", v->added[i].text);
         put_flags(w, &v->added[i]);
         json_close(w, '}');
     }
@@ -139,8 +119,7 @@ static void put_normalizer(struct json_writer *w, bool nfc)
         return;
     }
     json_open(w, '{');
-    json_key(w, "type");
-    json_put_str(w, STR("NFC"));
+    json_field_text(w, "type", "NFC");
     json_close(w, '}');
 }
 
@@ -161,8 +140,7 @@ static void put_vocab(struct json_writer *w, const struct vocab_parts *v, struct
 {
     bool all = !added_follow(v);
     uint32_t next = 0;
-    json_key(w, "vocab");
-    json_open(w, '{');
+    json_field_open(w, "vocab", '{');
     for (uint32_t id = 0; id < v->vocab; id++) {
         bool added = next < v->added_count && v->added[next].id == id;
         buf_clear(text);
@@ -170,10 +148,8 @@ static void put_vocab(struct json_writer *w, const struct vocab_parts *v, struct
             buf_str(text, v->added[next].text);
         else if (!added && id < v->tokens && v->token[id].ptr)
             put_token(text, v->token[id]);
-        if (text->len) {
-            json_key(w, buf_cstr(text));
-            json_put_u64(w, id);
-        }
+        if (text->len)
+            json_field_u64(w, buf_cstr(text), id);
         next += added;
     }
     json_close(w, '}');
@@ -185,23 +161,17 @@ static void put_model(struct json_writer *w, const struct vocab_parts *v)
                                        "end_of_word_suffix"};
     static const char *const off[] = {"fuse_unk", "byte_fallback"};
     struct buf text = {0};
-    json_key(w, "model");
-    json_open(w, '{');
-    json_key(w, "type");
-    json_put_str(w, STR("BPE"));
+    json_field_open(w, "model", '{');
+    json_field_text(w, "type", "BPE");
     for (size_t i = 0; i < COUNT_OF(none); i++) {
         json_key(w, none[i]);
         json_put_null(w);
     }
-    for (size_t i = 0; i < COUNT_OF(off); i++) {
-        json_key(w, off[i]);
-        json_put_bool(w, false);
-    }
-    json_key(w, "ignore_merges");
-    json_put_bool(w, v->whole_piece_first);
+    for (size_t i = 0; i < COUNT_OF(off); i++)
+        json_field_bool(w, off[i], false);
+    json_field_bool(w, "ignore_merges", v->whole_piece_first);
     put_vocab(w, v, &text);
-    json_key(w, "merges");
-    json_open(w, '[');
+    json_field_open(w, "merges", '[');
     for (uint32_t i = 0; i < v->pairs; i++) {
         buf_clear(&text);
         put_token(&text, v->token[v->pair[i].left]);
@@ -221,8 +191,7 @@ void put_tokenizer_json(struct buf *to, const struct vocab_parts *v)
     struct json_writer w;
     json_begin(&w, to);
     json_open(&w, '{');
-    json_key(&w, "version");
-    json_put_str(&w, STR("1.0"));
+    json_field_text(&w, "version", "1.0");
     json_key(&w, "truncation");
     json_put_null(&w);
     json_key(&w, "padding");
@@ -244,10 +213,8 @@ static void put_named(struct json_writer *w, const char *key, const struct vocab
                       uint32_t id)
 {
     for (uint32_t i = 0; id != NO_ID && i < v->added_count; i++)
-        if (v->added[i].id == id) {
-            json_key(w, key);
-            json_put_str(w, v->added[i].text);
-        }
+        if (v->added[i].id == id)
+            json_field_str(w, key, v->added[i].text);
 }
 
 void put_tokenizer_config(struct buf *to, const struct vocab_parts *v)
@@ -255,29 +222,22 @@ void put_tokenizer_config(struct buf *to, const struct vocab_parts *v)
     struct json_writer w;
     json_begin(&w, to);
     json_open(&w, '{');
-    json_key(&w, "tokenizer_class");
-    json_put_str(&w, STR("PreTrainedTokenizerFast"));
-    json_key(&w, "clean_up_tokenization_spaces");
-    json_put_bool(&w, false);
+    json_field_text(&w, "tokenizer_class", "PreTrainedTokenizerFast");
+    json_field_bool(&w, "clean_up_tokenization_spaces", false);
     put_named(&w, "bos_token", v, v->bos);
     put_named(&w, "eos_token", v, v->eos != NO_ID ? v->eos : v->eot);
-    json_key(&w, "added_tokens_decoder");
-    json_open(&w, '{');
+    json_field_open(&w, "added_tokens_decoder", '{');
     for (uint32_t i = 0; i < v->added_count; i++) {
         char id[16];
         snprintf(id, sizeof id, "%u", v->added[i].id);
-        json_key(&w, id);
-        json_open(&w, '{');
-        json_key(&w, "content");
-        json_put_str(&w, v->added[i].text);
+        json_field_open(&w, id, '{');
+        json_field_str(&w, "content", v->added[i].text);
         put_flags(&w, &v->added[i]);
         json_close(&w, '}');
     }
     json_close(&w, '}');
-    if (v->chat_template.len) {
-        json_key(&w, "chat_template");
-        json_put_str(&w, v->chat_template);
-    }
+    if (v->chat_template.len)
+        json_field_str(&w, "chat_template", v->chat_template);
     json_close(&w, '}');
     buf_char(to, '\n');
 }

@@ -27,20 +27,12 @@ enum { FILE_WEIGHTS, FILE_M, FILE_V, FILE_COUNT };
 
 /* ---- state.json ---- */
 
-static void put_u64(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
-}
-
 /* Where the data was: the next row, and what decided the rows before it, a string a line. */
 static void put_rows(struct json_writer *w, uint64_t row, struct str past)
 {
-    json_key(w, "loader");
-    json_open(w, '{');
-    put_u64(w, "row", row);
-    json_key(w, "past");
-    json_open(w, '[');
+    json_field_open(w, "loader", '{');
+    json_field_u64(w, "row", row);
+    json_field_open(w, "past", '[');
     while (past.len)
         json_put_str(w, str_cut(past, '\n', &past));
     json_close(w, ']');
@@ -56,29 +48,24 @@ static int state_write(const struct trainer *tr, const char *path, struct io_inf
     int rc;
     json_begin(&w, &out);
     json_open(&w, '{');
-    put_u64(&w, "format", FORMAT_VERSION);
-    put_u64(&w, "step", s->step);
-    put_u64(&w, "updates", s->updates);
-    put_u64(&w, "tokens", s->tokens);
-    put_u64(&w, "skipped", s->skipped);
-    put_u64(&w, "skipped_row", s->skipped_row);
-    put_u64(&w, "recent_count", s->recent_count);
-    json_key(&w, "recent");
-    json_open(&w, '[');
+    json_field_u64(&w, "format", FORMAT_VERSION);
+    json_field_u64(&w, "step", s->step);
+    json_field_u64(&w, "updates", s->updates);
+    json_field_u64(&w, "tokens", s->tokens);
+    json_field_u64(&w, "skipped", s->skipped);
+    json_field_u64(&w, "skipped_row", s->skipped_row);
+    json_field_u64(&w, "recent_count", s->recent_count);
+    json_field_open(&w, "recent", '[');
     for (int i = 0; i < LOSS_WINDOW; i++)
         json_put_num(&w, s->recent[i]);
     json_close(&w, ']');
-    json_key(&w, "loss_before");
-    json_put_num(&w, s->loss_before);
-    json_key(&w, "before");
-    json_open(&w, '{');
-    for (uint32_t i = 0; i < s->before_count; i++) {
-        json_key(&w, s->before[i].domain);
-        json_put_num(&w, s->before[i].bits_per_byte);
-    }
+    json_field_num(&w, "loss_before", s->loss_before);
+    json_field_open(&w, "before", '{');
+    for (uint32_t i = 0; i < s->before_count; i++)
+        json_field_num(&w, s->before[i].domain, s->before[i].bits_per_byte);
     json_close(&w, '}');
-    put_u64(&w, "log_bytes", s->log_bytes);
-    put_u64(&w, "log_chain", s->log_chain);
+    json_field_u64(&w, "log_bytes", s->log_bytes);
+    json_field_u64(&w, "log_chain", s->log_chain);
     if (tr->loader)
         loader_past(tr->loader, s->row, &past);
     put_rows(&w, s->row, buf_view(&past));

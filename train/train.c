@@ -282,13 +282,10 @@ static int log_eval(struct session *s)
     struct json_writer w;
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "step");
-    json_put_u64(&w, s->tr.state.step);
-    json_key(&w, "eval");
-    json_open(&w, '{');
+    json_field_u64(&w, "step", s->tr.state.step);
+    json_field_open(&w, "eval", '{');
     for (uint32_t i = 0; i < s->row_count; i++) {
-        json_key(&w, s->row[i].domain);
-        json_put_num(&w, s->row[i].bits_per_byte);
+        json_field_num(&w, s->row[i].domain, s->row[i].bits_per_byte);
         log_info("train: step %llu: %s %.4f bits per byte over %llu documents",
                  (unsigned long long)s->tr.state.step, s->row[i].domain, s->row[i].bits_per_byte,
                  (unsigned long long)s->row[i].documents);
@@ -328,12 +325,6 @@ static double before_of(const struct train_state *state, const char *domain)
     return NAN;
 }
 
-static void put_num(struct json_writer *w, const char *key, double value)
-{
-    json_key(w, key);
-    json_put_num(w, value);
-}
-
 static int write_eval_json(struct session *s)
 {
     const struct train_state *state = &s->tr.state;
@@ -343,28 +334,20 @@ static int write_eval_json(struct session *s)
     TRY(io_path(path, "%s/eval.json", s->run->out_dir));
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "step");
-    json_put_u64(&w, state->step);
-    json_key(&w, "anneal_start");
-    json_put_i64(&w, anneal_start(&s->tr.conf));
-    put_num(&w, "loss_before", state->loss_before);
-    put_num(&w, "loss_after", recent_mean(state));
-    json_key(&w, "skipped");
-    json_put_u64(&w, state->skipped);
-    json_key(&w, "domains");
-    json_open(&w, '{');
+    json_field_u64(&w, "step", state->step);
+    json_field_i64(&w, "anneal_start", anneal_start(&s->tr.conf));
+    json_field_num(&w, "loss_before", state->loss_before);
+    json_field_num(&w, "loss_after", recent_mean(state));
+    json_field_u64(&w, "skipped", state->skipped);
+    json_field_open(&w, "domains", '{');
     for (uint32_t i = 0; i < s->row_count; i++) {
         const struct bpb_row *row = &s->row[i];
-        json_key(&w, row->domain);
-        json_open(&w, '{');
-        put_num(&w, "before", before_of(state, row->domain));
-        put_num(&w, "after", row->bits_per_byte);
-        json_key(&w, "documents");
-        json_put_u64(&w, row->documents);
-        json_key(&w, "bytes");
-        json_put_u64(&w, row->bytes);
-        json_key(&w, "tokens");
-        json_put_u64(&w, row->tokens);
+        json_field_open(&w, row->domain, '{');
+        json_field_num(&w, "before", before_of(state, row->domain));
+        json_field_num(&w, "after", row->bits_per_byte);
+        json_field_u64(&w, "documents", row->documents);
+        json_field_u64(&w, "bytes", row->bytes);
+        json_field_u64(&w, "tokens", row->tokens);
         json_close(&w, '}');
     }
     json_close(&w, '}');
@@ -408,22 +391,16 @@ static int log_phase(struct session *s, const struct train_place *at)
     hash_hex(store_identity(s->run->store), store);
     json_begin(&w, &out);
     json_open(&w, '{');
-    json_key(&w, "step");
-    json_put_u64(&w, s->tr.state.step);
-    json_key(&w, "phase");
-    json_put_str(&w, str_of(s->tr.plan.phase[at->phase].name));
-    json_key(&w, "store");
-    json_put_str(&w, str_of(store));
-    json_key(&w, "sequence");
-    json_put_u64(&w, at->sequence);
-    json_key(&w, "rows");
-    json_put_u64(&w, at->rows);
-    put_num(&w, "rope_theta", s->tr.plan.phase[at->phase].rope_theta);
-    json_key(&w, "mixture");
-    json_open(&w, '{');
+    json_field_u64(&w, "step", s->tr.state.step);
+    json_field_text(&w, "phase", s->tr.plan.phase[at->phase].name);
+    json_field_text(&w, "store", store);
+    json_field_u64(&w, "sequence", at->sequence);
+    json_field_u64(&w, "rows", at->rows);
+    json_field_num(&w, "rope_theta", s->tr.plan.phase[at->phase].rope_theta);
+    json_field_open(&w, "mixture", '{');
     for (uint32_t k = 0; k < s->tr.plan.source_count; k++)
         if (st->share[k] > 0)
-            put_num(&w, s->name[k], st->share[k]);
+            json_field_num(&w, s->name[k], st->share[k]);
     json_close(&w, '}');
     json_close(&w, '}');
     int rc = out.failed ? err_set(ERR_LIMIT, "train: no memory for a log row")

@@ -99,12 +99,6 @@ void train_log_close(struct train_log *log)
     log->fd = -1;
 }
 
-static void put_num(struct json_writer *w, const char *key, double value)
-{
-    json_key(w, key);
-    json_put_num(w, value);
-}
-
 int train_log_step(struct train_log *log, const struct trainer *tr,
                    const struct step_report *report, const char *const *names)
 {
@@ -112,29 +106,21 @@ int train_log_step(struct train_log *log, const struct trainer *tr,
     struct json_writer w;
     json_begin(&w, &row);
     json_open(&w, '{');
-    json_key(&w, "step");
-    json_put_u64(&w, tr->state.step);
-    json_key(&w, "phase");
-    json_put_str(&w, str_of(tr->plan.phase[tr->phase].name));
-    put_num(&w, "loss", report->loss);
-    put_num(&w, "lr", report->lr);
-    put_num(&w, "grad_norm", report->grad_norm);
-    json_key(&w, "tokens");
-    json_put_u64(&w, tr->state.tokens);
-    if (report->skipped) {
-        json_key(&w, "skipped");
-        json_put_bool(&w, true);
-    }
-    json_key(&w, "domains");
-    json_open(&w, '{');
+    json_field_u64(&w, "step", tr->state.step);
+    json_field_text(&w, "phase", tr->plan.phase[tr->phase].name);
+    json_field_num(&w, "loss", report->loss);
+    json_field_num(&w, "lr", report->lr);
+    json_field_num(&w, "grad_norm", report->grad_norm);
+    json_field_u64(&w, "tokens", tr->state.tokens);
+    if (report->skipped)
+        json_field_bool(&w, "skipped", true);
+    json_field_open(&w, "domains", '{');
     for (int i = 0; i < STORE_DOMAINS_MAX; i++) {
         if (!report->domain_tokens[i])
             continue;
-        json_key(&w, names[i]);
-        json_open(&w, '{');
-        json_key(&w, "tokens");
-        json_put_u64(&w, report->domain_tokens[i]);
-        put_num(&w, "loss", report->domain_loss[i]);
+        json_field_open(&w, names[i], '{');
+        json_field_u64(&w, "tokens", report->domain_tokens[i]);
+        json_field_num(&w, "loss", report->domain_loss[i]);
         json_close(&w, '}');
     }
     json_close(&w, '}');

@@ -178,14 +178,10 @@ static void pages_write(const struct web_pages *all, const char *path)
         buf_clear(&line);
         json_begin(&json, &line);
         json_open(&json, '{');
-        json_key(&json, "url");
-        json_put_str(&json, page->url);
-        json_key(&json, "verdict");
-        json_put_str(&json, str_of(verdicts[page->verdict]));
-        json_key(&json, "ms");
-        json_put_num(&json, page->cpu * 1e3);
-        json_key(&json, "text");
-        json_put_str(&json, page->text);
+        json_field_str(&json, "url", page->url);
+        json_field_text(&json, "verdict", verdicts[page->verdict]);
+        json_field_num(&json, "ms", page->cpu * 1e3);
+        json_field_str(&json, "text", page->text);
         json_close(&json, '}');
         fprintf(to, "%.*s\n", STR_ARG(buf_view(&line)));
     }
