@@ -3,52 +3,32 @@
 
 #include <math.h>
 
-static void put_count(struct json_writer *w, const char *key, uint64_t value)
-{
-    json_key(w, key);
-    json_put_u64(w, value);
-}
-
-static void put_text(struct json_writer *w, const char *key, const char *value)
-{
-    json_key(w, key);
-    json_put_str(w, str_of(value));
-}
-
-static void put_number(struct json_writer *w, const char *key, double value)
-{
-    json_key(w, key);
-    json_put_num(w, isfinite(value) ? value : NAN);
-}
-
 static void put_totals(struct json_writer *w, const struct gather *g)
 {
-    json_key(w, "pages");
-    json_open(w, '{');
-    put_count(w, "in", g->rows);
-    put_count(w, "kept", g->kept);
-    put_count(w, "heldout", g->heldout);
-    put_count(w, "dropped", g->dropped);
-    put_count(w, "raw_bytes", g->raw_bytes);
-    put_count(w, "text_bytes", g->text_bytes);
-    put_count(w, "kept_text_bytes", g->kept_text_bytes);
-    put_count(w, "tokens", g->tokens);
-    put_number(w, "hosts_about", round(g->hosts));
-    put_number(w, "kept_hosts_about", round(g->kept_hosts));
+    json_field_open(w, "pages", '{');
+    json_field_u64(w, "in", g->rows);
+    json_field_u64(w, "kept", g->kept);
+    json_field_u64(w, "heldout", g->heldout);
+    json_field_u64(w, "dropped", g->dropped);
+    json_field_u64(w, "raw_bytes", g->raw_bytes);
+    json_field_u64(w, "text_bytes", g->text_bytes);
+    json_field_u64(w, "kept_text_bytes", g->kept_text_bytes);
+    json_field_u64(w, "tokens", g->tokens);
+    json_field_num(w, "hosts_about", round(g->hosts));
+    json_field_num(w, "kept_hosts_about", round(g->kept_hosts));
     json_close(w, '}');
 }
 
 static void put_stages(struct json_writer *w, const struct page *p)
 {
     uint64_t left = p->gather->rows;
-    json_key(w, "stages");
-    json_open(w, '[');
+    json_field_open(w, "stages", '[');
     for (int i = 0; i < p->stage_count; i++) {
         left -= p->stage[i].dropped < left ? p->stage[i].dropped : left;
         json_open(w, '{');
-        put_text(w, "name", p->stage[i].name);
-        put_count(w, "dropped", p->stage[i].dropped);
-        put_count(w, "left", left);
+        json_field_text(w, "name", p->stage[i].name);
+        json_field_u64(w, "dropped", p->stage[i].dropped);
+        json_field_u64(w, "left", left);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -56,22 +36,20 @@ static void put_stages(struct json_writer *w, const struct page *p)
 
 static void put_rules(struct json_writer *w, const struct gather *g)
 {
-    json_key(w, "rules");
-    json_open(w, '[');
+    json_field_open(w, "rules", '[');
     for (int i = 0; i < g->rule.count; i++) {
         const struct rule_about *about = &g->rule_about[i];
         json_open(w, '{');
-        put_text(w, "name", g->rule.name[i]);
+        json_field_text(w, "name", g->rule.name[i]);
         if (about->known) {
-            put_text(w, "stage", g->stage.name[about->stage]);
-            put_text(w, "signal", about->signal >= 0 ? g->signal[about->signal].name : "");
-            put_number(w, "threshold", about->threshold);
-            json_key(w, "sense");
-            json_put_i64(w, about->sense);
+            json_field_text(w, "stage", g->stage.name[about->stage]);
+            json_field_text(w, "signal", about->signal >= 0 ? g->signal[about->signal].name : "");
+            json_field_num(w, "threshold", about->threshold);
+            json_field_i64(w, "sense", about->sense);
         }
-        put_count(w, "first", g->rule_count[i].first);
-        put_count(w, "total", g->rule_count[i].total);
-        put_count(w, "only", g->rule_count[i].only);
+        json_field_u64(w, "first", g->rule_count[i].first);
+        json_field_u64(w, "total", g->rule_count[i].total);
+        json_field_u64(w, "only", g->rule_count[i].only);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -79,14 +57,13 @@ static void put_rules(struct json_writer *w, const struct gather *g)
 
 static void put_languages(struct json_writer *w, const struct gather *g)
 {
-    json_key(w, "languages");
-    json_open(w, '[');
+    json_field_open(w, "languages", '[');
     for (int i = 0; i < g->lang.count; i++) {
         json_open(w, '{');
-        put_text(w, "lang", g->lang.name[i]);
-        put_count(w, "kept", g->lang_count[i].kept);
-        put_count(w, "dropped", g->lang_count[i].dropped);
-        put_count(w, "tokens", g->lang_count[i].tokens);
+        json_field_text(w, "lang", g->lang.name[i]);
+        json_field_u64(w, "kept", g->lang_count[i].kept);
+        json_field_u64(w, "dropped", g->lang_count[i].dropped);
+        json_field_u64(w, "tokens", g->lang_count[i].tokens);
         json_close(w, '}');
     }
     json_close(w, ']');
@@ -95,13 +72,12 @@ static void put_languages(struct json_writer *w, const struct gather *g)
 static void put_signal(struct json_writer *w, const struct signal_about *s)
 {
     json_open(w, '{');
-    put_text(w, "name", s->name);
-    put_text(w, "unit", s->unit);
-    put_count(w, "measured", s->measured);
-    put_number(w, "min", s->least);
-    put_number(w, "max", s->most);
-    json_key(w, "quantiles"); /* of a sample */
-    json_open(w, '[');
+    json_field_text(w, "name", s->name);
+    json_field_text(w, "unit", s->unit);
+    json_field_u64(w, "measured", s->measured);
+    json_field_num(w, "min", s->least);
+    json_field_num(w, "max", s->most);
+    json_field_open(w, "quantiles", '['); /* of a sample */
     for (int i = 0; i < GATHER_QUANTILES && s->least < s->most; i++) {
         json_open(w, '[');
         json_put_num(w, gather_quantile_at[i]);
@@ -109,18 +85,15 @@ static void put_signal(struct json_writer *w, const struct signal_about *s)
         json_close(w, ']');
     }
     json_close(w, ']');
-    json_key(w, "edges");
-    json_open(w, '[');
+    json_field_open(w, "edges", '[');
     for (int i = 0; i <= s->bins && s->bins; i++)
         json_put_num(w, s->edges[i]);
     json_close(w, ']');
-    json_key(w, "counts");
-    json_open(w, '[');
+    json_field_open(w, "counts", '[');
     for (int i = 0; i < s->bins; i++)
         json_put_u64(w, s->all[i]);
     json_close(w, ']');
-    json_key(w, "kept");
-    json_open(w, '[');
+    json_field_open(w, "kept", '[');
     for (int i = 0; i < s->bins; i++)
         json_put_u64(w, s->kept[i]);
     json_close(w, ']');
@@ -129,33 +102,29 @@ static void put_signal(struct json_writer *w, const struct signal_about *s)
 
 static void put_duplicates(struct json_writer *w, const struct gather *g)
 {
-    json_key(w, "duplicates");
-    json_open(w, '{');
-    put_count(w, "pages", g->duplicates);
-    put_count(w, "text_bytes", g->duplicate_bytes);
-    put_count(w, "clusters", g->clusters);
-    json_key(w, "sizes");
-    json_open(w, '[');
+    json_field_open(w, "duplicates", '{');
+    json_field_u64(w, "pages", g->duplicates);
+    json_field_u64(w, "text_bytes", g->duplicate_bytes);
+    json_field_u64(w, "clusters", g->clusters);
+    json_field_open(w, "sizes", '[');
     for (int i = 0; i < GATHER_SIZES; i++) {
         uint32_t first, last;
         gather_size_class(i, &first, &last);
         if (g->cluster_sizes[i] == 0)
             continue;
         json_open(w, '{');
-        put_count(w, "from", first);
-        put_count(w, "to", last);
-        put_count(w, "clusters", g->cluster_sizes[i]);
+        json_field_u64(w, "from", first);
+        json_field_u64(w, "to", last);
+        json_field_u64(w, "clusters", g->cluster_sizes[i]);
         json_close(w, '}');
     }
     json_close(w, ']');
-    json_key(w, "largest");
-    json_open(w, '[');
+    json_field_open(w, "largest", '[');
     for (int i = 0; i < g->cluster_count; i++) {
         json_open(w, '{');
-        put_count(w, "size", g->cluster[i].size);
-        put_text(w, "survivor", g->cluster[i].survivor);
-        json_key(w, "members");
-        json_open(w, '[');
+        json_field_u64(w, "size", g->cluster[i].size);
+        json_field_text(w, "survivor", g->cluster[i].survivor);
+        json_field_open(w, "members", '[');
         for (int k = 0; k < g->cluster[i].members; k++)
             json_put_str(w, str_of(g->cluster[i].member[k]));
         json_close(w, ']');
@@ -167,20 +136,18 @@ static void put_duplicates(struct json_writer *w, const struct gather *g)
 
 static void put_training(struct json_writer *w, const struct curves *c)
 {
-    json_key(w, "training");
-    json_open(w, '{');
-    put_count(w, "steps", c->rows);
-    put_number(w, "last_step", c->last_step);
-    put_number(w, "last_loss", c->last_loss);
-    put_number(w, "anneal_step", c->anneal_step);
-    put_count(w, "not_finite", c->not_finite);
+    json_field_open(w, "training", '{');
+    json_field_u64(w, "steps", c->rows);
+    json_field_num(w, "last_step", c->last_step);
+    json_field_num(w, "last_loss", c->last_loss);
+    json_field_num(w, "anneal_step", c->anneal_step);
+    json_field_u64(w, "not_finite", c->not_finite);
     json_close(w, '}');
 }
 
 static void put_numbers(struct json_writer *w, const char *key, const struct json *list)
 {
-    json_key(w, key);
-    json_open(w, '[');
+    json_field_open(w, key, '[');
     for (const struct json *v = list ? list->child : NULL; v; v = v->next)
         json_put_num(w, v->type == JSON_NUMBER ? v->number : NAN);
     json_close(w, ']');
@@ -188,18 +155,14 @@ static void put_numbers(struct json_writer *w, const char *key, const struct jso
 
 static void put_drawn(struct json_writer *w, const char *key, const struct json *rows)
 {
-    json_key(w, key);
-    json_open(w, '[');
+    json_field_open(w, key, '[');
     for (const struct json *v = rows ? rows->child : NULL; v; v = v->next) {
         json_open(w, '{');
-        json_key(w, "name");
-        json_put_str(w, json_str(v, "name", STR("")));
-        put_number(w, "documents", json_num(v, "documents", NAN));
-        put_number(w, "tokens", json_num(v, "tokens", NAN));
-        if (json_get(v, "where")) {
-            json_key(w, "where");
-            json_put_str(w, json_str(v, "where", STR("")));
-        }
+        json_field_str(w, "name", json_str(v, "name", STR("")));
+        json_field_num(w, "documents", json_num(v, "documents", NAN));
+        json_field_num(w, "tokens", json_num(v, "tokens", NAN));
+        if (json_get(v, "where"))
+            json_field_str(w, "where", json_str(v, "where", STR("")));
         put_numbers(w, "shares", json_get(v, "shares"));
         put_numbers(w, "epochs", json_get(v, "epochs"));
         json_close(w, '}');
@@ -211,10 +174,8 @@ static void put_drawn(struct json_writer *w, const char *key, const struct json 
 static void put_mixture(struct json_writer *w, const struct json *store)
 {
     const struct json *phases = json_get(store, "phases");
-    json_key(w, "mixture");
-    json_open(w, '{');
-    json_key(w, "phases");
-    json_open(w, '[');
+    json_field_open(w, "mixture", '{');
+    json_field_open(w, "phases", '[');
     for (const struct json *v = phases ? phases->child : NULL; v; v = v->next)
         json_put_str(w, json_str(v, "name", STR("")));
     json_close(w, ']');
@@ -227,13 +188,11 @@ static void put_vocabulary_group(struct json_writer *w, const struct json *g, bo
 {
     json_open(w, '{');
     if (!all) {
-        json_key(w, "domain");
-        json_put_str(w, json_str(g, "domain", STR("")));
-        json_key(w, "lang");
-        json_put_str(w, json_str(g, "lang", STR("")));
+        json_field_str(w, "domain", json_str(g, "domain", STR("")));
+        json_field_str(w, "lang", json_str(g, "lang", STR("")));
     }
-    put_number(w, "documents", json_num(g, "documents", NAN));
-    put_number(w, "bytes", json_num(g, "bytes", NAN));
+    json_field_num(w, "documents", json_num(g, "documents", NAN));
+    json_field_num(w, "bytes", json_num(g, "bytes", NAN));
     put_numbers(w, "bytes_per_token", json_get(g, "bytes_per_token"));
     put_numbers(w, "tokens_per_word", json_get(g, "tokens_per_word"));
     json_close(w, '}');
@@ -244,15 +203,12 @@ static void put_vocabulary(struct json_writer *w, const struct json *held)
 {
     const struct json *tokenizers = json_get(held, "tokenizers"),
                       *groups = json_get(held, "groups");
-    json_key(w, "vocabulary");
-    json_open(w, '{');
-    json_key(w, "tokenizers");
-    json_open(w, '[');
+    json_field_open(w, "vocabulary", '{');
+    json_field_open(w, "tokenizers", '[');
     for (const struct json *v = tokenizers ? tokenizers->child : NULL; v; v = v->next)
         json_put_str(w, json_str(v, "path", STR("")));
     json_close(w, ']');
-    json_key(w, "groups");
-    json_open(w, '[');
+    json_field_open(w, "groups", '[');
     for (const struct json *v = groups ? groups->child : NULL; v; v = v->next)
         put_vocabulary_group(w, v, false);
     json_close(w, ']');
@@ -267,16 +223,14 @@ void page_put_json(const struct page *p, struct buf *to)
     struct str rest = buf_view(&p->warnings);
     json_begin(&w, to);
     json_open(&w, '{');
-    json_key(&w, "name");
-    json_put_str(&w, json_str(p->run, "name", STR("")));
-    put_text(&w, "version", SLUICE_VERSION);
+    json_field_str(&w, "name", json_str(p->run, "name", STR("")));
+    json_field_text(&w, "version", SLUICE_VERSION);
     if (p->has_ledger) {
         put_totals(&w, p->gather);
         put_stages(&w, p);
         put_rules(&w, p->gather);
         put_languages(&w, p->gather);
-        json_key(&w, "signals");
-        json_open(&w, '[');
+        json_field_open(&w, "signals", '[');
         for (int i = 0; i < p->gather->signal_count; i++)
             put_signal(&w, &p->gather->signal[i]);
         json_close(&w, ']');
@@ -288,8 +242,7 @@ void page_put_json(const struct page *p, struct buf *to)
         put_mixture(&w, p->store);
     if (p->has_curves)
         put_training(&w, p->curves);
-    json_key(&w, "warnings");
-    json_open(&w, '[');
+    json_field_open(&w, "warnings", '[');
     while (rest.len)
         json_put_str(&w, str_cut(rest, '\n', &rest));
     json_close(&w, ']');
