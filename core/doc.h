@@ -55,6 +55,7 @@ struct doc {
     uint64_t id;     /* hash64(url, seed = hash of item's name and record): for people and seeds */
     enum doc_kind kind;
     struct str url;                /* as captured, brackets stripped; any bytes */
+    bool url_is_name;              /* url is a line's id or a file's path: no address to judge */
     struct str host;               /* lower-cased host of url, no port; empty when it has none */
     struct str http_charset;       /* from the HTTP Content-Type header, may be empty */
     struct str date;               /* WARC-Date as found */

@@ -72,7 +72,7 @@ struct found {
     uint64_t offset, bytes;      /* bytes: of the body before any cap */
     enum doc_kind kind;
     int status;                  /* 200 where there is none */
-    bool too_large, damaged, truncated, bad_json;
+    bool too_large, damaged, truncated, bad_json, url_is_name;
 };
 
 static void judge(const struct input *in, struct doc *d, const struct found *f)
@@ -116,6 +116,7 @@ static int add_doc(struct input *in, struct batch *b, const struct found *f, siz
     d->record = in->record++;
     d->offset = f->offset;
     d->kind = f->kind;
+    d->url_is_name = f->url_is_name;
     judge(in, d, f);
     d->signal[in->raw_bytes] = (float)f->bytes;
     d->raw = (struct str){"", 0};
@@ -256,11 +257,13 @@ static int take_http(struct input *in, struct batch *b, const struct warc_record
     return 0;
 }
 
-/* True for responses of other protocols that carry no page. */
+/* True for records of other protocols that carry no page: look-ups, and what wget archives of
+ * itself (metadata://gnu.org/software/wget/warc/wget.log). */
 static bool is_lookup(const struct warc_record *rec)
 {
     return str_starts_nocase(rec->target_uri, "dns:")
            || str_starts_nocase(rec->target_uri, "whois:")
+           || str_starts_nocase(rec->target_uri, "metadata:")
            || type_is(rec->content_type, "text/dns");
 }
 
@@ -384,8 +387,11 @@ static void read_json(struct input *in, struct str line, struct found *f)
     f->url = json_str(doc, "url", (struct str){"", 0});
     if (!f->url.len && meta)
         f->url = first_str(meta, "url", "WARC-Target-URI");
-    if (!f->url.len)
+    if (!f->url.len) { /* books and papers have no address: the id names them */
         f->url = json_str(doc, "id", (struct str){"", 0});
+        f->url_is_name = !str_starts_nocase(f->url, "http://") &&
+                         !str_starts_nocase(f->url, "https://");
+    }
     f->date = first_str(doc, "date", "timestamp");
     f->kind = html ? DOC_HTML : DOC_TEXT;
     f->body = text->string;
@@ -451,7 +457,8 @@ static int next_text(struct input *in, struct batch *b)
         TRY(more_bytes(in));
         total += in->line_len - before;
     }
-    struct found f = {.status = 200, .url = str_of(in->name), .bytes = total};
+    struct found f = {
+        .status = 200, .url = str_of(in->name), .url_is_name = true, .bytes = total};
     f.too_large = total > in->record_max;
     f.body = (struct str){in->line, f.too_large ? 0 : (size_t)total};
     f.kind = is_page(in, f.body) ? DOC_HTML : DOC_TEXT;

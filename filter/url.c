@@ -11,7 +11,9 @@
  * - the address is lower-cased before words are looked for (datatrove compares mixed case and
  *   misses some);
  * - an address is compared without scheme, "www.", fragment and closing slash;
- * - two soft words are two different ones.
+ * - two soft words are two different ones;
+ * - texts of one's own (JSON lines without a URL, plain files) have no address: none of this is
+ *   measured of them.
  *
  * Lists are sorted arrays of 64-bit hashes: 4.6 million domains take 37 MB and 22 steps a
  * look-up. A false match among 10^10 looked-up names is less likely than one in 10^3. */
@@ -378,6 +380,8 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     const struct url_conf *c = conf;
     char lower[URL_SEEN_MAX];
     struct str url = d->url;
+    if (d->url_is_name)
+        return; /* nothing is measured, so no rule drops it */
     size_t len = url.len < URL_SEEN_MAX ? url.len : URL_SEEN_MAX;
     for (size_t i = 0; i < len; i++)
         lower[i] = lower_byte(url.ptr[i]);

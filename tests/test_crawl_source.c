@@ -613,6 +613,10 @@ TEST(crawl_source_json_lines)
         CHECK_STR(b->doc[0].host, "j.example");
         CHECK_STR(b->doc[0].date, "2020");
         CHECK_STR(b->doc[1].url, "only-id");
+        CHECK(!b->doc[0].url_is_name);
+        CHECK(b->doc[1].url_is_name);
+        CHECK(!b->doc[2].url_is_name);
+        CHECK(b->doc[8].url_is_name);
         CHECK_STR(b->doc[1].raw, "c");
         CHECK_STR(b->doc[2].url, "http://meta/");
         for (int i = 3; i < 7; i++)

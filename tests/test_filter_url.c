@@ -3,6 +3,8 @@
 #include "core/io.h"
 #include "tests/filter_run.h"
 
+#include <math.h>
+
 static const char *list_file(const char *name, const char *text)
 {
     static char path[4][IO_PATH_MAX];
@@ -91,6 +93,23 @@ TEST(filter_url_shape)
               "url.soft_words");
     CHECK_STR(str_of(rule_of(&r, "http://example.com/poker/poker/POKER", "example.com")), "");
     CHECK_STR(str_of(rule_of(&r, "http://essex.com/middlesex/xxxiv", "essex.com")), "");
+    filter_run_close(&r);
+}
+
+/* Texts of one's own have a name, not an address: nothing is measured, nothing dropped. */
+TEST(filter_url_is_a_name)
+{
+    struct filter_run r;
+    filter_run_start(&r, "url", NULL);
+    for (int named = 0; named < 2; named++) {
+        batch_clear(r.batch);
+        struct doc *d = batch_add(r.batch);
+        d->url = STR("books/casino-poker.txt");
+        d->url_is_name = named;
+        CHECK_OK(r.stage.type->run(&r.stage, r.local, r.batch));
+        CHECK_STR(str_of(filter_run_rule(&r, d)), named ? "" : "url.scheme");
+        CHECK_INT(isnan(d->signal[schema_find_signal(&r.schema, "url.bytes")]) != 0, named);
+    }
     filter_run_close(&r);
 }
 
