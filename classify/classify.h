@@ -26,6 +26,8 @@ int fasttext_open(struct fasttext **out, const char *path);
 int fasttext_predict(const struct fasttext *m, struct str text, struct score *top, int top_max);
 bool fasttext_has_label(const struct fasttext *m, const char *label);
 int fasttext_label_count(const struct fasttext *m);
+/* Label i, from 0, as in `struct score`; lives as long as the model. */
+const char *fasttext_label(const struct fasttext *m, int i);
 void fasttext_close(struct fasttext *m); /* NULL is fine */
 struct fasttext_train {
     double lr;

@@ -413,6 +413,8 @@ int fasttext_predict(const struct fasttext *m, struct str text, struct score *to
 
 int fasttext_label_count(const struct fasttext *m) { return m->layout.nlabels; }
 
+const char *fasttext_label(const struct fasttext *m, int i) { return label_name(m, i); }
+
 bool fasttext_has_label(const struct fasttext *m, const char *label)
 {
     for (int32_t i = 0; i < m->layout.nlabels; i++)

@@ -10,7 +10,10 @@
 #include "core/err.h"
 #include "core/io.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { TEXT_MAX = 200000 };
 
@@ -53,6 +56,38 @@ static int model_open(struct fasttext **out, const char *given)
     return fasttext_open(out, path);
 }
 
+/* "eng" for "en" would drop every page hours later: a code the model never answers is refused. */
+static int keep_check(const struct language_conf *conf, const struct fasttext *model)
+{
+    enum { LABELS_NAMED = 6 };
+    int count = fasttext_label_count(model);
+    char named[128] = "";
+    for (size_t i = 0; i < conf->keep.count; i++) {
+        const char *code = conf->keep.item[i];
+        size_t len = strlen(code);
+        int at = 0;
+        if (strchr(code, '_') || len >= sizeof((struct doc *)0)->lang)
+            return err_set(ERR_USAGE,
+                           "language: keep = \"%s\" is no language code: give codes as en or pt",
+                           code);
+        while (at < count && (strncmp(fasttext_label(model, at), code, len) != 0 ||
+                              strcspn(fasttext_label(model, at), "_") != len))
+            at++;
+        if (at < count)
+            continue;
+        for (int k = 0; k < count && k < LABELS_NAMED; k++) {
+            size_t used = strlen(named);
+            snprintf(named + used, sizeof named - used, "%s%.*s", k ? ", " : "",
+                     (int)strcspn(fasttext_label(model, k), "_"), fasttext_label(model, k));
+        }
+        return err_set(ERR_USAGE,
+                       "language: keep = \"%s\" is none of the %d languages this model knows (%s "
+                       "...): nothing would be kept by it",
+                       code, count, named);
+    }
+    return 0;
+}
+
 static int language_open(struct stage *s, struct schema *schema)
 {
     const struct language_conf *conf = s->conf;
@@ -61,12 +96,7 @@ static int language_open(struct stage *s, struct schema *schema)
     if (!l)
         return err_set(ERR_LIMIT, "language: no memory for %zu bytes", sizeof *l);
     TRY(model_open(&l->model, conf->model));
-    for (size_t i = 0; i < conf->keep.count; i++)
-        if (strchr(conf->keep.item[i], '_') ||
-            strlen(conf->keep.item[i]) >= sizeof((struct doc *)0)->lang)
-            return err_set(ERR_USAGE,
-                           "language: keep = \"%s\" is no language code: give codes as en or pt",
-                           conf->keep.item[i]);
+    TRY(keep_check(conf, l->model));
     l->score = schema_signal(schema, "language.score", "probability");
     TRY(l->score);
     l->other = schema_rule(schema, "language", "language.other", -1, 0, 0);
@@ -117,7 +147,7 @@ static int doc_language(const struct language *l, const struct language_conf *co
     d->lang[len] = 0;
     d->signal[l->score] = best.prob;
     if (!is_kept(conf, d->lang))
-        doc_drop(d, l->other, (double)best.prob, 0);
+        doc_drop(d, l->other, (double)best.prob, NAN); /* a set, not a limit */
     if (best.prob < (float)conf->min_score)
         doc_drop(d, l->uncertain, (double)best.prob, conf->min_score);
     return 0;

@@ -114,6 +114,23 @@ TEST(classify_stage_language_keep)
     run_close(&r);
 }
 
+/* A code that the model never answers would drop every page: "eng" is refused where it says "en",
+ * with what it does say. */
+TEST(classify_stage_language_keep_unknown)
+{
+    static const char *const bad[] = {"eng", "en,xx", "e", "english", "en_US"};
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct run r;
+        run_open(&r, &stage_language);
+        run_set(&r, "model", test_data(LID));
+        run_set(&r, "keep", bad[i]);
+        CHECK_ERR(stage_language.open(&r.stage, &r.schema), ERR_USAGE);
+        CHECK(strstr(err_text(), i == 4 ? "no language code" : "none of the 176 languages") ||
+              i == 3);
+        run_close(&r);
+    }
+}
+
 /* A page of 8 MB is judged by its front, cut between code points, in bounded time. */
 TEST(classify_stage_language_long)
 {
