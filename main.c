@@ -6,8 +6,8 @@
 #include "kernels/tensor.h"
 
 #include <curl/curl.h>
-#include <errno.h>
 #include <lmdb.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -45,7 +45,7 @@ static void print_commands(FILE *to)
                 "build\n\nfor example\n"
                 "  sluice run recipes/warc.toml --set source.path=FILE.warc.gz --run=out\n"
                 "  sluice why --run=out https://example.com/page\n"
-                "  sluice generate --model=out/train/model --prompt=\"The \"\n");
+                "  sluice generate --model=out/train/model --prompt=\"The\"\n");
 }
 
 static int print_version(void)
@@ -182,6 +182,23 @@ static int dispatch(int argc, char **argv, struct arena *a)
     return c->run(conf, argc, argv, a);
 }
 
+/* `| head` has seen enough: the reader of standard output is gone, which is no error. */
+static bool reader_is_gone(void)
+{
+    struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&out, 1, 0) == 1 && (out.revents & POLLERR);
+}
+
+/* The command's answer, or what became of its output. */
+static int finish_output(int rc)
+{
+    if (rc >= 0 && fflush(stdout) != 0)
+        rc = err_sys("standard output");
+    else if (rc >= 0 && ferror(stdout))
+        rc = err_set(ERR_IO, "standard output did not take all that was written");
+    return rc == ERR_IO && ferror(stdout) && reader_is_gone() ? 0 : rc;
+}
+
 int main(int argc, char **argv)
 {
     struct arena a = {0};
@@ -193,8 +210,7 @@ int main(int argc, char **argv)
     int rc = arena_open(&a, MAIN_ARENA);
     if (rc >= 0)
         rc = dispatch(argc, argv, &a);
-    if (rc >= 0 && fflush(stdout) != 0 && errno != EPIPE) /* `| head` has seen enough: no error */
-        rc = err_sys("standard output");
+    rc = finish_output(rc);
     if (rc < 0)
         fprintf(stderr, "sluice: error: %s\n", err_text());
     arena_close(&a);

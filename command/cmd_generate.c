@@ -80,6 +80,21 @@ static int continue_prompt(struct model *m, const struct tokenizer *t,
     return rc;
 }
 
+/* A run's folder, or any other without a model in it. */
+static int model_folder_check(const char *folder)
+{
+    char path[IO_PATH_MAX];
+    TRY(io_path(path, "%s/config.json", folder));
+    if (io_exists(path))
+        return 0;
+    TRY(io_path(path, "%s/train/model", folder));
+    if (io_exists(path))
+        return err_set(ERR_USAGE, "generate: %s is a run: its model is --model=%s", folder, path);
+    return err_set(ERR_USAGE,
+                   "generate: there is no %s/config.json: name a model folder, as RUN/train/model",
+                   folder);
+}
+
 static int command_generate_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct generate_flags *flags = conf;
@@ -91,9 +106,10 @@ static int command_generate_main(void *conf, int argc, char **argv, struct arena
     UNUSED(argv);
     if (argc != 0 || !flags->model || !flags->model[0])
         return err_set(ERR_USAGE, "generate: name a model folder: sluice generate "
-                                  "--model=RUN/train/model --prompt=\"The \"");
+                                  "--model=RUN/train/model --prompt=\"The\"");
     if (!m)
         return ERR_LIMIT;
+    TRY(model_folder_check(flags->model));
     TRY_OUT(tokenizer_open(&t, flags->model));
     TRY_OUT(device_open(&stream, DEV_CPU, (int)flags->threads));
     TRY_OUT(model_load(m, flags->model, stream, false));

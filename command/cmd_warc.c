@@ -363,9 +363,10 @@ static int check_file(const struct warc_flags *flags, const char *path)
         check_json(&c, flags->digests);
     else
         check_text(&c, flags->digests);
-    fflush(stdout);
     bool good = is_good(&c);
     warc_close(r);
+    if (fflush(stdout) != 0)
+        return err_sys("standard output");
     return c.rc == ERR_USAGE || c.rc == ERR_IO ? c.rc : good;
 }
 
@@ -375,6 +376,10 @@ static int check_files(const struct warc_flags *flags, int count, char **paths)
     log_open(LOG_QUIET); /* the lines say what the warnings would */
     for (int i = 0; i < count; i++) {
         int good = check_file(flags, paths[i]);
+        if (good < 0 && ferror(stdout)) {
+            log_open(LOG_INFO);
+            return good;
+        }
         rc = good < 0 ? good : rc;
         bad += good <= 0;
     }
