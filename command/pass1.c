@@ -2,6 +2,7 @@
  * kept track of. */
 #include "command/run.h"
 #include "core/err.h"
+#include "core/log.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -63,6 +64,9 @@ static int pass1_counts(struct pass1 *p)
 {
     struct warc_stats stats;
     source_counts(p->input, &stats);
+    if (p->in == 0 && stats.records)
+        log_warn("none of the %llu records is a page or a text: a WAT file?",
+                 (unsigned long long)stats.records);
     TRY(manifest_add_count(p->manifest, "in", p->in));
     TRY(manifest_add_count(p->manifest, "kept", p->kept));
     TRY(manifest_add_count(p->manifest, "kept_bytes", p->kept_bytes));

@@ -262,6 +262,27 @@ static int mixture_check(const struct run *r)
     return 0;
 }
 
+/* A recipe that was put right before anything was finished needs no other folder: 1 when what is
+ * there may go. */
+static int begin_anew(const struct run *r)
+{
+    static const char *const kept[] = {"done", "store"}, *const gone[] = {"inputs.json",
+                                                                          "base.json"};
+    char path[IO_PATH_MAX];
+    for (size_t i = 0; i < COUNT_OF(kept); i++) {
+        TRY(io_path(path, "%s/%s", r->dir, kept[i]));
+        if (io_exists(path))
+            return 0;
+    }
+    for (size_t i = 0; i < COUNT_OF(gone); i++) {
+        TRY(io_path(path, "%s/%s", r->dir, gone[i]));
+        if (unlink(path) < 0 && errno != ENOENT)
+            return err_sys("remove %s", path);
+    }
+    log_info("run: %s begins anew: it was of another recipe, of which nothing was done", r->dir);
+    return 1;
+}
+
 int run_create(struct run *r, struct recipe *recipe, const char *dir, const char *command_line)
 {
     char path[IO_PATH_MAX], why[WHY_MAX];
@@ -277,6 +298,12 @@ int run_create(struct run *r, struct recipe *recipe, const char *dir, const char
     if (found) {
         int same = recipe_adopt(r, &was, &mixture_same, why);
         TRY(same);
+        if (!same) {
+            found = 0;
+            mixture_same = true;
+            same = begin_anew(r);
+            TRY(same);
+        }
         if (!same)
             return err_set(ERR_USAGE,
                            "run: %s holds a run of another recipe (%s): choose another --run, or "

@@ -262,6 +262,50 @@ static int compare_check(const struct tokenizer_conf *conf)
     return 0;
 }
 
+/* The error of a run that has no text to learn from: how many records there were, and the rules
+ * that took most of them. */
+static int nothing_kept(const struct run *r)
+{
+    enum { RULES_NAMED = 3 };
+    const struct schema *s = &r->recipe->schema;
+    uint64_t in, left, count, most[RULES_NAMED] = {0};
+    const char *name[RULES_NAMED] = {NULL};
+    char text[512];
+    size_t len = 0;
+    TRY(run_count(r, "pass1", "in", &in));
+    left = in;
+    for (int i = 1; i < s->rule_count; i++) {
+        TRY(run_count(r, "pass1", s->rule[i].name, &count));
+        left -= count;
+        const char *rule = s->rule[i].name;
+        for (int k = 0; k < RULES_NAMED && count; k++)
+            if (count > most[k]) {
+                uint64_t smaller = most[k];
+                const char *other = name[k];
+                most[k] = count;
+                name[k] = rule;
+                count = smaller;
+                rule = other;
+            }
+    }
+    if (in == 0)
+        return err_set(ERR_GATE, "tokenizer: there is no page and no text in the input of %s: give "
+                                 "WARC, WET, JSON lines or text files",
+                       r->dir);
+    for (int k = 0; k < RULES_NAMED && most[k]; k++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%s%llu by %s", k ? ", " : "",
+                                (unsigned long long)most[k], name[k]);
+    if (left)
+        return err_set(ERR_GATE,
+                       "tokenizer: the %llu documents kept of %llu are all held out or weigh 0: "
+                       "lower heldout.share, or give more input",
+                       (unsigned long long)left, (unsigned long long)in);
+    return err_set(ERR_GATE,
+                   "tokenizer: none of %llu records was kept (%s): `sluice why --run=%s '*' "
+                   "--limit=3` shows each with value and limit",
+                   (unsigned long long)in, text, r->dir);
+}
+
 static int tokenizer_learn(struct run *r, struct manifest *m)
 {
     struct tokenizer_run t = {.run = r};
@@ -284,8 +328,7 @@ static int tokenizer_learn(struct run *r, struct manifest *m)
     TRY_OUT(walk(&t));
     struct bpe_train_stats stats = bpe_trainer_stats(t.trainer);
     if (stats.texts == 0) {
-        rc = err_set(ERR_GATE, "tokenizer: no document was kept, so there is nothing to learn "
-                               "from: see `sluice why` and the ledger for what dropped them");
+        rc = nothing_kept(r);
         goto out;
     }
     TRY_OUT(bpe_trainer_finish(t.trainer, dir, &json, &ranks));

@@ -73,7 +73,10 @@ static void refused(const char *dir, int steps, int web, const char *more, int c
                     const char *why)
 {
     int rc;
-    char *before = read_text(dir, "run.json"), *recipe = read_text(dir, "recipe.toml");
+    char path[IO_PATH_MAX], *before = read_text(dir, "run.json"),
+        *recipe = read_text(dir, "recipe.toml");
+    snprintf(path, sizeof path, "%s/run/done", dir); /* there is work that would be lost */
+    CHECK_OK(io_mkdirs(path));
     struct opened *o = begin(dir, steps, web, more, &rc);
     CHECK_INT(rc, code);
     if (!strstr(err_text(), why))
@@ -103,6 +106,23 @@ TEST(command_rundir_takes_the_same_recipe_only)
             "[heldout] there `share = 0.01`, here `share = 0.25`");
     refused(dir, 21, 1, "", ERR_USAGE, "[train] there `steps = 20`, here `steps = 21`");
     refused(dir, 20, 1, "[run]\nseed = 8\n", ERR_USAGE, "there `seed 1`, here `seed 8`");
+}
+
+/* A recipe put right before anything is done takes the folder over. */
+TEST(command_rundir_begins_anew_when_nothing_is_done)
+{
+    const char *dir = test_dir();
+    int rc;
+    struct opened *o = begin(dir, 20, 1, "", &rc);
+    CHECK_OK(rc);
+    opened_close(o);
+    o = begin(dir, 21, 1, "[heldout]\nshare = 0.25\n", &rc);
+    CHECK_OK(rc);
+    opened_close(o);
+    char *now = read_text(dir, "recipe.toml");
+    CHECK(strstr(now, "share = 0.25") && strstr(now, "steps = 21"));
+    free(now);
+    refused(dir, 20, 1, "", ERR_USAGE, "another recipe");
 }
 
 /* A folder of an older program: its recipe has fewer keys, and its hashes are of fewer keys. */
