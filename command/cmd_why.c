@@ -5,6 +5,7 @@
 #include "core/err.h"
 #include "core/json.h"
 #include "core/ledger.h"
+#include "core/log.h"
 
 #include <math.h>
 
@@ -29,7 +30,8 @@ static const struct opt why_flag_opts[] = {
 struct why {
     const struct why_flags *flags;
     const char *pattern;
-    bool glob;
+    enum { MATCH_EXACT, MATCH_GLOB, MATCH_LOOSE } match;
+    bool more; /* than limit records match */
     struct where *where; /* NULL: all */
     struct where_names names;
     const struct schema *bound; /* the schema that names are of */
@@ -40,6 +42,29 @@ static void clean(struct str s)
 {
     for (size_t i = 0; i < s.len; i++)
         putchar((unsigned char)s.ptr[i] < 32 || s.ptr[i] == 127 ? '?' : s.ptr[i]);
+}
+
+/* Each signal with the limits of the rules that rest on it. */
+static void print_signal(const struct schema *schema, int signal, double value)
+{
+    enum { LIMITS_COLUMN = 66 };
+    const struct signal_info *info = &schema->signal[signal];
+    char text[64];
+    const char *between = " drops ";
+    snprintf(text, sizeof text, "%.*g %s", value == floor(value) ? 12 : 6, value,
+             info->unit ? info->unit : "");
+    int used = printf("    %-37s %s", info->name, text);
+    for (int i = 1; i < schema->rule_count; i++) {
+        const struct rule_info *rule = &schema->rule[i];
+        if (rule->signal != signal || rule->sense == 0 || isnan(rule->threshold))
+            continue;
+        if (used)
+            printf("%*s", used < LIMITS_COLUMN ? LIMITS_COLUMN - used : 0, "");
+        used = 0;
+        printf("%s%s %.12g", between, rule->sense > 0 ? "above" : "below", rule->threshold);
+        between = ", ";
+    }
+    printf("\n");
 }
 
 static void print_row(const struct ledger_row *row, struct str source, const struct schema *schema)
@@ -70,8 +95,7 @@ static void print_row(const struct ledger_row *row, struct str source, const str
     printf("  signals\n");
     for (int i = 0; i < schema->signal_count; i++)
         if (!isnan(row->signal[i]))
-            printf("    %-36s %.6g %s\n", schema->signal[i].name, (double)row->signal[i],
-                   schema->signal[i].unit ? schema->signal[i].unit : "");
+            print_signal(schema, i, (double)row->signal[i]);
 }
 
 static int print_row_json(const struct ledger_row *row, struct str source,
@@ -79,6 +103,8 @@ static int print_row_json(const struct ledger_row *row, struct str source,
 {
     struct buf out = {0};
     struct json_writer w;
+    char id[17];
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)row->id);
     json_begin(&w, &out);
     json_open(&w, '{');
     const struct {
@@ -87,6 +113,7 @@ static int print_row_json(const struct ledger_row *row, struct str source,
     } text[] = {{"url", row->url},       {"source", source},      {"verdict", row->verdict},
                 {"stage", row->stage},   {"rule", row->rule},     {"also", row->also},
                 {"dup_of", row->dup_of}, {"domain", row->domain}, {"lang", row->lang}};
+    json_field_text(&w, "id", id);
     for (size_t i = 0; i < COUNT_OF(text); i++)
         json_field_str(&w, text[i].key, text[i].value);
     const struct {
@@ -108,6 +135,29 @@ static int print_row_json(const struct ledger_row *row, struct str source,
     return 0;
 }
 
+/* An address as people write it: no scheme, no www., no fragment, no slash at the end. */
+static struct str bare_url(struct str url)
+{
+    size_t scheme = str_find(url, STR("://"));
+    if (scheme != SIZE_MAX)
+        url = str_slice(url, scheme + 3, url.len);
+    if (str_starts_nocase(url, "www."))
+        url = str_slice(url, 4, url.len);
+    url = str_slice(url, 0, str_find_char(url, '#'));
+    while (url.len && url.ptr[url.len - 1] == '/')
+        url.len--;
+    return url;
+}
+
+static bool is_asked_for(const struct why *w, struct str url)
+{
+    switch (w->match) {
+    case MATCH_GLOB: return str_glob(w->pattern, url);
+    case MATCH_LOOSE: return str_eq_nocase(bare_url(url), bare_url(str_of(w->pattern)));
+    default: return str_is(url, w->pattern);
+    }
+}
+
 static int why_row(void *arg, const struct ledger_row *row, struct str source,
                    const struct schema *schema)
 {
@@ -118,13 +168,17 @@ static int why_row(void *arg, const struct ledger_row *row, struct str source,
     }
     if (w->where && !where_true(w->where, &w->names, row, source))
         return 0;
-    if (w->glob ? !str_glob(w->pattern, row->url) : !str_is(row->url, w->pattern))
+    if (!is_asked_for(w, row->url))
         return 0;
+    w->more = w->found >= w->flags->limit;
+    if (w->more)
+        return 1;
     if (w->flags->json)
         print_row_json(row, source, schema);
     else
         print_row(row, source, schema);
-    return ++w->found >= w->flags->limit;
+    w->found++;
+    return 0;
 }
 
 static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
@@ -137,17 +191,23 @@ static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
             ERR_USAGE,
             "why: name a run and one URL or pattern: sluice why --run=DIR 'https://example.com/*'");
     w.pattern = argc ? argv[0] : "*";
-    w.glob = strpbrk(w.pattern, "*?") != NULL;
+    w.match = strpbrk(w.pattern, "*?") ? MATCH_GLOB : MATCH_EXACT;
     if (where) {
         int rc = where_parse(&w.where, where);
         if (rc < 0)
             return err_in(rc, "why: --where");
     }
     int rc = ledger_walk(w.flags->run, why_row, &w);
-    if (rc >= 0 && w.found == 0 && w.glob && !strchr(w.pattern, '*')) {
-        w.glob = false; /* a URL may hold a plain question mark */
+    if (rc >= 0 && w.found == 0 && w.match == MATCH_GLOB && !strchr(w.pattern, '*')) {
+        w.match = MATCH_EXACT; /* a URL may hold a plain question mark */
         rc = ledger_walk(w.flags->run, why_row, &w);
     }
+    if (rc >= 0 && w.found == 0 && w.match == MATCH_EXACT) {
+        w.match = MATCH_LOOSE;
+        rc = ledger_walk(w.flags->run, why_row, &w);
+    }
+    if (rc >= 0 && w.more)
+        log_info("why: the first %lld that match; --limit=N shows more", (long long)w.found);
     where_free(w.where);
     if (rc >= 0 && w.found == 0 && where)
         return err_set(ERR_USAGE, "why: no record of %s matches %s and has %s", w.flags->run,
@@ -155,7 +215,8 @@ static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
     if (rc >= 0 && w.found == 0)
         return err_set(
             ERR_USAGE,
-            "why: no record of %s matches %s: it was not in the input (patterns take * and ?)",
+            "why: no record of %s matches %s: it was not in the input, or another pattern finds it "
+            "(* and ? match any bytes)",
             w.flags->run, w.pattern);
     return rc;
 }
@@ -166,7 +227,7 @@ const struct command command_why = {
     .usage = "why --run=DIR URL-OR-PATTERN [--where=PREDICATE] [--json] [--limit=N]",
     .help = "why a page was kept or dropped: stage, rule, value, threshold and all its signals",
     .text = "Reads RUN/ledger/*.parquet, which DuckDB, pandas and Spark open too. Patterns take * "
-            "and ?.",
+            "and ?; an\naddress is found without scheme, www. and closing slash, too.",
     .opts = why_flag_opts,
     .conf_size = sizeof(struct why_flags),
     .run = command_why_main,
