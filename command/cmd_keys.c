@@ -59,7 +59,7 @@ static void print_table(const char *head, const char *help, const struct opt *ro
     if (!markdown) {
         printf("\n%s  %s\n", head, help);
         if (rows && rows[0].type != OPT_END)
-            opt_print_help(rows, stdout);
+            opt_print_keys(rows, stdout);
         return;
     }
     printf("\n## `%s`\n%s.\n\n| key | preset | range | what |\n|---|---|---|---|\n", head, help);
@@ -74,13 +74,56 @@ static void print_stage(const struct stage_type *type, bool markdown)
     print_table(head, type->help ? type->help : "", type->opts, markdown);
 }
 
+/* "[[domain]]" and "[view.NAME]" are asked for as domain and view. */
+static struct str bare_name(const char *head)
+{
+    struct str name = str_of(head);
+    while (name.len && *name.ptr == '[')
+        name = str_slice(name, 1, name.len);
+    return str_slice(name, 0, strcspn(name.ptr, ".]"));
+}
+
+static bool is_wanted(int argc, char **argv, struct str name)
+{
+    for (int i = 0; i < argc; i++)
+        if (str_eq(bare_name(argv[i]), name))
+            return true;
+    return argc == 0;
+}
+
+/* Every name that is asked for must be there. */
+static int check_names(int argc, char **argv)
+{
+    enum { KNOWN_MAX = 64, NAME_MAX = 32 };
+    char name[KNOWN_MAX][NAME_MAX];
+    const char *known[KNOWN_MAX + 1] = {NULL};
+    int count = 0;
+    for (int i = 0; recipe_sections[i].name && count < KNOWN_MAX; i++, count++)
+        snprintf(name[count], NAME_MAX, "%.*s", STR_ARG(bare_name(recipe_sections[i].name)));
+    for (int i = 0; recipe_stages[i] && count < KNOWN_MAX; i++, count++)
+        snprintf(name[count], NAME_MAX, "%s", recipe_stages[i]->name);
+    for (int i = 0; filters[i] && count < KNOWN_MAX; i++, count++)
+        snprintf(name[count], NAME_MAX, "%s", filters[i]->name);
+    for (int i = 0; i < count; i++)
+        known[i] = name[i];
+    for (int i = 0; i < argc; i++) {
+        int at = 0;
+        while (at < count && !str_is(bare_name(argv[i]), name[at]))
+            at++;
+        const char *near = at < count ? NULL : conf_nearest(argv[i], known);
+        if (at == count)
+            return err_set(ERR_USAGE, "keys: there is no table and no stage \"%s\"%s%s%s", argv[i],
+                           near ? ": did you mean \"" : ": sluice keys lists them all",
+                           near ? near : "", near ? "\"?" : "");
+    }
+    return 0;
+}
+
 static int command_keys_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct keys_flags *flags = conf;
-    UNUSED(argv);
     UNUSED(a);
-    if (argc != 0)
-        return err_set(ERR_USAGE, "keys: takes no arguments: sluice keys");
+    TRY(check_names(argc, argv));
     if (flags->markdown)
         printf("# Every key of a recipe\n\nMade by `sluice keys --markdown` from the rows that "
                "read recipes; a test "
@@ -88,15 +131,17 @@ static int command_keys_main(void *conf, int argc, char **argv, struct arena *a)
                "by the name in "
                "their `use`. Unknown keys are errors.\n");
     for (int i = 0; recipe_sections[i].name; i++)
-        print_table(recipe_sections[i].name, recipe_sections[i].help, recipe_sections[i].opts,
-                    flags->markdown);
+        if (is_wanted(argc, argv, bare_name(recipe_sections[i].name)))
+            print_table(recipe_sections[i].name, recipe_sections[i].help, recipe_sections[i].opts,
+                        flags->markdown);
     for (int i = 0; filters[i]; i++)
-        if (filters[i]->before_extract)
+        if (filters[i]->before_extract && is_wanted(argc, argv, str_of(filters[i]->name)))
             print_stage(filter_stage(filters[i]->name), flags->markdown);
     for (int i = 0; recipe_stages[i]; i++)
-        print_stage(recipe_stages[i], flags->markdown);
+        if (is_wanted(argc, argv, str_of(recipe_stages[i]->name)))
+            print_stage(recipe_stages[i], flags->markdown);
     for (int i = 0; filters[i]; i++)
-        if (!filters[i]->before_extract)
+        if (!filters[i]->before_extract && is_wanted(argc, argv, str_of(filters[i]->name)))
             print_stage(filter_stage(filters[i]->name), flags->markdown);
     return 0;
 }
@@ -104,8 +149,10 @@ static int command_keys_main(void *conf, int argc, char **argv, struct arena *a)
 const struct command command_keys = {
     .name = "keys",
     .group = "looking",
-    .usage = "keys [--markdown]",
+    .usage = "keys [TABLE-OR-STAGE ...] [--markdown]",
     .help = "every table, stage and key a recipe may have, with preset, range and source",
+    .text = "  sluice keys gopher_quality train      these only; sluice run --set "
+            "gopher_quality.min_words=40 sets one",
     .opts = keys_flag_opts,
     .conf_size = sizeof(struct keys_flags),
     .run = command_keys_main,

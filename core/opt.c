@@ -532,25 +532,43 @@ static void describe(const struct opt *row, struct buf *text)
         text->len -= 3;
 }
 
+static void print_described(const struct opt *row, struct buf *name, FILE *to)
+{
+    struct buf text = {0};
+    describe(row, &text);
+    fprintf(to, "%s", buf_cstr(name));
+    if (name->len + 2 > HELP_COLUMN)
+        fprintf(to, "\n%*s", HELP_COLUMN, "");
+    else
+        fprintf(to, "%*s", HELP_COLUMN - (int)name->len, "");
+    print_wrapped(buf_view(&text), HELP_COLUMN, to);
+    buf_free(name);
+    buf_free(&text);
+}
+
 void opt_print_help(const struct opt *rows, FILE *to)
 {
     for (; rows->type != OPT_END; rows++) {
-        struct buf flag = {0}, text = {0};
+        struct buf flag = {0};
         bool on = rows->type == OPT_BOOL && rows->preset && strcmp(rows->preset, "true") == 0;
         buf_printf(&flag, "  --%s%s", on ? "[no-]" : "", rows->name);
         for (size_t i = 0; i < flag.len; i++)
             flag.ptr[i] = flag.ptr[i] == '_' ? '-' : flag.ptr[i];
         if (rows->type != OPT_BOOL)
             buf_printf(&flag, "=%s", value_name(rows));
-        describe(rows, &text);
-        fprintf(to, "%s", buf_cstr(&flag));
-        if (flag.len + 2 > HELP_COLUMN)
-            fprintf(to, "\n%*s", HELP_COLUMN, "");
-        else
-            fprintf(to, "%*s", HELP_COLUMN - (int)flag.len, "");
-        print_wrapped(buf_view(&text), HELP_COLUMN, to);
-        buf_free(&flag);
-        buf_free(&text);
+        print_described(rows, &flag, to);
+    }
+}
+
+void opt_print_keys(const struct opt *rows, FILE *to)
+{
+    for (; rows->type != OPT_END; rows++) {
+        static const char *const values[] = {[OPT_BOOL] = "true|false", [OPT_INT] = "N",
+            [OPT_FLOAT] = "X", [OPT_SIZE] = "\"SIZE\"", [OPT_STR] = "\"TEXT\"",
+            [OPT_ENUM] = "\"NAME\"", [OPT_LIST] = "[\"A\", ...]"};
+        struct buf key = {0};
+        buf_printf(&key, "  %s = %s", rows->name, values[rows->type]);
+        print_described(rows, &key, to);
     }
 }
 

@@ -38,7 +38,8 @@ int opt_from_args(const struct opt *rows, void *conf, int *argc, char **argv, st
  * false/no/off/0. */
 int opt_set(const struct opt *row, void *conf, const char *text, const char *where,
             struct arena *a);
-void opt_print_help(const struct opt *rows, FILE *to);
+void opt_print_help(const struct opt *rows, FILE *to); /* as flags: --min-words=N */
+void opt_print_keys(const struct opt *rows, FILE *to); /* as keys of a recipe: min_words = N */
 /* The resolved values as TOML lines, one row each, in row order. */
 void opt_write(const struct opt *rows, const void *conf, struct buf *to);
 #endif
