@@ -217,11 +217,13 @@ static double percent(uint64_t part, uint64_t all)
 static void print_eval(const struct json *eval)
 {
     const struct json *rows = json_get(eval, "rows");
+    bool scored = rows && rows->count > 0;
     printf("\n  loss %.3f before the anneal, %.3f after it\n",
            json_num(eval, "loss_before_anneal", NAN), json_num(eval, "loss_after_anneal", NAN));
-    printf("\n  held-out bits per byte (less is better)\n  %-16s %10s %14s %14s %10s %8s\n",
-           "domain", "bytes", "before anneal", "after anneal", "unigram", "xz -9");
-    for (const struct json *v = rows ? rows->child : NULL; v; v = v->next)
+    if (scored)
+        printf("\n  held-out bits per byte (less is better)\n  %-16s %10s %14s %14s %10s %8s\n",
+               "domain", "bytes", "before anneal", "after anneal", "unigram", "xz -9");
+    for (const struct json *v = scored ? rows->child : NULL; v; v = v->next)
         printf("  %-16.*s %10.0f %14.3f %14.3f %10.3f %8.3f\n",
                STR_ARG(json_str(v, "domain", STR("?"))), json_num(v, "bytes", 0),
                json_num(v, "before_anneal_bits_per_byte", NAN), json_num(v, "bits_per_byte", NAN),
@@ -357,6 +359,8 @@ int summary_print(struct run *r, bool json)
         rc = read_json(r, "store.json", &store);
     if (rc >= 0)
         rc = read_json(r, "eval.json", &eval);
+    if (rc >= 0 && store) /* with the end of each text, as the rows of the store below have them */
+        t->tokens = (uint64_t)json_num(store, "tokens", (double)t->tokens);
     if (rc >= 0 && json)
         rc = print_json(r, t, store, eval);
     else if (rc >= 0)

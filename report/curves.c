@@ -110,6 +110,7 @@ static void take_row(struct merge *m, struct curves *out, const struct json *row
         }
     }
     out->rows++;
+    out->tokens += json_num(row, "tokens", 0);
     out->not_finite += p.has[0] == 0;
     if (isnan(out->anneal_step) && is_anneal(row))
         out->anneal_step = step;

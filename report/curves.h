@@ -9,6 +9,7 @@ struct curves {
     int count;
     double step[CURVE_POINTS], loss[CURVE_POINTS], lr[CURVE_POINTS], grad_norm[CURVE_POINTS];
     uint64_t rows, not_finite;   /* rows with a loss that is no number */
+    double tokens;               /* trained on, in all rows */
     double last_step, last_loss; /* last_loss: mean of the last point */
     double anneal_step;          /* first row of the anneal; NaN when there is none */
     /* Bits per byte of held-out texts while training, of the first domains seen. */

@@ -9,9 +9,15 @@ enum {
     PAGE_STAGES_MAX = 256,
     PAGE_SAMPLES_KEPT = 12,
     PAGE_SAMPLES_DROPPED = 48,
-    PAGE_SAMPLES_RULE = 3
+    PAGE_SAMPLES_RULE = 3,
+    PAGE_SAMPLES_READ = 8 * PAGE_SAMPLES_DROPPED
 };
 
+/* A dropped page: its bytes in dropped_samples, and how many pages its rule dropped. */
+struct page_sample {
+    size_t begin, end;
+    uint64_t drops;
+};
 /* Stages in the order of the recipe, then those only the ledger knows. */
 struct page_stage {
     char name[48];
@@ -29,6 +35,7 @@ struct page {
     int stage_count;
     struct buf kept_samples, dropped_samples; /* HTML */
     int kept_sample_count, dropped_sample_count;
+    struct page_sample dropped_sample[PAGE_SAMPLES_READ]; /* of the busiest rules first */
     struct buf warnings; /* one a line, as plain text */
     int warning_count;
 };

@@ -31,13 +31,15 @@ static void headline_ledger(const struct gather *g, struct buf *to)
 {
     card_big(to, (double)g->rows, "pages in");
     card_open(to);
-    html_big(to, (double)(g->kept + g->heldout));
+    html_big(to, (double)g->kept);
     buf_text(to, "</b><span>pages kept, ");
-    html_share(to, g->kept + g->heldout, g->rows);
+    html_share(to, g->kept, g->rows);
     buf_text(to, "</span></div>\n");
+    if (g->heldout)
+        card_big(to, (double)g->heldout, "pages held out for evaluation");
     card_open(to);
     html_bytes(to, (double)g->kept_text_bytes);
-    put_card(to, "of text kept");
+    put_card(to, g->heldout ? "of text kept or held out" : "of text kept");
 }
 
 void page_put_headline(const struct page *p, struct buf *to)

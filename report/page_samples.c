@@ -80,11 +80,24 @@ static void take_sample(struct page *p, struct names *rules, uint8_t *taken, con
         return;
     }
     int rule = names_index(rules, json_str(row, "rule", STR("")));
-    if (p->dropped_sample_count < PAGE_SAMPLES_DROPPED && taken[rule] < PAGE_SAMPLES_RULE) {
-        put_sample(&p->dropped_samples, row, false, p->dropped_sample_count == 0);
-        p->dropped_sample_count++;
+    if (p->dropped_sample_count < PAGE_SAMPLES_READ && taken[rule] < PAGE_SAMPLES_RULE) {
+        struct page_sample *sample = &p->dropped_sample[p->dropped_sample_count++];
+        int known = names_find(&p->gather->rule, json_str(row, "rule", STR("")));
+        sample->begin = p->dropped_samples.len;
+        put_sample(&p->dropped_samples, row, false, false);
+        sample->end = p->dropped_samples.len;
+        sample->drops = known < 0 ? 0 : p->gather->rule_count[known].first;
         taken[rule]++;
     }
+}
+
+/* The file has them by the rules' names. */
+static int by_drops(const void *a, const void *b)
+{
+    const struct page_sample *x = a, *y = b;
+    if (x->drops != y->drops)
+        return x->drops > y->drops ? -1 : 1;
+    return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
 static int read_sample_rows(struct page *p, struct io_reader *in, struct arena *a,
@@ -123,7 +136,9 @@ int page_read_samples(struct page *p)
         return err_set(ERR_LIMIT, "report: no memory");
     TRY_OUT(arena_open(&a, SAMPLE_ARENA));
     TRY_OUT(io_open(&in, path));
-    TRY_OUT(read_sample_rows(p, in, &a, rules));
+    rc = read_sample_rows(p, in, &a, rules);
+    qsort(p->dropped_sample, (size_t)p->dropped_sample_count, sizeof p->dropped_sample[0],
+          by_drops);
 out:
     if (in)
         io_close(in);
@@ -139,11 +154,17 @@ void page_put_samples(const struct page *p, struct buf *to)
     buf_text(
         to,
         "<section id=\"samples\" class=\"long\"><h2>Pages to look at</h2><p class=\"soft\">A draw "
-        "by document id; open one to read its beginning. Control characters and direction marks "
-        "are shown as \uFFFD.</p>\n<div class=\"two\">\n");
+        "by document id, of the rules that dropped most first; open one to read its beginning. "
+        "Control characters and direction marks are shown as \uFFFD.</p>\n<div class=\"two\">\n");
     if (p->dropped_sample_count) {
+        static const char fold[] = "<details>", open[] = "<details open>";
         buf_text(to, "<div><h3>Dropped</h3>\n");
-        buf_str(to, buf_view(&p->dropped_samples));
+        for (int i = 0; i < p->dropped_sample_count && i < PAGE_SAMPLES_DROPPED; i++) {
+            const struct page_sample *s = &p->dropped_sample[i];
+            struct str html = str_slice(buf_view(&p->dropped_samples), s->begin, s->end);
+            buf_text(to, i == 0 ? open : fold);
+            buf_str(to, str_slice(html, sizeof fold - 1, html.len));
+        }
         buf_text(to, "</div>\n");
     }
     if (p->kept_sample_count) {

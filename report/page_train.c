@@ -176,6 +176,11 @@ void page_put_training(const struct page *p, struct buf *to)
     buf_text(to, "<section id=\"training\"><h2>Training</h2><p class=\"soft\">");
     html_count(to, c->rows);
     buf_text(to, c->rows == 1 ? " step in the log" : " steps in the log");
+    if (c->tokens > 0) {
+        buf_text(to, ", ");
+        html_count(to, (uint64_t)c->tokens);
+        buf_text(to, " tokens");
+    }
     if (isfinite(c->last_loss))
         buf_printf(to, ", loss %.4f at the end", c->last_loss);
     if (isfinite(c->anneal_step)) {
