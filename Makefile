@@ -125,7 +125,7 @@ deps:
 	@bash .ci/deps $(DEBS) $(DEMO_DEBS)
 
 demo:
-	@bash recipes/demo.sh
+	+@bash recipes/demo.sh
 
 test: deps
 	@$(MAKE) --no-print-directory all $(BUILD)/unit $(FUZZ_NAMES:%=$(BUILD)/%-replay)

@@ -266,7 +266,7 @@ const struct command command_store = {
     .text =
         "  sluice store ls --run=r                       documents and tokens of each domain\n"
         "  sluice store trace --run=r --step=100 --row=3 the pages behind a row of a batch\n"
-        "  sluice store mix --run=r --dry_run            what each phase draws, in epochs\n"
+        "  sluice store mix --run=r --dry-run            what each phase draws, in epochs\n"
         "  sluice store view --run=r                     columns, signals and rules to ask by\n"
         "  sluice store view --run=r \"lang == 'en' and quality.score > 0.5\" --name=good\n"
         "  sluice store find --run=r ' the same words'   where exactly these tokens stand\n"

@@ -552,7 +552,7 @@ const struct command command_tokenize = {
         "  sluice tokenize compare --tokenizer=a.json,b.json en.txt de.txt ja.txt\n"
         "  sluice tokenize compare --tokenizer=a.json,b.json --jsonl --by=lang corpus.jsonl.zst\n"
         "  sluice tokenize inspect --tokenizer=a.json --text 'antidisestablishmentarianism'\n"
-        "  sluice tokenize train --vocab_size=32768 --out=tok --jsonl corpus.jsonl.zst\n"
+        "  sluice tokenize train --vocab-size=32768 --out=tok --jsonl corpus.jsonl.zst\n"
         "  sluice tokenize train --out=tok --weight=code=2,web=0.5 --compare=gpt2.json --jsonl "
         "c.jsonl\n"
         "  sluice tokenize convert qwen/tokenizer.json qwen.gguf\n"
