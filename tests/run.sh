@@ -20,6 +20,6 @@ suite() { # COMMAND...: adds up its closing line
 suite "$build/unit"
 suite bash tests/test_style.sh
 suite bash tests/fuzz/replay.sh
-for script in errors extract tokenize tokenizer_run store views store_io store_change warc seeds fetch s3 index determinism real kill; do suite bash tests/cli/$script.sh; done
+for script in errors own extract tokenize tokenizer_run store views store_io store_change warc seeds fetch s3 index determinism real kill; do suite bash tests/cli/$script.sh; done
 echo "$passed passed, $failed failed, $skipped skipped" | tee "$build/test-count"
 [ $failed = 0 ]
