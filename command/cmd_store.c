@@ -3,13 +3,6 @@
 #include "command/command.h"
 #include "command/store_tool.h"
 #include "core/err.h"
-#include "core/ledger.h"
-#include "core/log.h"
-#include "tokenize/tokenize.h"
-
-#include <stdlib.h>
-
-enum { FIND_CHUNK = 1 << 16, FIND_IDS_MAX = 4096, FIND_ARENA = 64 << 20 };
 
 static const struct opt store_opts[] = {
     OPT_ROW(OPT_STR, struct store_flags, run, NULL, 0, 0, NULL,
@@ -121,111 +114,6 @@ static int store_check(const struct store_flags *flags)
     if (rc >= 0)
         printf("every block, document and count of %s is as it was written\n", flags->run);
     return rc;
-}
-
-/* ---- find ---- */
-struct finding {
-    const struct store_flags *flags;
-    struct store *store;
-    const uint32_t *want;
-    uint32_t want_count;
-    struct hit {
-        uint32_t domain;
-        uint64_t token, document, id;
-    } * hit;
-    int64_t hits, shown;
-};
-
-static int find_hit(struct finding *f, uint32_t domain, uint64_t token)
-{
-    struct store_doc doc;
-    uint64_t index;
-    if (f->hits++ >= f->flags->limit)
-        return 0;
-    TRY(store_doc_of(f->store, domain, token, &index, &doc));
-    f->hit[f->shown++] = (struct hit){domain, token, index, doc.id};
-    return 0;
-}
-
-/* The sequence of ids, wherever it begins; blocks overlap by its length. */
-static int find_in(struct finding *f, uint32_t domain, uint32_t *ids)
-{
-    uint64_t tokens = store_meta(f->store)->domain[domain].tokens;
-    for (uint64_t at = 0; at < tokens; at += FIND_CHUNK) {
-        uint64_t room = tokens - at, most = FIND_CHUNK + f->want_count - 1;
-        uint32_t have = (uint32_t)(room < most ? room : most);
-        TRY(store_read(f->store, domain, at, have, ids));
-        for (uint32_t i = 0; i + f->want_count <= have && i < FIND_CHUNK; i++)
-            if (ids[i] == f->want[0] && memcmp(ids + i, f->want, sizeof *ids * f->want_count) == 0)
-                TRY(find_hit(f, domain, at + i));
-    }
-    return 0;
-}
-
-static int find_print(struct finding *f)
-{
-    struct origin *origin = calloc(f->shown ? (size_t)f->shown : 1, sizeof *origin);
-    if (!origin)
-        return err_set(ERR_LIMIT, "store find: no memory");
-    for (int64_t i = 0; i < f->shown; i++)
-        origin[i].id = f->hit[i].id;
-    int rc = origins_find(f->flags->run, f->store, origin, (size_t)f->shown);
-    for (int64_t i = 0; i < f->shown && rc >= 0; i++) {
-        const struct hit *h = &f->hit[i];
-        const struct origin *from = origins_at(origin, (size_t)f->shown, h->id);
-        printf("%s token %llu  document %llu  %016llx  %s\n",
-               store_meta(f->store)->domain[h->domain].name, (unsigned long long)h->token,
-               (unsigned long long)h->document, (unsigned long long)h->id,
-               from && from->found ? from->url : "(no ledger row)");
-    }
-    origins_free(origin, (size_t)f->shown);
-    return rc;
-}
-
-static int find_ids(const struct store_flags *flags, const char *text, struct arena *a,
-                    const uint32_t **ids, uint32_t *count)
-{
-    char path[IO_PATH_MAX], base[IO_PATH_MAX];
-    struct tokenizer *t;
-    struct encoder *e = NULL;
-    TRY(ledger_base(flags->run, base));
-    TRY(io_path(path, "%s/tokenizer", base));
-    TRY(tokenizer_open(&t, path));
-    int rc = encoder_open(&e, t);
-    if (rc >= 0)
-        rc = encoder_encode(e, str_of(text), a, ids, count);
-    encoder_close(e);
-    tokenizer_close(t);
-    if (rc >= 0 && (*count == 0 || *count > FIND_IDS_MAX))
-        return err_set(ERR_USAGE, "store find: the text has %u tokens: 1 to %d are looked for",
-                       *count, FIND_IDS_MAX);
-    return rc;
-}
-
-static int store_find(const struct store_flags *flags, const char *text)
-{
-    struct finding f = {.flags = flags};
-    struct arena a = {0};
-    uint32_t *ids = NULL;
-    int rc, domain = -1;
-    TRY_OUT(arena_open(&a, FIND_ARENA));
-    TRY_OUT(store_of_run(flags, &f.store));
-    TRY_OUT(store_domain_flag(flags, f.store, &domain));
-    TRY_OUT(find_ids(flags, text, &a, &f.want, &f.want_count));
-    ids = malloc(sizeof *ids * (FIND_CHUNK + FIND_IDS_MAX));
-    f.hit = calloc((size_t)flags->limit, sizeof *f.hit);
-    TRY_OUT(ids && f.hit ? 0 : err_set(ERR_LIMIT, "store find: no memory"));
-    for (uint32_t d = 0; d < store_meta(f.store)->domain_count; d++)
-        if (domain < 0 || (uint32_t)domain == d)
-            TRY_OUT(find_in(&f, d, ids));
-    TRY_OUT(find_print(&f));
-    log_info("%lld places hold these %u tokens in a row", (long long)f.hits, f.want_count);
-out:
-    free(ids);
-    free(f.hit);
-    store_close(f.store);
-    arena_close(&a);
-    return rc < 0 ? rc : 0;
 }
 
 static int command_store_main(void *conf, int argc, char **argv, struct arena *a)

@@ -57,6 +57,7 @@ void store_rows_close(struct store_rows *r);
 
 /* ---- verbs (command/store_rows.c, and where it says so) ---- */
 int store_trace(const struct store_flags *flags, struct arena *a);
+int store_find(const struct store_flags *flags, const char *text); /* command/store_find.c */
 /* predicate NULL: lists what may be asked (command/store_view.c). */
 int store_view(const struct store_flags *flags, const char *predicate);
 /* ls: a line (or with --json an object behind a comma) for each RUN/views/NAME.view. */

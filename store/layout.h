@@ -98,6 +98,8 @@ int store_open_locked(struct store **out, const char *dir);
 uint64_t block_bytes(const struct store *s, uint32_t domain, int kind, uint64_t block);
 /* Reads a block and compares it with its sum, whether that was done before or not. */
 int block_check(struct store *s, uint32_t domain, int kind, uint64_t block);
+/* Asks the disk for a block without waiting; one behind the last is nothing. */
+void block_ahead(const struct store *s, uint32_t domain, int kind, uint64_t block);
 int store_damaged(const struct store *s, const char *what);
 
 /* ---- locks (store/lock.c) ---- */

@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+enum { VERIFY_AHEAD = 32 }; /* blocks that the disk brings meanwhile */
+
 /* Documents must follow one another without a hole, each with <|endoftext|> in front. */
 static int index_verify(struct store *s, uint32_t domain)
 {
@@ -85,8 +87,10 @@ int store_verify(struct store *s)
 {
     for (uint32_t i = 0; i < s->meta.domain_count; i++)
         for (int kind = 0; kind < KIND_COUNT; kind++)
-            for (uint64_t b = 0; b < s->domain[i].table[kind].count; b++)
+            for (uint64_t b = 0; b < s->domain[i].table[kind].count; b++) {
+                block_ahead(s, i, kind, b + VERIFY_AHEAD);
                 TRY(block_check(s, i, kind, b));
+            }
     for (uint32_t i = 0; i < s->meta.domain_count; i++)
         TRY(index_verify(s, i));
     return unigram_verify(s);

@@ -103,6 +103,45 @@ check store_find bash -c "
 text=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['text'][:40], end='')\")
 url=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['url'])\")
 '$sluice' store find --run=r \"\$text\" 2> /dev/null | grep -qF \"\$url\""
+cat > exact.py <<'PY'
+"""`store find` beside a search in the ids of the file that the store was imported from; blocks hold 131,064 ids."""
+import array, json, subprocess, sys
+sluice, eot, BLOCK = sys.argv[1], json.load(open("ls.json"))["eot"], 131064
+def run(*args, data=None):
+    return subprocess.run([sluice, *args], input=data, stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=True)
+docs = [line["text"] for line in map(json.loads, open("corpus.jsonl"))] + ["Gr\u00fc\u00dfe aus \u6771\u4eac \U0001f642 caf\u00e9"]
+def encode(texts):
+    out = run("tokenize", "encode", "--tokenizer=r/tokenizer", "--jsonl", "-", data="".join(json.dumps({"text": t}) + "\n" for t in texts).encode())
+    return [json.loads(line)["tokens"] for line in out.stdout.splitlines()]
+ids = [i for tokens in encode(docs) for i in tokens + [eot]]
+ids = [0] * 7 + ids * (3 * BLOCK // len(ids) + 1)
+array.array("H", ids).tofile(open("many.bin", "wb"))
+run("store", "import", "--format=nanogpt", "--tokenizer=r/tokenizer", "--domain=m", "--out=many", "many.bin")
+ids = [eot] + ids[:-1] # <|endoftext|> stands in front of a document
+# Queries: words, a whole document, what lies across the border of two blocks.
+lines = "".join(json.dumps({"tokens": ids[BLOCK - before:BLOCK + 9]}) + "\n" for before in range(2, 60)).encode()
+out = run("tokenize", "decode", "--tokenizer=r/tokenizer", "--jsonl", "-", data=lines).stdout
+around = [json.loads(line)["text"] for line in out.splitlines()]
+around = [t for t, tokens, before in zip(around, encode(around), range(2, 60)) if tokens == ids[BLOCK - before:BLOCK + 9] and eot not in tokens]
+assert around, "no text lies across the border"
+queries = [" the", "e", min(docs[:-1], key=len), "\u6771\u4eac \U0001f642", "zebra crossing 77", around[0]]
+haystack = array.array("H", ids).tobytes()
+counts = []
+for text, tokens in zip(queries, encode(queries)):
+    needle, want, at = array.array("H", tokens).tobytes(), [], -1
+    while (at := haystack.find(needle, at + 1)) >= 0:
+        if at % 2 == 0:
+            want.append(at // 2)
+    out = run("store", "find", "--run=many", "--limit=100000000", text)
+    got = [int(line.split()[2]) for line in out.stdout.splitlines()]
+    assert got == want, (text, len(got), len(want))
+    assert f"{len(want)} places" in out.stderr.decode()
+    few = run("store", "find", "--run=many", "--limit=2", text)
+    assert [int(line.split()[2]) for line in few.stdout.splitlines()] == want[:2] and f"{len(want)} places" in few.stderr.decode()
+    counts.append(len(want))
+assert counts[1] > 1000 and counts[2] > 1 and counts[3] > 1 and counts[4] == 0 and counts[5] >= 1, counts
+PY
+if [ -s corpus.jsonl ]; then check store_find_is_exact python3 exact.py "$sluice"; else skip store_find_is_exact "no zstd program"; fi
 fails() { # NAME CODE PATTERN COMMAND...
     local name=$1 code=$2 pattern=$3; shift 3
     "$@" > out.txt 2> err < /dev/null; local rc=$?
