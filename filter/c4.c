@@ -296,11 +296,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     out[SENTENCES] = (float)sentences;
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_c4, conf, signal, all);
-}
-
 const struct filter filter_c4 = {
     .name = "c4",
     .help = "cuts bad lines, drops pages of filler, of code and of few sentences",
@@ -312,6 +307,5 @@ const struct filter filter_c4 = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
     .rewrite = rewrite,
 };

@@ -106,7 +106,7 @@ static void doc_judge(const struct placed *p, const void *conf, struct doc *d, c
 {
     const struct filter *f = p->filter;
     uint32_t all = 0;
-    int first = f->judge(conf, signal, &all);
+    int first = filter_judge(f, conf, signal, &all);
     if (!first)
         return;
     assert(all >> (first - 1) & 1);

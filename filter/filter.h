@@ -4,9 +4,8 @@
 #include "core/pipe.h"
 
 /* One filter is one file and one row of filters.def. `measure` fills out[] in the order of
- * signals[]; `judge` looks at those numbers alone (so that thresholds can be replayed from the
- * ledger) and returns 0 to keep or k: rules[k - 1] drops it; it sets bit k-1 of *all for every
- * rule that would. A signal that does not apply to a document is NaN, and NaN trips no rule. */
+ * signals[]; rules[] look at those numbers alone, so that thresholds can be replayed from the
+ * ledger. A signal that does not apply to a document is NaN, and NaN trips no rule. */
 enum { FILTER_SIGNALS_MAX = 32, FILTER_RULES_MAX = 32 };
 struct filter_rule {
     const char *name;
@@ -23,7 +22,6 @@ struct filter {
     const struct filter_rule *rules;
     int rule_count;
     void (*measure)(struct batch *b, struct doc *d, const void *conf, void *scratch, float *out);
-    int (*judge)(const void *conf, const float *signal, uint32_t *all);
     int (*rewrite)(struct batch *b, struct doc *d, const void *conf); /* optional, before measure */
     size_t scratch_size; /* per thread, zeroed once; measure may keep tables in it */
     int (*open)(void *conf, struct arena *a); /* optional: load lists named in conf */
@@ -37,9 +35,9 @@ extern const struct filter *const filters[]; /* NULL-ended, in filters.def's ord
  * conf, its signals are "<filter>.<signal>" and its rules "<filter>.<rule>". The pointer is good
  * for ever. */
 const struct stage_type *filter_stage(const char *name);
-/* What every judge does: rule k drops when its signal is above (sense +1) or below (-1) its
- * threshold, both rounded to float, so that a value exactly at the threshold stays. Returns the
- * first such rule. */
+/* A rule drops when its signal is above (sense +1) or below (-1) its threshold, both rounded to
+ * float, so that a value exactly at the threshold stays. 0: none does; else k, where rules[k - 1]
+ * is the first that does. Bit k - 1 of *all is set for every one that does. */
 int filter_judge(const struct filter *f, const void *conf, const float *signal, uint32_t *all);
 /* Number of signals of f. */
 int filter_signal_count(const struct filter *f);

@@ -128,11 +128,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     out[LIST_RATIO] = words.count ? (float)((double)breaks / words.count) : NAN;
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_fineweb, conf, signal, all);
-}
-
 const struct filter filter_fineweb = {
     .name = "fineweb",
     .help = "FineWeb's rules: sentence ends, short lines, repeated lines, lists",
@@ -144,6 +139,5 @@ const struct filter filter_fineweb = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
     .scratch_size = sizeof(struct line_set),
 };

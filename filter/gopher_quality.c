@@ -186,11 +186,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     out[STOPS] = list ? (float)n.stops : NAN;
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_gopher_quality, conf, signal, all);
-}
-
 const struct filter filter_gopher_quality = {
     .name = "gopher_quality",
     .help = "is this running text: words, symbols, bullets, letters, stop words",
@@ -202,5 +197,4 @@ const struct filter filter_gopher_quality = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
 };

@@ -277,11 +277,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     }
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_gopher_repetition, conf, signal, all);
-}
-
 const struct filter filter_gopher_repetition = {
     .name = "gopher_repetition",
     .help = "how much of the text repeats: lines, paragraphs, n-grams of 2 to 10 words",
@@ -293,6 +288,5 @@ const struct filter filter_gopher_repetition = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
     .scratch_size = sizeof(struct tables),
 };

@@ -51,11 +51,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     out[LINES] = (float)filled;
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_length, conf, signal, all);
-}
-
 const struct filter filter_length = {
     .name = "length",
     .help = "too few or too many words, characters or lines",
@@ -67,5 +62,4 @@ const struct filter filter_length = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
 };

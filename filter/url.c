@@ -395,11 +395,6 @@ static void measure(struct batch *b, struct doc *d, const void *conf, void *scra
     out[SUBWORDS] = (float)subwords_count(c, lower, len);
 }
 
-static int judge(const void *conf, const float *signal, uint32_t *all)
-{
-    return filter_judge(&filter_url, conf, signal, all);
-}
-
 const struct filter filter_url = {
     .name = "url",
     .help = "listed domains and addresses, spam words, bare IP addresses, odd schemes",
@@ -411,7 +406,6 @@ const struct filter filter_url = {
     .rules = rules,
     .rule_count = COUNT_OF(rules),
     .measure = measure,
-    .judge = judge,
     .open = lists_open,
     .before_extract = true,
 };

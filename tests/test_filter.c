@@ -86,16 +86,16 @@ TEST(filter_judge_at_the_threshold)
         uint32_t all = 7;
         for (int k = 0; k < FILTER_SIGNALS_MAX; k++)
             signal[k] = NAN;
-        CHECK_INT(f->judge(r.stage.conf, signal, &all), 0);
+        CHECK_INT(filter_judge(f, r.stage.conf, signal, &all), 0);
         CHECK_INT(all, 0);
         for (int k = 0; k < f->rule_count; k++) {
             const struct filter_rule *rule = &f->rules[k];
             double limit;
             memcpy(&limit, (char *)r.stage.conf + rule->threshold_offset, sizeof limit);
             signal[rule->signal] = (float)limit;
-            CHECK_INT(f->judge(r.stage.conf, signal, &all), 0);
+            CHECK_INT(filter_judge(f, r.stage.conf, signal, &all), 0);
             signal[rule->signal] = nextafterf((float)limit, rule->sense > 0 ? INFINITY : -INFINITY);
-            CHECK_INT(f->judge(r.stage.conf, signal, &all), k + 1);
+            CHECK_INT(filter_judge(f, r.stage.conf, signal, &all), k + 1);
             CHECK_INT(all, 1 << k);
             signal[rule->signal] = NAN;
         }
