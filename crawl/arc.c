@@ -78,7 +78,7 @@ size_t arc_line(struct str text, struct arc_line *out)
     return 0;
 }
 
-void arc_date(struct str date, char out[24])
+void arc_date(struct str date, char out[ARC_DATE_BYTES])
 {
     char full[15] = "00000101000000";
     memcpy(full, date.ptr, date.len < 14 ? date.len : 14);

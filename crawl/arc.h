@@ -7,7 +7,7 @@
  * of version 2 "URL IP-address date content-type result-code checksum location offset filename
  * length" (Internet Archive, "Arc File Format", 1996). URLs with blanks in them are found in the
  * wild, so the line is read from its end. */
-enum { ARC_LINE_MAX = 8 << 10 };
+enum { ARC_LINE_MAX = 8 << 10, ARC_DATE_BYTES = 24 };
 struct arc_line {
     struct str url, ip, date, type;
     uint64_t length;
@@ -18,5 +18,5 @@ struct arc_line {
  * whole record line stands there. */
 size_t arc_line(struct str text, struct arc_line *out);
 /* "20080430204825" as "2008-04-30T20:48:25Z"; digits that are missing become those of a start. */
-void arc_date(struct str date, char out[24]);
+void arc_date(struct str date, char out[ARC_DATE_BYTES]);
 #endif

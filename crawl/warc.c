@@ -3,6 +3,7 @@
 #include "crawl/arc.h"
 #include "crawl/members.h"
 #include "crawl/warc_check.h"
+#include "crawl/warc_header.h"
 
 #include "core/err.h"
 #include "core/log.h"
@@ -36,7 +37,6 @@ enum {
     LINE_MIN = 8,             /* "\nWARC/1" and one more */
     CAP_MIN = 4096,
     DAMAGES_MAX = 64,         /* places of damage that are remembered */
-    DATE_TEXT = 24,
 };
 enum wall { WALL_NONE, WALL_MEMBER, WALL_GARBAGE, WALL_DAMAGE, WALL_END };
 
@@ -50,7 +50,7 @@ struct warc_reader {
     uint64_t member_at[2], member_offset[2]; /* decoded position, stored offset of the last two */
     uint64_t last_offset, lost, again;
     bool ended, told_shared, arc;
-    char arc_date[DATE_TEXT];
+    char arc_date[ARC_DATE_BYTES];
     struct warc_check check;
     struct warc_stats stats;
     struct warc_damage damage[DAMAGES_MAX];
@@ -301,33 +301,6 @@ static int record_begin(struct warc_reader *r)
 }
 
 /* ---- header ---- */
-/* Length of the block up to and with its blank line, looking from `from` on; 0: not there yet. */
-static size_t header_end(const char *at, size_t len, size_t from)
-{
-    for (size_t i = from; i < len;) {
-        const char *line = memchr(at + i, '\n', len - i);
-        if (!line)
-            return 0;
-        i = (size_t)(line - at) + 1;
-        if (i < len && at[i] == '\n')
-            return i + 1;
-        if (i + 1 < len && at[i] == '\r' && at[i + 1] == '\n')
-            return i + 2;
-    }
-    return 0;
-}
-
-static void unfold(char *at, size_t len)
-{
-    for (size_t i = 1; i + 1 < len; i++) {
-        if (at[i] != '\n' || (at[i + 1] != ' ' && at[i + 1] != '\t'))
-            continue;
-        at[i] = ' ';
-        if (at[i - 1] == '\r')
-            at[i - 1] = ' ';
-    }
-}
-
 /* Finds the header block at pos: its length, or 0 when it is no header and pos moved behind it. */
 static int64_t record_header(struct warc_reader *r)
 {
@@ -347,7 +320,7 @@ static int64_t record_header(struct warc_reader *r)
     }
     size_t inner = len ? find_record(r, r->win + r->pos, len) : 5;
     if (len && inner == SIZE_MAX) {
-        unfold(r->win + r->pos, len);
+        header_unfold(r->win + r->pos, len);
         return (int64_t)len;
     }
     bool endless = !len && left_of(r) >= HEADER_MAX;
@@ -359,67 +332,6 @@ static int64_t record_header(struct warc_reader *r)
                     : len   ? "a record header that another record begins in"
                             : "a record header that does not end");
     return 0;
-}
-
-static struct str next_line(struct str *block)
-{
-    struct str rest, line = str_cut(*block, '\n', &rest);
-    *block = rest;
-    return line;
-}
-
-/* First value wins; names in any case; blanks around both are dropped. */
-static void parse_fields(struct str block, struct warc_record *rec, struct str *length)
-{
-    static const struct { struct str name; size_t at; } field[] = {
-#define FIELD(name, member) {{name, sizeof name - 1}, offsetof(struct warc_record, member)}
-        FIELD("WARC-Type", type), FIELD("WARC-Target-URI", target_uri), FIELD("WARC-Date", date),
-        FIELD("WARC-Record-ID", record_id), FIELD("Content-Type", content_type),
-        FIELD("WARC-Truncated", truncated), FIELD("WARC-Identified-Payload-Type", payload_type),
-        FIELD("WARC-Segment-Number", segment), FIELD("WARC-Block-Digest", block_digest),
-        FIELD("WARC-Payload-Digest", payload_digest),
-#undef FIELD
-    };
-    next_line(&block);
-    while (block.len) {
-        struct str value, line = next_line(&block), name = str_trim(str_cut(line, ':', &value));
-        if (!value.ptr)
-            continue;
-        if (name.len == 14 && !length->ptr && str_eq_nocase(name, STR("Content-Length")))
-            *length = str_trim(value);
-        for (size_t i = 0; i < COUNT_OF(field); i++) {
-            struct str *to = (struct str *)(void *)((char *)rec + field[i].at);
-            if (field[i].name.len == name.len && !to->ptr && str_eq_nocase(name, field[i].name))
-                *to = str_trim(value);
-        }
-    }
-    struct str uri = rec->target_uri; /* Wget writes <http://...> */
-    if (uri.len >= 2 && uri.ptr[0] == '<' && uri.ptr[uri.len - 1] == '>')
-        rec->target_uri = str_slice(uri, 1, uri.len - 1);
-}
-
-/* The fields of an ARC line; what the body is like decides the rest (finish_arc). */
-static bool parse_arc(struct warc_reader *r, struct str header, struct warc_record *rec,
-                      uint64_t *length)
-{
-    struct arc_line line;
-    arc_line(header, &line);
-    arc_date(line.date, r->arc_date);
-    rec->arc = true;
-    rec->target_uri = line.url;
-    rec->date = str_of(r->arc_date);
-    rec->content_type = line.type;
-    rec->type = line.about ? STR("warcinfo") : STR("resource");
-    *length = line.length;
-    return line.known;
-}
-
-static void finish_arc(struct warc_record *rec, struct str head)
-{
-    if (!str_starts_nocase(head, "HTTP/") || str_is(rec->type, "warcinfo"))
-        return;
-    rec->type = STR("response");
-    rec->content_type = STR("application/http; msgtype=response");
 }
 
 /* ---- body ---- */
@@ -665,22 +577,6 @@ static int record_body(struct warc_reader *r, struct body *b, const uint64_t *le
 }
 
 /* ---- records ---- */
-struct str warc_record_field(const struct warc_record *rec, const char *name)
-{
-    struct arc_line arc;
-    struct str block = rec->header;
-    if (rec->arc)
-        return str_eq_nocase(str_of(name), STR("WARC-IP-Address")) && arc_line(block, &arc)
-                   ? arc.ip : (struct str){NULL, 0};
-    next_line(&block);
-    while (block.len) {
-        struct str value, line = next_line(&block);
-        if (str_eq_nocase(str_trim(str_cut(line, ':', &value)), str_of(name)) && value.ptr)
-            return str_trim(value);
-    }
-    return (struct str){NULL, 0};
-}
-
 static uint64_t record_offset(struct warc_reader *r)
 {
     uint64_t offset = stored_offset(r, r->base + r->pos);
@@ -753,13 +649,11 @@ static int file_end(struct warc_reader *r)
 static bool read_header(struct warc_reader *r, struct str header, struct warc_record *rec,
                         uint64_t *length)
 {
-    struct str declared = {0};
     memset(rec, 0, sizeof *rec);
     rec->header = header;
     if (r->arc && (*header.ptr | 0x20) != 'w')
-        return parse_arc(r, header, rec, length);
-    parse_fields(header, rec, &declared);
-    return str_u64(declared, length);
+        return header_read_arc(header, r->arc_date, rec, length);
+    return header_read(header, rec, length);
 }
 
 static int read_record(struct warc_reader *r, size_t header, struct warc_record *rec)
@@ -780,7 +674,7 @@ static int read_record(struct warc_reader *r, size_t header, struct warc_record 
     rec->cut = b.total > b.held;
     rec->damaged = damaged;
     if (rec->arc)
-        finish_arc(rec, (struct str){b.head, b.total < HEAD ? (size_t)b.total : HEAD});
+        header_finish_arc(rec, (struct str){b.head, b.total < HEAD ? (size_t)b.total : HEAD});
     check_end(&r->check, rec, b.total);
     r->last_offset = offset;
     count_record(r, rec);
