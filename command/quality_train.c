@@ -3,6 +3,7 @@
 #include "classify/classify.h"
 #include "command/run.h"
 #include "core/err.h"
+#include "core/heap.h"
 
 #include <stdlib.h>
 
@@ -20,23 +21,6 @@ struct picks {
     size_t count, max;
 };
 
-static void pick_sift(struct picks *p, size_t at)
-{
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= p->count)
-            return;
-        if (child + 1 < p->count && p->item[child + 1].hash > p->item[child].hash)
-            child++;
-        if (p->item[at].hash >= p->item[child].hash)
-            return;
-        struct pick swap = p->item[at];
-        p->item[at] = p->item[child];
-        p->item[child] = swap;
-        at = child;
-    }
-}
-
 static int pick_add(struct picks *p, uint64_t hash, struct str text)
 {
     if (p->count == p->max && hash >= p->item[0].hash)
@@ -47,19 +31,13 @@ static int pick_add(struct picks *p, uint64_t hash, struct str text)
         return err_set(ERR_LIMIT, "quality_train: no memory: lower quality_train.documents");
     memcpy(copy, text.ptr, text.len);
     if (p->count < p->max) {
-        size_t at = p->count++;
-        p->item[at] = (struct pick){hash, copy, text.len};
-        while (at && p->item[(at - 1) / 2].hash < p->item[at].hash) {
-            struct pick swap = p->item[at];
-            p->item[at] = p->item[(at - 1) / 2];
-            p->item[(at - 1) / 2] = swap;
-            at = (at - 1) / 2;
-        }
+        p->item[p->count++] = (struct pick){hash, copy, text.len};
+        heap_up(p->item, sizeof *p->item, p->count);
         return 0;
     }
     free(p->item[0].text);
     p->item[0] = (struct pick){hash, copy, text.len};
-    pick_sift(p, 0);
+    heap_down(p->item, sizeof *p->item, p->count);
     return 0;
 }
 
@@ -202,7 +180,7 @@ static int train_model(struct run *r, struct sample *s, struct manifest *m)
     TRY(io_hash_file(model, &info));
     TRY(manifest_add_count(m, "positive", s->wanted.count));
     TRY(manifest_add_count(m, "negative", s->rest.count));
-    return run_output(r, m, "models/quality.bin", &info);
+    return manifest_add_output(m, "models/quality.bin", &info);
 }
 
 int task_quality(struct run *r, uint32_t unit, struct manifest *m)

@@ -2,6 +2,7 @@
 #include "command/token_kept.h"
 
 #include "core/err.h"
+#include "core/heap.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -31,31 +32,16 @@ int kept_open(struct kept_texts **out, uint64_t bytes_max)
     return 0;
 }
 
-static void heap_down(struct kept_texts *k, size_t at, struct kept_text moved)
-{
-    for (;;) {
-        size_t child = 2 * at + 1;
-        if (child >= k->texts)
-            break;
-        child += child + 1 < k->texts && k->text[child + 1].order > k->text[child].order;
-        if (k->text[child].order <= moved.order)
-            break;
-        k->text[at] = k->text[child];
-        at = child;
-    }
-    k->text[at] = moved;
-}
-
 /* The greatest goes, with all that has the same order (the same text, come twice). */
 static void heap_drop(struct kept_texts *k)
 {
     k->limit = k->text[0].order;
     while (k->texts && k->text[0].order == k->limit) {
-        struct kept_text last = k->text[--k->texts];
-        k->bytes -= k->texts ? k->text[0].size : last.size;
-        free(k->texts ? k->text[0].bytes : last.bytes);
+        k->bytes -= k->text[0].size;
+        free(k->text[0].bytes);
+        k->text[0] = k->text[--k->texts];
         if (k->texts)
-            heap_down(k, 0, last);
+            heap_down(k->text, sizeof *k->text, k->texts);
     }
 }
 
@@ -69,10 +55,8 @@ static int heap_add(struct kept_texts *k, struct kept_text fresh)
         k->text = grown;
         k->texts_max = max;
     }
-    size_t at = k->texts++;
-    for (; at && k->text[(at - 1) / 2].order < fresh.order; at = (at - 1) / 2)
-        k->text[at] = k->text[(at - 1) / 2];
-    k->text[at] = fresh;
+    k->text[k->texts++] = fresh;
+    heap_up(k->text, sizeof *k->text, k->texts);
     k->bytes += fresh.size;
     while (k->bytes > k->bytes_max)
         heap_drop(k);

@@ -8,6 +8,7 @@
 
 #include "core/err.h"
 #include "core/hash.h"
+#include "core/heap.h"
 
 #include <assert.h>
 #include <math.h>
@@ -31,7 +32,7 @@ struct sampled {
 struct gather_work {
     struct hyperloglog hosts, kept_hosts;
     struct sampled heap[GATHER_SAMPLE]; /* the greatest key on top */
-    int heap_count;
+    size_t heap_count;
     float sample[GATHER_SAMPLE][SIGNALS_MAX];
     char source[IO_PATH_MAX]; /* whose schema was compared last */
     bool schema_known;
@@ -94,41 +95,18 @@ static double hll_count(const struct hyperloglog *h)
 }
 
 /* ---- the sample ---- */
-static void heap_sift_down(struct gather_work *w, int at)
-{
-    for (;;) {
-        int child = 2 * at + 1;
-        if (child >= w->heap_count)
-            return;
-        if (child + 1 < w->heap_count && w->heap[child + 1].key > w->heap[child].key)
-            child++;
-        if (w->heap[at].key >= w->heap[child].key)
-            return;
-        struct sampled kept = w->heap[at];
-        w->heap[at] = w->heap[child];
-        w->heap[child] = kept;
-        at = child;
-    }
-}
-
 static void sample_row(struct gather *g, const struct ledger_row *row)
 {
     struct gather_work *w = g->work;
     uint64_t key = hash_mix(row->id ^ hash_mix((uint64_t)row->record << 32 ^ row->offset));
     uint32_t place = (uint32_t)w->heap_count;
     if (w->heap_count < GATHER_SAMPLE) {
-        int at = w->heap_count++;
-        w->heap[at] = (struct sampled){key, place};
-        for (int up = (at - 1) / 2; at && w->heap[up].key < w->heap[at].key;
-             at = up, up = (at - 1) / 2) {
-            struct sampled kept = w->heap[at];
-            w->heap[at] = w->heap[up];
-            w->heap[up] = kept;
-        }
+        w->heap[w->heap_count++] = (struct sampled){key, place};
+        heap_up(w->heap, sizeof *w->heap, w->heap_count);
     } else if (key < w->heap[0].key) {
         place = w->heap[0].place;
         w->heap[0].key = key;
-        heap_sift_down(w, 0);
+        heap_down(w->heap, sizeof *w->heap, w->heap_count);
     } else {
         return;
     }
@@ -372,7 +350,7 @@ static void find_edges(struct gather *g, int signal, float *values)
     int count = 0;
     double low, high;
     bool whole = true;
-    for (int i = 0; i < g->work->heap_count; i++) {
+    for (size_t i = 0; i < g->work->heap_count; i++) {
         float value = g->work->sample[i][signal];
         if (!isfinite(value))
             continue;
