@@ -119,7 +119,7 @@ void sha256_block(uint32_t state[8], const unsigned char block[64])
     explicit_bzero(word, sizeof word); /* they may hold a key */
 }
 
-void sha256(const void *bytes, size_t len, unsigned char out[32])
+static void sha256(const void *bytes, size_t len, unsigned char out[32])
 {
     const unsigned char *at = bytes;
     size_t left = len;

@@ -30,7 +30,6 @@ bool hash_from_hex(struct str text, struct hash128 *out);
 /* For bytes that come in pieces (crawl/digest.c): the state to begin with, and one block's work. */
 extern const uint32_t sha256_start[8];
 void sha256_block(uint32_t state[8], const unsigned char block[64]);
-void sha256(const void *bytes, size_t len, unsigned char out[32]);
 void sha256_hex(const void *bytes, size_t len, char out[65]);
 /* RFC 2104 over SHA-256. What it held of key and message is wiped. ERR_LIMIT without memory. */
 int hmac_sha256(struct str key, struct str message, unsigned char out[32]);

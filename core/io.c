@@ -12,7 +12,6 @@
 #include <stdlib.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { HASH_CHUNK = 1 << 20, TREE_OPEN_MAX = 32 };
@@ -254,26 +253,6 @@ int io_glob(const char *pattern, struct arena *a, const char ***paths, size_t *c
         return err_set(ERR_USAGE, "%s: %s", pattern, folder ? "the folder holds no files"
                        : "no file matches: check the path, and quote the pattern");
     return 0;
-}
-
-uint64_t io_disk_free(const char *path)
-{
-    struct statvfs fs;
-    char at[IO_PATH_MAX];
-    if (strlen(path) >= sizeof at)
-        return 0;
-    memcpy(at, path, strlen(path) + 1);
-    /* What will be made need not be there yet: ask the nearest folder that is. */
-    while (statvfs(at, &fs) < 0) {
-        char *slash = strrchr(at, '/');
-        if (errno != ENOENT || strcmp(at, ".") == 0 || strcmp(at, "/") == 0)
-            return 0;
-        if (!slash)
-            memcpy(at, ".", 2);
-        else
-            slash[slash == at] = 0;
-    }
-    return (uint64_t)fs.f_bavail * (uint64_t)fs.f_frsize;
 }
 
 int io_sync_dir(const char *dir)

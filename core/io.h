@@ -29,7 +29,6 @@ int io_path(char *out, const char *fmt, ...) PRINTF_LIKE(2, 3);
  * live in the arena. Folders, hidden files and writers' temp files are left out. "-" is itself.
  * ERR_USAGE naming the pattern when nothing matches. */
 int io_glob(const char *pattern, struct arena *a, const char ***paths, size_t *count);
-uint64_t io_disk_free(const char *path);           /* bytes, 0 when unknown; path need not exist */
 /* Opens a file (no directory) for reading: the descriptor, or ERR_USAGE when there is none. *bytes:
  * its size, 0 when it is not a regular file. For readers that need the file itself. */
 int io_open_file(const char *path, uint64_t *bytes);
@@ -45,7 +44,6 @@ int64_t io_read(struct io_reader *r, void *to, size_t len);
 /* The next line without its \n (and \r); valid until the next call. 1 a line, 0 end. */
 int io_read_line(struct io_reader *r, struct str *line);
 uint64_t io_offset(const struct io_reader *r);         /* decompressed bytes handed out so far */
-uint64_t io_stored(const struct io_reader *r);         /* bytes of the file itself used so far */
 void io_close(struct io_reader *r);
 
 /* ---- writing: temp file in the same folder -> fsync -> rename -> fsync folder ---- */

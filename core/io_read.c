@@ -392,8 +392,6 @@ int io_read_line(struct io_reader *r, struct str *line)
 
 uint64_t io_offset(const struct io_reader *r) { return r->handed; }
 
-uint64_t io_stored(const struct io_reader *r) { return place(r); }
-
 void io_close(struct io_reader *r)
 {
     if (!r)

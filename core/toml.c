@@ -10,12 +10,11 @@
 #include "core/toml.h"
 
 #include "core/err.h"
-#include "core/io.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdarg.h>
-#include <stdlib.h>
+#include <stdio.h>
 
 enum {
     TEXT_MAX = 1 << 20,     /* bytes of a recipe */
@@ -674,14 +673,4 @@ int conf_parse_at(struct arena *a, const char *file, int line, struct str text,
 int conf_parse(struct arena *a, const char *file, struct str text, struct conf_node **root)
 {
     return conf_parse_at(a, file, 1, text, root);
-}
-
-int conf_load(struct arena *a, const char *path, struct conf_node **root)
-{
-    char *bytes;
-    size_t len;
-    TRY(io_read_file(path, TEXT_MAX, &bytes, &len));
-    int rc = conf_parse(a, path, (struct str){bytes, len}, root);
-    free(bytes);
-    return rc;
 }

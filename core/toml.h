@@ -27,7 +27,6 @@ int conf_parse(struct arena *a, const char *file, struct str text, struct conf_n
 /* As conf_parse for text whose first line is line; 0 for text that is no file's. */
 int conf_parse_at(struct arena *a, const char *file, int line, struct str text,
                   struct conf_node **root);
-int conf_load(struct arena *a, const char *path, struct conf_node **root);
 /* The child called key, marked used; NULL when absent or table is no table (or NULL). */
 struct conf_node *conf_get(const struct conf_node *table, const char *key);
 /* "a.b.c": conf_get step by step; an array of tables is entered by the `name` or `use` of an
@@ -50,7 +49,4 @@ const char *conf_nearest(const char *name, const char *const *known);
 /* TOML's own forms: a string in double quotes, the shortest float that reads back. */
 void conf_write_string(struct buf *to, struct str value);
 void conf_write_number(struct buf *to, double value);
-/* Canonical TOML: the same data gives the same text, however it was written. Keys sorted, values
- * before tables, strings in double quotes, [[...]] for every array that holds tables only. */
-void conf_write(const struct conf_node *root, struct buf *to);
 #endif

