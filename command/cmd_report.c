@@ -2,7 +2,6 @@
 #include "command/command.h"
 #include "command/run.h"
 #include "command/summary.h"
-#include "core/err.h"
 #include "report/report.h"
 
 struct report_flags {
@@ -19,21 +18,14 @@ static const struct opt report_flag_opts[] = {
 static int command_report_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct report_flags *flags = conf;
-    struct recipe *recipe = arena_push_zero(a, sizeof *recipe, 16);
-    struct run *r = arena_push_zero(a, sizeof *r, 16);
     const char *dir = argc == 1 ? argv[0] : flags->run;
-    if (!recipe || !r)
-        return ERR_LIMIT;
-    if (!dir || !dir[0])
-        return err_set(ERR_USAGE,
-                       "report: --run=DIR is missing: name a folder that `sluice run` made");
-    int rc = run_open(r, recipe, dir);
+    struct run *r;
+    int rc = run_of_flag(&r, "report", dir, a);
     if (rc >= 0)
         rc = report_write(dir);
     if (rc >= 0)
         rc = summary_print(r, flags->json);
-    run_close(r);
-    recipe_close(recipe);
+    run_release(r);
     return rc;
 }
 

@@ -1,8 +1,6 @@
 /* cmd_status - `sluice status`: what of a run is done and what is missing. */
 #include "command/command.h"
 #include "command/run.h"
-#include "command/summary.h"
-#include "core/err.h"
 #include "core/json.h"
 
 struct status_flags {
@@ -51,19 +49,11 @@ static int status_rows(struct run *r, bool json)
 static int command_status_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct status_flags *flags = conf;
-    struct recipe *recipe = arena_push_zero(a, sizeof *recipe, 16);
-    struct run *r = arena_push_zero(a, sizeof *r, 16);
-    const char *dir = argc == 1 ? argv[0] : flags->run;
-    if (!recipe || !r)
-        return ERR_LIMIT;
-    if (!dir || !dir[0])
-        return err_set(ERR_USAGE,
-                       "status: --run=DIR is missing: name a folder that `sluice run` made");
-    int rc = run_open(r, recipe, dir);
+    struct run *r;
+    int rc = run_of_flag(&r, "status", argc == 1 ? argv[0] : flags->run, a);
     if (rc >= 0)
         rc = status_rows(r, flags->json);
-    run_close(r);
-    recipe_close(recipe);
+    run_release(r);
     return rc;
 }
 

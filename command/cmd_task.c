@@ -37,11 +37,8 @@ static int task_list(void)
 static int command_task_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct task_flags *flags = conf;
-    struct recipe *recipe = arena_push_zero(a, sizeof *recipe, 16);
-    struct run *r = arena_push_zero(a, sizeof *r, 16);
+    struct run *r;
     uint32_t index = 0, count = 1;
-    if (!recipe || !r)
-        return ERR_LIMIT;
     if (argc == 0)
         return task_list();
     const struct task *t = task_find(argv[0]);
@@ -49,18 +46,15 @@ static int command_task_main(void *conf, int argc, char **argv, struct arena *a)
     if (argc != 1 || (!t && !report))
         return err_set(ERR_USAGE, "task: there is no task \"%s\": `sluice task` lists them",
                        argv[0]);
-    if (!flags->run || !flags->run[0])
-        return err_set(ERR_USAGE,
-                       "task: --run=DIR is missing: name a folder that `sluice run` made");
+    TRY(run_flag_check("task", flags->run));
     TRY(parse_shard(flags->shard, &index, &count));
-    int rc = run_open(r, recipe, flags->run);
+    int rc = run_of_flag(&r, "task", flags->run, a);
     if (rc >= 0 && count != r->shards && count != 1)
         rc = err_set(ERR_USAGE, "task: --shard=%s, but the run has %u shards (run.json): pass I/%u",
                      flags->shard, r->shards, r->shards);
     if (rc >= 0)
         rc = report ? report_write(r->dir) : task_run(r, t, index, count);
-    run_close(r);
-    recipe_close(recipe);
+    run_release(r);
     return rc;
 }
 

@@ -63,10 +63,10 @@ int task_train(struct run *r, uint32_t unit, struct manifest *m)
     TRY(rc);
     TRY(io_path(path, "%s/model/model.safetensors", out_dir));
     TRY(io_hash_file(path, &info));
-    TRY(run_output(r, m, "train/model/model.safetensors", &info));
+    TRY(manifest_add_output(m, "train/model/model.safetensors", &info));
     TRY(io_path(path, "%s/train.jsonl", out_dir));
     TRY(io_hash_file(path, &info));
-    return run_output(r, m, "train/train.jsonl", &info);
+    return manifest_add_output(m, "train/train.jsonl", &info);
 }
 
 /* ---- eval.json: the trainer's own figures joined with the baselines ---- */
@@ -153,7 +153,7 @@ int task_eval(struct run *r, uint32_t unit, struct manifest *m)
     TRY_OUT(io_path(path, "%s/eval.json", r->dir));
     TRY_OUT(io_write_file(path, buf_view(&out)));
     TRY_OUT(io_hash_file(path, &info));
-    rc = run_output(r, m, "eval.json", &info);
+    rc = manifest_add_output(m, "eval.json", &info);
 out:
     buf_free(&out);
     free(text);

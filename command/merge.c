@@ -63,7 +63,7 @@ static int write_store(struct run *r, struct manifest *m)
     TRY_OUT(changes_replay(r->dir));
     TRY_OUT(io_path(path, "%s/store/data.mdb", r->dir));
     TRY_OUT(io_hash_file(path, &info));
-    rc = run_output(r, m, "store/data.mdb", &info);
+    rc = manifest_add_output(m, "store/data.mdb", &info);
 out:
     store_abandon(w);
     free(meta);
@@ -127,7 +127,7 @@ static int write_heldout(struct run *r, struct manifest *m)
         out[i] = NULL;
         TRY_OUT(io_commit(w, &info));
         snprintf(relative, sizeof relative, "heldout/%s.jsonl.zst", r->recipe->domain[i].name);
-        TRY_OUT(run_output(r, m, relative, &info));
+        TRY_OUT(manifest_add_output(m, relative, &info));
     }
     rc = 0;
 out:
@@ -220,7 +220,7 @@ static int write_samples(struct run *r, struct manifest *m)
     TRY_OUT(io_path(path, "%s/samples.jsonl", r->dir));
     TRY_OUT(io_write_file(path, buf_view(&text)));
     TRY_OUT(io_hash_file(path, &info));
-    rc = run_output(r, m, "samples.jsonl", &info);
+    rc = manifest_add_output(m, "samples.jsonl", &info);
 out:
     buf_free(&text);
     arena_close(&a);

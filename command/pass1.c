@@ -88,13 +88,13 @@ static int pass1_commit(struct pass1 *p, uint32_t unit)
     p->spool = NULL;
     TRY(spool_commit(spool, &info));
     snprintf(relative, sizeof relative, "spool/%05u.zst", unit);
-    TRY(run_output(p->run, p->manifest, relative, &info));
+    TRY(manifest_add_output(p->manifest, relative, &info));
     if (p->sketch) {
         struct sketch_writer *sketch = p->sketch;
         p->sketch = NULL;
         TRY(sketch_commit(sketch, &info));
         snprintf(relative, sizeof relative, "signatures/%05u.sig", unit);
-        TRY(run_output(p->run, p->manifest, relative, &info));
+        TRY(manifest_add_output(p->manifest, relative, &info));
     }
     return pass1_counts(p);
 }

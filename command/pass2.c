@@ -264,7 +264,7 @@ static int commit_one(struct pass2 *p, struct manifest *m, struct io_writer **w,
         return 0;
     TRY(io_commit(io, &info));
     snprintf(relative, sizeof relative, format, p->item);
-    return run_output(p->run, m, relative, &info);
+    return manifest_add_output(m, relative, &info);
 }
 
 static int pass2_commit(struct pass2 *p, struct manifest *m)
@@ -279,7 +279,7 @@ static int pass2_commit(struct pass2 *p, struct manifest *m)
     p->ledger = NULL;
     TRY(ledger_commit(ledger, &info));
     snprintf(relative, sizeof relative, "ledger/%05u.parquet", p->item);
-    TRY(run_output(p->run, m, relative, &info));
+    TRY(manifest_add_output(m, relative, &info));
     TRY(manifest_add_count(m, "in", p->in));
     TRY(manifest_add_count(m, "kept", p->kept));
     TRY(manifest_add_count(m, "heldout", p->held));

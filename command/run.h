@@ -1,17 +1,25 @@
 /* run - a run's folder and its tasks: pure functions of (resolved recipe, frozen inputs, task,
  * shard).
  *
- * RUN/recipe.toml        resolved recipe                    RUN/run.json      what, when by whom,
- * inputs and shards RUN/inputs.json        frozen list: path and bytes RUN/done/TASK/NNNNN.json
- * manifests RUN/models/            quality.bin                        RUN/spool/NNNNN.zst every
- * record, text of the kept RUN/signatures/NNNNN.sig RUN/dedup/edges-BB.bin, clusters.bin
- * RUN/tokenizer/         tokenizer.json, .tiktoken          RUN/tokens/NNNNN.bin
- * RUN/corpus/NNNNN.jsonl.zst                                RUN/ledger/NNNNN.parquet
- * RUN/store/data.mdb, RUN/store.json                        RUN/heldout/DOMAIN.jsonl.zst
- * RUN/views/NAME.view                                       RUN/base.json     [store] path: whose
- * store
- * RUN/train/             checkpoints, model, logs           RUN/eval.json, RUN/report.html,
- * RUN/report.json
+ * RUN/recipe.toml           resolved recipe
+ * RUN/run.json              what, when, by whom; number of inputs and shards
+ * RUN/base.json             [store] path: whose store
+ * RUN/inputs.json           frozen list: path and bytes
+ * RUN/done/TASK/NNNNN.json  manifests
+ * RUN/models/               quality.bin
+ * RUN/spool/NNNNN.zst       every record, text of the kept
+ * RUN/signatures/NNNNN.sig
+ * RUN/dedup/                edges-BB.bin, clusters.bin, survivors.zst
+ * RUN/tokenizer/            tokenizer.json, .tiktoken, report.json
+ * RUN/tokens/NNNNN.bin
+ * RUN/corpus/NNNNN.jsonl.zst
+ * RUN/ledger/NNNNN.parquet
+ * RUN/heldout/DOMAIN.jsonl.zst
+ * RUN/store/data.mdb, RUN/store.json
+ * RUN/views/NAME.view
+ * RUN/samples.jsonl         documents for the report
+ * RUN/train/                checkpoints, model, logs
+ * RUN/eval.json, RUN/report.html, RUN/report.json, RUN/metrics.jsonl
  *
  * NNNNN is the number of the input file, so no file depends on how many shards or threads there
  * were. */
@@ -74,6 +82,13 @@ int run_accept(struct run *r); /* does nothing when nothing is pending */
 /* Opens an existing folder; the recipe comes from it. */
 int run_open(struct run *r, struct recipe *recipe, const char *dir);
 void run_close(struct run *r);
+/* For a command of that name that works on the run its --run names: run_open with both parts from
+ * the arena; ERR_USAGE when dir is NULL or empty. Whatever it returns, run_release *out (which may
+ * be NULL). */
+int run_of_flag(struct run **out, const char *command, const char *dir, struct arena *a);
+void run_release(struct run *r);
+/* The first half of it, for those that read the folder otherwise. */
+int run_flag_check(const char *command, const char *dir);
 /* One process at a time works in a run's folder: ERR_AGAIN when another does. Close *fd at the end;
  * run_create does this for the run it makes. */
 int run_lock(const char *dir, int *fd);
@@ -100,9 +115,6 @@ int input_done(struct run *r, uint32_t unit, bool keep);
 void input_drop(const struct run *r, uint32_t unit);
 void inputs_close(struct run *r); /* also after a failed inputs_open */
 
-/* Output path of a unit, absolute in out, and registers the finished file in the manifest. */
-int run_output(struct run *r, struct manifest *m, const char *relative, const struct io_info *info);
-
 /* ---- the spool (command/spool.c): every record of an input file, in order ---- */
 struct spool_doc {
     uint32_t record, raw_bytes, text_bytes;
@@ -123,12 +135,11 @@ int spool_commit(struct spool_writer *w, struct io_info *info);
 void spool_abandon(struct spool_writer *w);
 struct spool_reader;
 int spool_open(struct spool_reader **out, const char *path, int signal_count);
-int spool_next(struct spool_reader *r,
-               struct spool_doc *d); /* 1, 0 end; strings until the next call */
+/* 1 a record, 0 the end; its strings live until the next call. */
+int spool_next(struct spool_reader *r, struct spool_doc *d);
 void spool_close(struct spool_reader *r);
 
-/* ---- who survived: URLs of the kept documents that stand for a cluster (command/survivors.c) ----
- */
+/* ---- who survived: URLs of kept documents that stand for a cluster (command/survivors.c) ---- */
 /* True when the row is the document that stays. */
 bool survivor_is(const struct cluster_row *row);
 struct survivors;

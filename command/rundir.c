@@ -348,6 +348,34 @@ int run_open(struct run *r, struct recipe *recipe, const char *dir)
     return recipe->borrowed ? 0 : inputs_load(r);
 }
 
+int run_flag_check(const char *command, const char *dir)
+{
+    return dir && dir[0]
+               ? 0
+               : err_set(ERR_USAGE,
+                         "%s: --run=DIR is missing: name a folder that `sluice run` made", command);
+}
+
+int run_of_flag(struct run **out, const char *command, const char *dir, struct arena *a)
+{
+    struct recipe *recipe = arena_push_zero(a, sizeof *recipe, 16);
+    struct run *r = *out = recipe ? arena_push_zero(a, sizeof *r, 16) : NULL;
+    if (!r)
+        return ERR_LIMIT;
+    r->recipe = recipe;
+    TRY(run_flag_check(command, dir));
+    return run_open(r, recipe, dir);
+}
+
+void run_release(struct run *r)
+{
+    if (!r)
+        return;
+    struct recipe *recipe = r->recipe;
+    run_close(r);
+    recipe_close(recipe);
+}
+
 void run_close(struct run *r)
 {
     metrics_close();
@@ -355,10 +383,4 @@ void run_close(struct run *r)
     if (lock_fd >= 0)
         close(lock_fd);
     lock_fd = -1;
-}
-
-int run_output(struct run *r, struct manifest *m, const char *relative, const struct io_info *info)
-{
-    UNUSED(r);
-    return manifest_add_output(m, relative, info);
 }

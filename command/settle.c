@@ -37,7 +37,7 @@ int task_band(struct run *r, uint32_t unit, struct manifest *m)
     TRY_OUT(dedup_settle_band(&r->recipe->dedup, sketch, r->input_count, (int)unit, work, edges,
                               &info));
     TRY_OUT(io_remove_tree(work));
-    rc = run_output(r, m, relative, &info);
+    rc = manifest_add_output(m, relative, &info);
 out:
     arena_close(&a);
     return rc;
@@ -59,12 +59,12 @@ int task_clusters(struct run *r, uint32_t unit, struct manifest *m)
     TRY_OUT(io_path(path, "%s/dedup/clusters.bin", r->dir));
     TRY_OUT(dedup_settle_clusters(&r->recipe->dedup, sketch, r->input_count, edges, bands, path,
                                   &info));
-    TRY_OUT(run_output(r, m, "dedup/clusters.bin", &info));
+    TRY_OUT(manifest_add_output(m, "dedup/clusters.bin", &info));
     TRY_OUT(clusters_open(&c, path));
     TRY_OUT(manifest_add_count(m, "clustered", clusters_count(c)));
     TRY_OUT(io_path(path, "%s/dedup/survivors.zst", r->dir));
     TRY_OUT(survivors_write(r, c, path, &info));
-    rc = run_output(r, m, "dedup/survivors.zst", &info);
+    rc = manifest_add_output(m, "dedup/survivors.zst", &info);
 out:
     if (c)
         clusters_close(c);

@@ -19,9 +19,7 @@ int store_format_find(const char *name)
 int store_of_run(const struct store_flags *flags, struct store **s)
 {
     char path[IO_PATH_MAX], inside[IO_PATH_MAX];
-    if (!flags->run || !flags->run[0])
-        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
-                                  "made");
+    TRY(run_flag_check("store", flags->run));
     TRY(io_path(inside, "%s/data.mdb", flags->run));
     TRY(io_exists(inside) ? io_path(path, "%s", flags->run) : base_store(flags->run, path));
     return store_open(s, path);

@@ -23,9 +23,7 @@ int store_rows_open(struct store_rows *r, const char *dir, bool partial, struct 
 {
     char path[IO_PATH_MAX];
     memset(r, 0, sizeof *r);
-    if (!dir || !dir[0])
-        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
-                                  "made");
+    TRY(run_flag_check("store", dir));
     r->recipe = arena_push_zero(a, sizeof *r->recipe, 16);
     if (!r->recipe)
         return ERR_LIMIT;

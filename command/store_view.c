@@ -203,9 +203,7 @@ int store_view(const struct store_flags *flags, const char *predicate)
     struct where *w = NULL;
     struct found *f = NULL;
     int rc;
-    if (!flags->run || !flags->run[0])
-        return err_set(ERR_USAGE, "store: --run=DIR is missing: name a folder that `sluice run` "
-                                  "made");
+    TRY(run_flag_check("store", flags->run));
     if (!predicate)
         return list_names(flags);
     rc = where_parse(&w, predicate);

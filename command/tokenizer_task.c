@@ -224,7 +224,7 @@ static int report_write(struct tokenizer_run *t, const char *dir, struct manifes
         goto out;
     }
     TRY_OUT(io_commit(out, &info));
-    rc = run_output(t->run, m, "tokenizer/report.json", &info);
+    rc = manifest_add_output(m, "tokenizer/report.json", &info);
 out:
     measure_close(measure);
     buf_free(&text);
@@ -334,8 +334,8 @@ static int tokenizer_learn(struct run *r, struct manifest *m)
     TRY_OUT(bpe_trainer_finish(t.trainer, dir, &json, &ranks));
     TRY_OUT(manifest_add_count(m, "documents", stats.texts));
     TRY_OUT(manifest_add_count(m, "bytes", stats.bytes));
-    TRY_OUT(run_output(r, m, "tokenizer/tokenizer.json", &json));
-    TRY_OUT(run_output(r, m, "tokenizer/tokenizer.tiktoken", &ranks));
+    TRY_OUT(manifest_add_output(m, "tokenizer/tokenizer.json", &json));
+    TRY_OUT(manifest_add_output(m, "tokenizer/tokenizer.tiktoken", &ranks));
     rc = report_write(&t, dir, m);
 out:
     bpe_trainer_close(t.trainer);
@@ -364,7 +364,7 @@ static int tokenizer_copy(struct run *r, struct manifest *m, const char *from)
     free(bytes);
     TRY(rc);
     TRY(io_hash_file(to, &info));
-    return run_output(r, m, relative, &info);
+    return manifest_add_output(m, relative, &info);
 }
 
 int task_tokenizer(struct run *r, uint32_t unit, struct manifest *m)

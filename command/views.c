@@ -221,7 +221,7 @@ static int write_view(struct run *r, const struct view_work *w, int index, struc
         log_info("view %s: %llu documents, %llu tokens", v->name,
                  (unsigned long long)view.documents, (unsigned long long)view.tokens);
     token_view_close(&view);
-    return rc < 0 ? rc : run_output(r, m, relative, &info);
+    return rc < 0 ? rc : manifest_add_output(m, relative, &info);
 }
 
 static int find_views(struct run *r, struct view_work *w, struct store *s, struct manifest *m)
