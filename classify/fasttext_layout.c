@@ -275,7 +275,8 @@ static int flag_check(struct cursor *c, bool *out)
     return 0;
 }
 
-int fasttext_check(const char *name, const void *bytes, size_t len, struct fasttext_layout *out)
+static int layout_check(const char *name, const void *bytes, size_t len,
+                        struct fasttext_layout *out)
 {
     struct cursor c = {name, bytes, bytes, (const unsigned char *)bytes + len};
     bool quantised = false, output_quantised = false;
@@ -304,7 +305,7 @@ int fasttext_check(const char *name, const void *bytes, size_t len, struct fastt
 int fasttext_read(const char *path, char **bytes, size_t *len, struct fasttext_layout *out)
 {
     TRY(io_read_file(path, MODEL_BYTES_MAX, bytes, len));
-    int rc = fasttext_check(path, *bytes, *len, out);
+    int rc = layout_check(path, *bytes, *len, out);
     if (rc < 0) {
         free(*bytes);
         *bytes = NULL;

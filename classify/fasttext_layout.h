@@ -33,12 +33,10 @@ struct fasttext_layout {
     struct fasttext_matrix input, output;
 };
 enum { FASTTEXT_ENTRY_TAIL = 9 };                /* bytes of an entry behind its NUL */
-/* Reads the model at path to the heap (free *bytes) and checks it as fasttext_check does. */
+/* Reads the model at path to the heap (free *bytes) and checks that every size agrees with the
+ * others and with the file's, that every index stays inside its matrix and every number is finite:
+ * ERR_FORMAT with the byte offset otherwise. */
 int fasttext_read(const char *path, char **bytes, size_t *len, struct fasttext_layout *out);
-/* Checks that every size agrees with the others and with len, that every index stays inside its
- * matrix and every number is finite. ERR_FORMAT with the byte offset otherwise; name is for the
- * message. */
-int fasttext_check(const char *name, const void *bytes, size_t len, struct fasttext_layout *out);
 
 /* ---- fasttext.cc: what needs libfasttext ---- */
 struct fasttext_train;

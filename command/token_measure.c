@@ -10,8 +10,17 @@
 #include <pthread.h>
 #include <stdlib.h>
 
-enum { TEXT_ARENA = 2047 << 20 }; /* address space */
+enum {
+    TEXT_ARENA = 2047 << 20, /* address space */
+    NAME_BYTES_MAX = 96,
+};
 
+/* Texts of one domain and language. */
+struct measure_group {
+    char domain[NAME_BYTES_MAX], lang[16];
+    uint64_t documents, bytes, characters, words;
+    uint64_t tokens[MEASURE_TOKENIZERS_MAX];
+};
 struct measure_worker {
     struct encoder *encoder[MEASURE_TOKENIZERS_MAX];
     struct arena arena;
@@ -195,7 +204,8 @@ int measure_text(struct measure *m, int thread, struct str text, struct str doma
     return group ? 0 : err_set(ERR_LIMIT, "no memory for %u groups of texts", m->groups);
 }
 
-const struct measure_group *measure_groups(struct measure *m, uint32_t *count)
+/* The groups in order, behind them (at [count]) all together; live with m. */
+static const struct measure_group *measure_groups(struct measure *m, uint32_t *count)
 {
     static const struct measure_group none = {0};
     *count = m->groups;

@@ -5,16 +5,11 @@
 #include "core/json.h"
 #include "tokenize/tokenize.h"
 
-enum { MEASURE_TOKENIZERS_MAX = 16, MEASURE_NAME_MAX = 96 };
+enum { MEASURE_TOKENIZERS_MAX = 16 };
 
-/* Texts of one domain and language. Words are those the filters count that begin with a letter or
- * number; in scripts without blanks between words (Han, Kana, Thai ..) each character is one. */
-struct measure_group {
-    char domain[MEASURE_NAME_MAX], lang[16];
-    uint64_t documents, bytes, characters, words;
-    uint64_t tokens[MEASURE_TOKENIZERS_MAX];
-};
-/* Any number of vocabularies over any texts. */
+/* Any number of vocabularies over any texts, by domain and language. Words are those the filters
+ * count that begin with a letter or number; in scripts without blanks between words (Han, Kana,
+ * Thai ..) each character is one. */
 struct measure;
 int measure_open(struct measure **out, int threads);
 /* Adds a vocabulary; before the first text. pretok: as in tokenizer_open_as. */
@@ -24,8 +19,6 @@ int measure_tokenizer_named(struct measure *m, const char *path, const char *nam
 /* Adds one text, under every vocabulary. Each thread by its own number, 0 <= thread < threads. */
 int measure_text(struct measure *m, int thread, struct str text, struct str domain,
                  struct str lang);
-/* The groups by domain and language, behind them (at [count]) all together; live with m. */
-const struct measure_group *measure_groups(struct measure *m, uint32_t *count);
 /* {"tokenizers":[{"path","vocab"}..],"groups":[{"domain","lang","documents","bytes","characters",
  * "words","tokens":[..],"bytes_per_token":[..],"tokens_per_word":[..]}..],"all":{..}}: lists are in
  * the order of the tokenizers. */

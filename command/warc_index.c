@@ -8,10 +8,7 @@
 /* The lines are those of cdxj-indexer 1.5 (webrecorder), byte for byte, so that indexes of both can
  * be merged: which records (response, revisit, and resource and metadata that are no list of
  * fields), which members of the object and in which order, and escapes as Python writes them. */
-enum {
-    HEAD_MAX = 1 << 20,        /* bytes of a body held: its HTTP header ends before that */
-    LINES_MAX_BYTES = 1 << 30, /* of lines sorted in memory */
-};
+enum { LINES_MAX_BYTES = 1 << 30 }; /* of lines sorted in memory */
 
 struct index {
     const struct warc_flags *flags;

@@ -173,9 +173,9 @@ static int file_begin(struct capture *c, time_t now)
     return 0;
 }
 
-bool capture_full(const struct capture *c, bool all)
+bool capture_full(const struct capture *c)
 {
-    return c->writer && (all || warc_writer_bytes(c->writer) >= c->conf->warc_size);
+    return c->writer && warc_writer_bytes(c->writer) >= c->conf->warc_size;
 }
 
 int capture_sync(struct capture *c, const char **name, const char **info_id, uint64_t *bytes)

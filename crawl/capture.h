@@ -36,9 +36,8 @@ int capture_ready(struct capture *c, uint64_t bytes);
 enum { CAPTURE_KNOWN_MAX = 96 + URL_BYTES_MAX };
 int capture_write(struct capture *c, const struct capture_page *p, bool *revisit,
                   char known[CAPTURE_KNOWN_MAX]);
-/* True when the current file is full (or, with all, when there is one at all) and
- * capture_complete is due. */
-bool capture_full(const struct capture *c, bool all);
+/* True when the current file is full and capture_complete is due. */
+bool capture_full(const struct capture *c);
 /* Everything so far is on disk. The current file's name, its warcinfo's id and its bytes, for the
  * journal; name is "" when there is none. */
 int capture_sync(struct capture *c, const char **name, const char **info_id, uint64_t *bytes);

@@ -191,7 +191,7 @@ static int take_in(struct crawler *c)
         }
         TRY(v->robots ? answer_robots(c, v) : answer_page(c, v));
         arena_trim(&c->scratch, 16 << 20);
-        if (capture_full(c->capture, false))
+        if (capture_full(c->capture))
             TRY(checkpoint(c, true));
     }
     return 0;

@@ -2,7 +2,6 @@
 #include "crawl/warc.h"
 
 #include "core/err.h"
-#include "core/hash.h"
 #include "core/io.h"
 #include "crawl/digest.h"
 

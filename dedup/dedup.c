@@ -6,13 +6,12 @@
 #include <assert.h>
 #include <stdlib.h>
 
-const struct dedup_method *const dedups[] = {
+static const struct dedup_method *const dedups[] = {
 #define DEDUP(name) &dedup_##name,
 #include "dedup/dedups.def"
 #undef DEDUP
-    NULL,
 };
-enum { METHODS = COUNT_OF(dedups) - 1 };
+enum { METHODS = COUNT_OF(dedups) };
 
 #define ROW(kind, field, preset, min, max, unit, help, source)                                     \
     OPT_ROW(kind, struct dedup_conf, field, preset, min, max, unit, help, source)

@@ -42,7 +42,6 @@ struct dedup_method {
 #define DEDUP(name) extern const struct dedup_method dedup_##name;
 #include "dedup/dedups.def"
 #undef DEDUP
-extern const struct dedup_method *const dedups[]; /* NULL-ended, in dedups.def's order */
 
 /* Stage `dedup` of pass 1: runs every method named in conf and packs their sketches into
  * doc.sketch; a document without a word and without text gets none (sketch NULL) and is never a

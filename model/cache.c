@@ -81,7 +81,6 @@ void kv_cache_close(struct kv_cache *cache)
     free(cache);
 }
 
-int64_t kv_cache_length(const struct kv_cache *cache) { return cache->length; }
 void kv_cache_clear(struct kv_cache *cache) { cache->length = 0; }
 int32_t kv_start(const struct kv_cache *cache) { return (int32_t)cache->length; }
 

@@ -122,7 +122,6 @@ int kv_cache_open(struct kv_cache **out, const struct model *m, int64_t capacity
  * ERR_LIMIT past the capacity. */
 int kv_cache_feed(struct kv_cache *cache, struct model *m, const uint32_t *ids, uint32_t count,
                   float *logits);
-int64_t kv_cache_length(const struct kv_cache *cache);
 void kv_cache_clear(struct kv_cache *cache);
 void kv_cache_close(struct kv_cache *cache);
 #endif

@@ -181,12 +181,11 @@ void html_count(struct buf *to, uint64_t value)
     }
 }
 
-static void put_scaled(struct buf *to, double value, double base, const char *const *unit,
-                       int units)
+static void put_scaled(struct buf *to, double value, const char *const *unit, int units)
 {
     int step = 0;
-    while (step + 1 < units && fabs(value) >= base * 0.9995) {
-        value /= base;
+    while (step + 1 < units && fabs(value) >= 999.5) {
+        value /= 1000;
         step++;
     }
     int digits = step == 0 ? 0 : fabs(value) < 9.995 ? 2 : fabs(value) < 99.95 ? 1 : 0;
@@ -201,14 +200,14 @@ void html_big(struct buf *to, double value)
     else if (value >= 0 && value < 1e6)
         html_count(to, (uint64_t)llround(value));
     else
-        put_scaled(to, value, 1000, unit, COUNT_OF(unit));
+        put_scaled(to, value, unit, COUNT_OF(unit));
 }
 
 void html_bytes(struct buf *to, double value)
 {
     static const char *const unit[] = {"B", "KB", "MB", "GB", "TB", "PB"};
     if (isfinite(value))
-        put_scaled(to, value, 1000, unit, COUNT_OF(unit));
+        put_scaled(to, value, unit, COUNT_OF(unit));
     else
         buf_text(to, "\u2013");
 }

@@ -44,8 +44,6 @@ void page_warn(struct page *p, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int page_read_samples(struct page *p);
 /* Notes what did nothing: stages, rules and signals. */
 void page_find_idle(struct page *p);
-/* Rule indexes of gather, those that would drop most first; order holds GATHER_NAMES_MAX. */
-int page_rule_order(const struct gather *g, int *order);
 
 /* Sections; each appends nothing when there is nothing to show. */
 void page_put_headline(const struct page *p, struct buf *to);

@@ -1,7 +1,6 @@
 /* page_data - the sections about documents: funnel, rules, languages, signals, duplicates. */
 #include "report/page.h"
 
-#include "core/err.h"
 #include "report/hypertext.h"
 #include "report/report.h"
 
@@ -129,7 +128,8 @@ static int by_total(const void *a, const void *b)
     return left - right;
 }
 
-int page_rule_order(const struct gather *g, int *order)
+/* Rule indexes of gather, those that would drop most first; order holds GATHER_NAMES_MAX. */
+static int rule_order(const struct gather *g, int *order)
 {
     for (int i = 0; i < g->rule.count; i++)
         order[i] = i;
@@ -168,7 +168,7 @@ void page_put_rules(const struct page *p, struct buf *to)
 {
     static _Thread_local int order[GATHER_NAMES_MAX];
     const struct gather *g = p->gather;
-    int count = page_rule_order(g, order);
+    int count = rule_order(g, order);
     if (!p->has_ledger || count == 0)
         return;
     buf_text(

@@ -37,9 +37,6 @@ struct svg_hist {
     int mark_count;
 };
 void svg_hist(struct buf *to, const struct svg_hist *hist);
-/* The same with one threshold (NaN: none) and no parts. */
-void svg_histogram(struct buf *to, const double *edges, const uint64_t *counts, int bins,
-                   double threshold, int sense, const char *unit);
 
 struct svg_series {
     const char *name;

@@ -179,19 +179,6 @@ void svg_hist(struct buf *to, const struct svg_hist *h)
     buf_text(to, "</svg>\n");
 }
 
-void svg_histogram(struct buf *to, const double *edges, const uint64_t *counts, int bins,
-                   double threshold, int sense, const char *unit)
-{
-    struct svg_mark mark = {threshold, sense};
-    struct svg_hist hist = {.title = unit,
-                            .edges = edges,
-                            .counts = counts,
-                            .bins = bins,
-                            .marks = &mark,
-                            .mark_count = !isnan(threshold)};
-    svg_hist(to, &hist);
-}
-
 /* ---- lines ---- */
 struct frame {
     double x_low, x_high, y_low, y_high;

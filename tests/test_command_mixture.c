@@ -1,7 +1,6 @@
 /* test_command_mixture - recipes' mixtures and phases, and the plans they become over a store. */
 #include "command/mixture.h"
 
-#include "core/log.h"
 #include "tests/store_made.h"
 
 #include <math.h>

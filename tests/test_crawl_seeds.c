@@ -3,7 +3,6 @@
 #include "core/io.h"
 #include "crawl/frontier.h"
 #include "crawl/links.h"
-#include "crawl/robots.h"
 #include "tests/test.h"
 
 #include <sys/stat.h>

@@ -683,9 +683,13 @@ TEST(report_svg)
     struct buf to = {0};
     svg_bars(&to, "bars", bars, 2);
     svg_bars(&to, "no bars", bars, 0);
-    svg_histogram(&to, edges, counts, 4, 10, -1, "words");
-    svg_histogram(&to, edges, none, 4, 1e9, 1, "words");
-    svg_histogram(&to, edges, counts, 4, NAN, 0, "words");
+    const struct svg_hist hists[] = {
+        {"words", edges, counts, NULL, 4, &(struct svg_mark){10, -1}, 1},
+        {"words", edges, none, NULL, 4, &(struct svg_mark){1e9, 1}, 1},
+        {"words", edges, counts, NULL, 4, NULL, 0},
+    };
+    for (size_t i = 0; i < COUNT_OF(hists); i++)
+        svg_hist(&to, &hists[i]);
     svg_lines(&to, series, 2, "step", "loss", 1, "anneal");
     svg_lines(&to, series + 1, 1, "step", "loss", NAN, NULL);
     svg_lines(&to, series, 0, "step", "loss", NAN, NULL);
