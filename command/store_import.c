@@ -1,9 +1,10 @@
 /* store_import - `sluice store import`: a folder to train on, made from the token files of others.
  *
- * OUT/tokenizer/            the tokenizer given, as a run has it
- * OUT/store/data.mdb        one domain; item: number of the file, record: number of the document in
- * it OUT/heldout/NAME.jsonl.zst  the text of --heldout of the documents, which the store then lacks
- * OUT/import.json           what was read: written last */
+ * OUT/tokenizer/               the tokenizer given, as a run has it
+ * OUT/store/data.mdb           one domain; item: number of the file, record: number of the document
+ *                              in it
+ * OUT/heldout/NAME.jsonl.zst   the text of --heldout of the documents, which the store then lacks
+ * OUT/import.json              what was read: written last */
 #include "command/store_tool.h"
 #include "core/err.h"
 #include "core/json.h"
@@ -85,7 +86,7 @@ static int domain_check(const char *name)
 static int conf_resolve(struct importing *im, char **path, int count, struct arena *a)
 {
     const struct store_flags *flags = im->flags;
-    char inside[IO_PATH_MAX];
+    char inside[IO_PATH_MAX], note[IO_PATH_MAX];
     int format;
     if (strcmp(flags->format, "jsonl") == 0)
         return err_set(ERR_USAGE, "store import: jsonl holds text: sluice run makes a store of it");
@@ -98,6 +99,13 @@ static int conf_resolve(struct importing *im, char **path, int count, struct are
     if (strcmp(flags->out, ".") == 0 || strcmp(flags->out, "-") == 0)
         return err_set(ERR_USAGE, "store import: --out=DIR is missing: a folder to make");
     TRY(io_path(inside, "%s/store", flags->out));
+    TRY(io_path(note, "%s/import.json", flags->out));
+    if (io_exists(inside) && !io_exists(note))
+        return err_set(
+            ERR_USAGE,
+            "store import: %s is there without %s: an import was killed at its very end: "
+            "delete %s and import again",
+            inside, note, inside);
     if (io_exists(inside))
         return err_set(ERR_USAGE,
                        "store import: %s is there already: name another folder with "

@@ -193,7 +193,7 @@ static int block_get_now(struct removing *r, uint32_t domain, uint64_t block, un
     if (hash64(v.mv_data, v.mv_size, block) != sum)
         return err_set(ERR_FORMAT,
                        "store: %s: block %llu of the tokens of domain %s is not what its sum says: "
-                       "it is damaged: build the store again",
+                       "it is damaged: " STORE_REBUILD,
                        r->w->dir, (unsigned long long)block, r->w->meta.domain[domain].name);
     memcpy(to, v.mv_data, v.mv_size);
     *bytes = (uint32_t)v.mv_size;
@@ -362,8 +362,8 @@ static int removal_prove(struct removing *r)
     TRY(pages_free(path, r->w->file, PAGES_LOOK, &pages));
     if (pages.dirty && r->out->proved)
         return err_set(ERR_FORMAT,
-                       "store: %s: %llu pages in no tree are not empty: the removal did not work: "
-                       "build the store again",
+                       "store: %s: %llu pages in no tree are not empty: the removal did not "
+                       "work: " STORE_REBUILD,
                        path, (unsigned long long)pages.dirty);
     r->out->proved_pages = pages.count;
     r->out->file_pages = pages.pages;

@@ -24,6 +24,9 @@ enum block_kind { KIND_TOKENS, KIND_DOCUMENTS, KIND_COUNT };
 enum { STORE_DATABASES = KIND_COUNT + 3 };
 enum change_kind { CHANGE_NONE, CHANGE_APPEND, CHANGE_REMOVE, CHANGE_KINDS };
 #define STORE_FILE "data.mdb"
+/* The remedy in messages about damage. */
+#define STORE_REBUILD                                                                              \
+    "build the store again (a run: delete its done/store and run it again; an import: import again)"
 
 /* In the file only the first domain_count rows are written. */
 struct meta_disk {

@@ -64,7 +64,7 @@ struct walker {
 
 static int damaged(const struct walker *w, uint64_t page, const char *what)
 {
-    return err_set(ERR_FORMAT, "store: %s: page %llu: %s: build the store again", w->path,
+    return err_set(ERR_FORMAT, "store: %s: page %llu: %s: " STORE_REBUILD, w->path,
                    (unsigned long long)page, what);
 }
 
@@ -78,7 +78,7 @@ static int page_read(const struct walker *w, void *to, uint64_t bytes, uint64_t 
         if (done < 0)
             return err_sys("store: read %s", w->path);
         if (done == 0)
-            return err_set(ERR_FORMAT, "store: %s is cut short: build the store again", w->path);
+            return err_set(ERR_FORMAT, "store: %s is cut short: " STORE_REBUILD, w->path);
         into += done;
         at += (uint64_t)done;
         bytes -= (uint64_t)done;
@@ -292,8 +292,7 @@ static int tree_walk(struct walker *w, const struct tree *t, bool main)
     unsigned next[DEPTH_MAX] = {0}, level = 0;
     uint64_t number[DEPTH_MAX];
     if (t->flags != 0 || t->depth > DEPTH_MAX || (t->root == NO_PAGE) != (t->depth == 0))
-        return err_set(ERR_FORMAT, "store: %s: a damaged database entry: build the store again",
-                       w->path);
+        return err_set(ERR_FORMAT, "store: %s: a damaged database entry: " STORE_REBUILD, w->path);
     if (t->depth == 0)
         return 0;
     number[0] = t->root;

@@ -26,7 +26,7 @@
 
 int store_damaged(const struct store *s, const char *what)
 {
-    return err_set(ERR_FORMAT, "store: %s: %s: build the store again", s->path, what);
+    return err_set(ERR_FORMAT, "store: %s: %s: " STORE_REBUILD, s->path, what);
 }
 
 static int mdb_fail(const struct store *s, int rc)
@@ -118,8 +118,8 @@ static int meta_load(struct store *s, uint64_t file_bytes)
         return store_damaged(s, "no store");
     if (m.version < STORE_VERSION_OLDEST || m.version > STORE_VERSION)
         return err_set(ERR_FORMAT,
-                       "store: %s has version %u, this program reads %d to %d: build the store "
-                       "again, or use a newer sluice",
+                       "store: %s has version %u, this program reads %d to %d: " STORE_REBUILD
+                       ", or use a newer sluice",
                        s->path, m.version, STORE_VERSION_OLDEST, STORE_VERSION);
     if (m.domain_count < 1 || m.domain_count > STORE_DOMAINS_MAX ||
         len != offsetof(struct meta_disk, domain) + m.domain_count * sizeof m.domain[0])
@@ -541,12 +541,10 @@ static uint32_t ids_greatest(const unsigned char *at, uint32_t width, uint64_t c
 static int block_damaged(const struct store *s, uint32_t domain, int kind, uint64_t block,
                          const char *what)
 {
-    return err_set(
-        ERR_FORMAT,
-        "store: %s: block %llu of the %s of domain %s %s: it is damaged: build the store "
-        "again",
-        s->path, (unsigned long long)block, store_kind_names[kind], s->meta.domain[domain].name,
-        what);
+    return err_set(ERR_FORMAT,
+                   "store: %s: block %llu of the %s of domain %s %s: it is damaged: " STORE_REBUILD,
+                   s->path, (unsigned long long)block, store_kind_names[kind],
+                   s->meta.domain[domain].name, what);
 }
 
 void block_ahead(const struct store *s, uint32_t domain, int kind, uint64_t block)
