@@ -2,7 +2,6 @@
 /* A block is the text between two block-level tags, white space folded as a browser would show it.
  * Elements and blocks are arrays in document order; a subtree is a range of them, so sums over
  * subtrees are one backward loop. */
-#include "core/err.h"
 #include "core/hash.h"
 #include "extract/maths.h"
 #include "extract/parts.h"

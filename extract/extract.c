@@ -116,10 +116,8 @@ static void keep_meta(struct local *l, struct batch *b, struct doc *d, const str
     json_begin(&w, &l->meta);
     json_open(&w, '{');
     metadata_write(meta, &w);
-    if (out->kind_share > 0) {
-        json_key(&w, "kind");
-        json_put_str(&w, str_of(page_kind_name(out->kind)));
-    }
+    if (out->kind_share > 0)
+        json_field_text(&w, "kind", page_kind_name(out->kind));
     json_close(&w, '}');
     if (!l->meta.failed)
         d->meta = arena_str(&b->arena, buf_view(&l->meta));

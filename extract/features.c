@@ -4,7 +4,6 @@
  * language as little as possible: lengths, link shares, punctuation, the place in the tree,
  * repetition, and class-name cues. The order of the columns is part of the model in model.c: a new
  * column goes to the end of its part, and the model is trained again. */
-#include "core/err.h"
 #include "core/hash.h"
 #include "extract/judge.h"
 

@@ -103,7 +103,8 @@ static bool needs_escape(const struct copy *c, bool in_table)
     }
 }
 
-struct str print_text(const struct page *p, const struct block *b)
+/* The block's text without the sign of a link to itself behind it ("Use¶"). */
+static struct str print_text(const struct page *p, const struct block *b)
 {
     static const char *const signs[] = {"\xC2\xB6", "\xF0\x9F\x94\x97", "\xC2\xA7", "#"};
     struct str text = block_text(p, b);

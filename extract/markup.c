@@ -3,7 +3,6 @@
  * with tabs between cells; code as it stands. Markdown (CommonMark with GitHub's tables, definition
  * lists as Markdown Extra has them): the same with its signs, blocks parted by empty lines but for
  * the items of a list. Layout tables, and lists whose items hold headings, are only containers. */
-#include "core/err.h"
 #include "extract/printing.h"
 
 enum {

@@ -465,14 +465,9 @@ void metadata_write(const struct page_meta *m, struct json_writer *to)
         {"description", m->description}, {"licence", m->licence},
         {"licence_url", m->licence_url}, {"licence_from", str_of(m->licence_from)},
     };
-    for (size_t i = 0; i < COUNT_OF(text); i++) {
-        if (!text[i].value.len)
-            continue;
-        json_key(to, text[i].key);
-        json_put_str(to, text[i].value);
-    }
-    json_key(to, "links_internal");
-    json_put_u64(to, m->links_internal);
-    json_key(to, "links_external");
-    json_put_u64(to, m->links_external);
+    for (size_t i = 0; i < COUNT_OF(text); i++)
+        if (text[i].value.len)
+            json_field_str(to, text[i].key, text[i].value);
+    json_field_u64(to, "links_internal", m->links_internal);
+    json_field_u64(to, "links_external", m->links_external);
 }

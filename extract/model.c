@@ -6,7 +6,6 @@
  * is not. The trees were fitted (tests/bench/extract_train.py) to the share of each block's words
  * that annotators counted as main text. Scores are sums of whole numbers and the logistic function
  * is computed with plain multiplications, so that every machine chooses the same text. */
-#include "core/err.h"
 #include "extract/forest.h"
 #include "extract/judge.h"
 

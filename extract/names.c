@@ -1,5 +1,4 @@
 /* names - what each measure of features.c is called when a judgement is explained. */
-#include "core/err.h"
 #include "extract/judge.h"
 
 #include <assert.h>

@@ -105,8 +105,6 @@ static int find_p(const struct nesting *n)
     return -1;
 }
 
-bool nesting_in_p(const struct nesting *n) { return n->over_count == 0 && find_p(n) >= 0; }
-
 static void close_p(struct nesting *n)
 {
     int at = find_p(n);

@@ -31,7 +31,5 @@ void nesting_void(struct nesting *n, struct element e);
 /* An end tag. KEEP: it closes something real; else nothing is to be written. */
 enum nesting_verdict nesting_end(struct nesting *n, struct element e);
 static inline uint32_t nesting_depth(const struct nesting *n) { return n->count + n->over_count; }
-/* A paragraph is open that a block would close. */
-bool nesting_in_p(const struct nesting *n);
 static inline bool nesting_has(const struct nesting *n, GumboTag tag) { return n->named[tag] > 0; }
 #endif

@@ -1,8 +1,6 @@
 /* outline - which list, quote, table and code each element of a page stands in, in one pass. */
 #include "extract/printing.h"
 
-#include "core/err.h"
-
 #include <stdio.h>
 
 enum { NUMBER_MAX = 100000000 };

@@ -57,8 +57,6 @@ struct printer {
     struct str url;      /* of the page, may be empty */
     bool markdown, links, images;
 };
-/* The block's text without the sign of a link to itself behind it ("Use¶"). */
-struct str print_text(const struct page *p, const struct block *b);
 /* Block's text as one line or several: marked up and escaped in Markdown, where lines continue
  * behind prefix (quote signs and blanks). one_line: line ends become blanks, or <br> in tables. */
 struct inline_conf { struct str prefix; bool one_line, in_table; };

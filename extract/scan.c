@@ -3,7 +3,9 @@
 
 enum { FOREIGN_MAX = 64 }; /* nested svg islands that are followed exactly */
 
-bool scan_tag(struct scan *s, struct tag *t, bool foreign)
+/* The next tag from s->at on, over text and declarations, s->at on its '<'; false at the end of the
+ * page. */
+static bool scan_tag(struct scan *s, struct tag *t, bool foreign)
 {
     while (s->at < s->end) {
         const char *open = memchr(s->at, '<', (size_t)(s->end - s->at));

@@ -34,9 +34,6 @@ struct scan {
     uint32_t spans;                 /* open spans, whether handed on or not */
     bool endless[GUMBO_TAG_LAST];   /* no end tag of this name comes any more: searched once */
 };
-/* The next tag from s->at on, over text and declarations, s->at on its '<'; false at the end of the
- * page. */
-bool scan_tag(struct scan *s, struct tag *t, bool foreign);
 /* Skips the content and end tag of a raw-text element; false when its end never comes (then nothing
  * is skipped). */
 bool scan_raw(struct scan *s, const struct tag *t);
