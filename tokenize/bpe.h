@@ -47,6 +47,8 @@ struct table_memory {
     size_t bytes;
 };
 void *table_open(struct table_memory *m, size_t bytes); /* NULL: no memory */
+/* Has the kernel lay memory under the first bytes of it now, where it can. */
+void table_touch(void *table, size_t bytes);
 void table_close(struct table_memory *m);
 
 /* Up to 15 bytes as two numbers, their count (and a mark above it) in the top byte. */

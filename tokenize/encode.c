@@ -2,10 +2,10 @@
  *
  * Pieces recur: in web text 99 of 100 have been seen before. So the work is to cut (pretok_fast.c)
  * and to look up, and both are done for many pieces at a time: the key of a piece of up to 15 bytes
- * is its bytes and its length in 16; its place in the cache is asked for early (prefetch) and two
- * places share a cache line. Pieces of 16 to 31 bytes have a cache of their own with longer keys.
- * Longer pieces, and those of text without spaces between words, are taken apart where no token
- * reaches across (cuts.c); their parts are looked up in the same way.
+ * is its bytes and its length in 16, and its place in the cache (piece_cache.h) is asked for early
+ * (prefetch). Pieces of 16 to 31 and of 32 to 128 bytes have caches of their own. Longer pieces,
+ * and those of text without spaces between words, are taken apart where no token reaches across
+ * (cuts.c); their parts are looked up in the same way.
  *
  * What is new costs memory accesses far apart: the token of that name, then a look for each pair of
  * neighbours. One after the other they took 0.6 us a piece, three quarters of a first pass over
@@ -15,22 +15,13 @@
  * A piece that is a token is that token where the tokenizer says so (tiktoken; Llama 3), without
  * regard to merges. A part of a piece is not a piece: its entry in the cache carries a mark. */
 #include "core/err.h"
-#include "tokenize/bpe.h"
 #include "tokenize/nfc.h"
+#include "tokenize/piece_cache.h"
 
 #include <assert.h>
 #include <stdlib.h>
 
 enum {
-    SHORT_IDS = 4,
-    LONG_BYTES = 31,
-    LONG_IDS = 7,
-    LINE_BITS = 17,   /* 8 MiB: fewer forget too much, more miss the processor's caches */
-    LONG_BITS = 15,   /* 2 MiB */
-    COUNT_SHIFT = 24, /* ids are below 2^22: the first one carries the count */
-    ID_MASK = (1 << COUNT_SHIFT) - 1,
-    PART = 16,        /* beside the length: a part of a piece */
-    LONG_MARK = 32,   /* the same in the other cache */
     SPLIT_MAX = 1024, /* pieces cut at a time */
     AHEAD = 256,      /* pieces whose places are asked for before they are looked at */
     PARTS = 64,       /* the same of parts of a piece */
@@ -40,21 +31,6 @@ enum {
 /* Place of a unit that no cache is asked for: it is long, or text without spaces. */
 #define NO_PLACE UINT32_MAX
 
-struct short_entry {
-    struct piece_key key;
-    uint32_t id[SHORT_IDS];
-};
-struct short_line {
-    struct short_entry way[2];
-};
-/* Up to LONG_BYTES as four numbers; their count (and LONG_MARK) in the top byte, 0: free. */
-struct long_key {
-    uint64_t word[4];
-};
-struct long_entry {
-    struct long_key key;
-    uint32_t id[LONG_IDS], count;
-};
 /* A piece, or a part of one, and where the caches would have it. */
 struct unit {
     struct piece_key key; /* of a short one */
@@ -63,9 +39,7 @@ struct unit {
 };
 struct encoder {
     const struct tokenizer *t;
-    struct short_line *line;
-    struct long_entry *longer;
-    struct table_memory line_memory, longer_memory;
+    struct piece_cache cache;
     struct merge_work work;
     uint32_t *symbol, symbol_max;
     const char *limit; /* end of the text that is being encoded */
@@ -77,11 +51,6 @@ struct encoder {
 };
 
 /* ---- keys ---- */
-static inline uint32_t key_place(struct piece_key k)
-{
-    return (uint32_t)(key_hash(k) >> (64 - LINE_BITS));
-}
-
 static inline struct piece_key piece_key(const char *p, uint32_t len, const char *end,
                                          uint32_t mark)
 {
@@ -90,37 +59,6 @@ static inline struct piece_key piece_key(const char *p, uint32_t len, const char
     char bytes[SHORT_BYTES + 1] = {0};
     memcpy(bytes, p, len);
     return key_read(bytes, len, mark);
-}
-
-static inline struct long_key long_key(const char *p, uint32_t len, const char *end, uint32_t mark)
-{
-    struct long_key k = {{0}};
-    if (end - p < LONG_BYTES + 1) {
-        memcpy(k.word, p, len);
-    } else {
-        memcpy(k.word, p, sizeof k.word);
-        /* The last word that counts loses its upper bytes, those behind it lose all. */
-        for (uint32_t i = 0; i < 4; i++) {
-            uint32_t bytes = len > 8 * i ? len - 8 * i : 0;
-            k.word[i] = bytes == 0   ? 0
-                        : bytes >= 8 ? k.word[i]
-                                     : k.word[i] << (64 - 8 * bytes) >> (64 - 8 * bytes);
-        }
-    }
-    k.word[3] |= (uint64_t)(len | mark) << 56;
-    return k;
-}
-
-static inline uint32_t long_place(const struct long_key *k)
-{
-    struct piece_key halves[2] = {{k->word[0], k->word[1]}, {k->word[2], k->word[3]}};
-    return (uint32_t)((key_hash(halves[0]) ^ key_hash(halves[1])) >> (64 - LONG_BITS));
-}
-
-static inline bool long_equal(const struct long_key *a, const struct long_key *b)
-{
-    return ((a->word[0] ^ b->word[0]) | (a->word[1] ^ b->word[1]) | (a->word[2] ^ b->word[2]) |
-            (a->word[3] ^ b->word[3])) == 0;
 }
 
 static inline uint32_t long_mark(const struct encoder *e, uint32_t mark)
@@ -163,67 +101,6 @@ static bool piece_token(const struct encoder *e, struct str piece, uint32_t *out
     return true;
 }
 
-static inline void short_fill(struct short_entry *s, struct piece_key k, const uint32_t *id,
-                              uint32_t count)
-{
-    s->key = k;
-    s->id[0] = 0;
-    for (uint32_t i = 0; i < count; i++)
-        s->id[i] = id[i];
-    s->id[0] |= count << COUNT_SHIFT;
-}
-
-/* Where a new entry goes: its line, the line's neighbour when that is full, and in a full
- * neighbourhood the place of the youngest: what came first is what is common. */
-static struct short_entry *short_victim(struct encoder *e, uint32_t place)
-{
-    struct short_line *line = &e->line[place], *beside = &e->line[place ^ 1];
-    for (int way = 0; way < 2; way++)
-        if (!line->way[way].key.high)
-            return &line->way[way];
-    for (int way = 0; way < 2; way++)
-        if (!beside->way[way].key.high)
-            return &beside->way[way];
-    return &line->way[1];
-}
-
-static inline void long_fill(struct long_entry *l, const struct long_key *k, const uint32_t *id,
-                             uint32_t count)
-{
-    l->key = *k;
-    l->count = count;
-    memcpy(l->id, id, sizeof *id * count);
-}
-
-static inline uint32_t long_copy(const struct long_entry *l, uint32_t *out)
-{
-    memcpy(out, l->id, sizeof l->id);
-    return l->count;
-}
-
-static inline const struct short_entry *line_find(const struct short_entry *way, struct piece_key k)
-{
-    bool first = way[0].key.low == k.low && way[0].key.high == k.high;
-    bool second = way[1].key.low == k.low && way[1].key.high == k.high;
-    return first || second ? &way[!first] : NULL;
-}
-
-static inline const struct short_entry *short_find(const struct encoder *e, struct piece_key k,
-                                                   uint32_t place)
-{
-    const struct short_entry *found = line_find(e->line[place].way, k);
-    return found ? found : line_find(e->line[place ^ 1].way, k);
-}
-
-/* Writes SHORT_IDS ids, of which the returned count are meant. */
-static inline uint32_t short_copy(const struct short_entry *s, uint32_t *out)
-{
-    memcpy(out, s->id, sizeof s->id);
-    uint32_t count = out[0] >> COUNT_SHIFT;
-    out[0] &= ID_MASK;
-    return count;
-}
-
 /* Keeps what a short unit came to. Where the ids are too many for an entry, one with the count 0
  * says that the other cache has them. */
 static void short_keep(struct encoder *e, const struct unit *u, uint32_t mark, const uint32_t *id,
@@ -233,9 +110,9 @@ static void short_keep(struct encoder *e, const struct unit *u, uint32_t mark, c
         return;
     if (count > SHORT_IDS) {
         struct long_key k = long_key(u->ptr, u->len, e->limit, long_mark(e, mark));
-        long_fill(&e->longer[long_place(&k)], &k, id, count);
+        long_put(&e->cache, &k, long_place(&e->cache, &k), id, count);
     }
-    short_fill(short_victim(e, u->place), u->key, id, count > SHORT_IDS ? 0 : count);
+    short_put(&e->cache, u->key, u->place, id, count > SHORT_IDS ? 0 : count);
 }
 
 /* Those that the cache lacks and that nothing needs to be known of but their bytes: merged in step
@@ -257,9 +134,9 @@ static void units_learn(struct encoder *e, const struct unit *unit, uint32_t cou
     bool by_token = t->whole_piece_first && !mark;
     for (uint32_t i = 0; i < count; i++) {
         const struct unit *u = &unit[i];
-        if (u->len > SHORT_BYTES || line_find(e->line[u->place].way, u->key))
+        if (u->len > SHORT_BYTES || line_find(e->cache.line[u->place].way, u->key))
             continue;
-        __builtin_prefetch(&e->line[u->place ^ 1]);
+        __builtin_prefetch(&e->cache.line[u->place ^ 1]);
         if (by_token)
             __builtin_prefetch(token_slot_at(&t->map, key_hash(u->key)));
         unknown[unknowns++] = u;
@@ -272,7 +149,7 @@ static void units_learn(struct encoder *e, const struct unit *unit, uint32_t cou
         }
     for (uint32_t i = 0; i < unknowns; i++) {
         const struct unit *u = unknown[i];
-        if (short_find(e, u->key, u->place))
+        if (short_find(&e->cache, u->key, u->place))
             continue;
         uint32_t id = by_token ? token_map_find_key(&t->map, u->key, key_hash(u->key)) : NO_ID;
         if (id != NO_ID) {
@@ -301,8 +178,9 @@ static int unit_encode(struct encoder *e, const struct unit *u, uint32_t mark, u
     if (u->place == NO_PLACE)
         return mark ? bytes_merge(e, bytes, out, count) : cut_encode(e, bytes, out, count);
     struct long_key k = long_key(u->ptr, u->len, e->limit, long_mark(e, mark));
-    struct long_entry *l = &e->longer[u->len > SHORT_BYTES ? u->place : long_place(&k)];
-    if (long_equal(&l->key, &k)) {
+    uint32_t place = u->len > SHORT_BYTES ? u->place : long_place(&e->cache, &k);
+    const struct long_entry *l = long_find(&e->cache, &k, place);
+    if (l) {
         *count = long_copy(l, out);
         return 0;
     }
@@ -313,7 +191,7 @@ static int unit_encode(struct encoder *e, const struct unit *u, uint32_t mark, u
         TRY(cut_encode(e, bytes, out, count));
     }
     if (*count <= LONG_IDS && (*count > SHORT_IDS || u->len > SHORT_BYTES))
-        long_fill(l, &k, out, *count);
+        long_put(&e->cache, &k, place, out, *count);
     return 0;
 }
 
@@ -326,11 +204,11 @@ static inline int units_encode(struct encoder *e, const struct unit *unit, uint3
         const struct unit *u = &unit[i];
         uint32_t count = 0;
         if (u->len <= SHORT_BYTES) {
-            const struct short_entry *s = short_find(e, u->key, u->place);
+            const struct short_entry *s = short_find(&e->cache, u->key, u->place);
             if (!s && !learnt) {
                 units_learn(e, u, units - i, mark);
                 learnt = true;
-                s = short_find(e, u->key, u->place);
+                s = short_find(&e->cache, u->key, u->place);
             }
             if (s)
                 count = short_copy(s, out);
@@ -349,8 +227,8 @@ static inline void unit_short(const struct encoder *e, struct unit *u, const cha
     u->key = piece_key(from, len, e->limit, mark);
     u->ptr = from;
     u->len = len;
-    u->place = key_place(u->key);
-    __builtin_prefetch(&e->line[u->place]);
+    u->place = short_place(&e->cache, u->key);
+    __builtin_prefetch(&e->cache.line[u->place]);
 }
 
 /* Han and kana stand without spaces between words: what is long there hardly ever comes again. */
@@ -367,9 +245,26 @@ static inline void unit_long(const struct encoder *e, struct unit *u, const char
     u->place = NO_PLACE;
     if (len <= LONG_BYTES && (mark || !is_spaceless(from))) {
         struct long_key k = long_key(from, len, e->limit, long_mark(e, mark));
-        u->place = long_place(&k);
-        __builtin_prefetch(&e->longer[u->place]);
+        u->place = long_place(&e->cache, &k);
+        __builtin_prefetch(&e->cache.longer[u->place]);
     }
+}
+
+/* A piece that is not cut: what came to it before, or its merges. */
+static int whole_encode(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count)
+{
+    if (piece.len <= LONG_BYTES || piece.len > WIDE_BYTES)
+        return bytes_merge(e, piece, out, count);
+    struct wide_entry *w = wide_at(&e->cache, piece);
+    if (wide_is(w, piece)) {
+        *count = w->count;
+        memcpy(out, w->id, sizeof *out * w->count);
+        return 0;
+    }
+    TRY(bytes_merge(e, piece, out, count));
+    if (*count <= WIDE_IDS)
+        wide_put(w, piece, out, *count);
+    return 0;
 }
 
 /* A piece of more than SHORT_BYTES that no cache has, or that is not kept as a whole. ASCII is not
@@ -382,7 +277,7 @@ static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32
     if (piece_token(e, piece, out, count))
         return 0;
     if ((unsigned char)piece.ptr[piece.len / 2] < 0x80)
-        return bytes_merge(e, piece, out, count);
+        return whole_encode(e, piece, out, count);
     for (uint32_t at = 0; at < piece.len;) {
         uint32_t units = cuts_find(&e->t->cuts, &e->pairs, piece, at, end, PARTS);
         for (uint32_t i = 0; i < units; at = end[i++]) {
@@ -403,11 +298,10 @@ int encoder_open(struct encoder **out, const struct tokenizer *t)
     if (!e)
         return err_set(ERR_LIMIT, "encoder: no memory");
     e->t = t;
-    e->line = table_open(&e->line_memory, sizeof *e->line << LINE_BITS);
-    e->longer = table_open(&e->longer_memory, sizeof *e->longer << LONG_BITS);
-    if (!e->line || !e->longer) {
-        encoder_close(e);
-        return err_set(ERR_LIMIT, "encoder: no memory for a cache of pieces");
+    int rc = piece_cache_open(&e->cache);
+    if (rc < 0) {
+        free(e);
+        return rc;
     }
     *out = e;
     return 0;
@@ -417,8 +311,7 @@ void encoder_close(struct encoder *e)
 {
     if (!e)
         return;
-    table_close(&e->line_memory);
-    table_close(&e->longer_memory);
+    piece_cache_close(&e->cache);
     merge_work_free(&e->work);
     nfc_work_free(&e->normal);
     free(e->symbol);
@@ -464,6 +357,7 @@ int encoder_encode(struct encoder *e, struct str text, struct arena *a, const ui
         uint32_t pieces = pretok_split(e->t->pretok, text, pos, e->end, SPLIT_MAX);
         size_t start = pos;
         assert(pieces > 0);
+        piece_cache_grow(&e->cache);
         for (uint32_t done = 0; done < pieces; done += AHEAD) {
             uint32_t now = pieces - done < AHEAD ? pieces - done : AHEAD;
             TRY(pieces_encode(e, text, pos, start, e->end + done, now, out + total, &total));

@@ -10,6 +10,7 @@ enum { LONG_KNOWN_BITS = 16, HUGE = 2 << 20, STEPS_MAX = 1 << 28 };
 
 void *table_open(struct table_memory *m, size_t bytes)
 {
+    bytes = (bytes + HUGE - 1) / HUGE * HUGE; /* or the last piece is none of huge pages */
     m->bytes = bytes + HUGE;
     m->base = mmap(NULL, m->bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (m->base == MAP_FAILED) {
@@ -19,6 +20,11 @@ void *table_open(struct table_memory *m, size_t bytes)
     char *table = (char *)m->base + (HUGE - (uintptr_t)m->base % HUGE) % HUGE;
     madvise(table, bytes, MADV_HUGEPAGE);
     return table;
+}
+
+void table_touch(void *table, size_t bytes)
+{
+    madvise(table, bytes, MADV_POPULATE_WRITE); /* before Linux 5.14 the first looks do it */
 }
 
 void table_close(struct table_memory *m)

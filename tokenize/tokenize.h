@@ -81,7 +81,8 @@ int tokenizer_open_as(struct tokenizer **out, const char *path, int pretok);
 uint32_t tokenizer_vocab(const struct tokenizer *t);      /* ids are < this, specials included */
 uint32_t tokenizer_eot(const struct tokenizer *t);        /* <|endoftext|> */
 struct hash128 tokenizer_hash(const struct tokenizer *t); /* of what decides the ids */
-/* Per-thread state: a piece cache of 10 MiB, and work space that grows with the longest piece. */
+/* Per-thread state: a piece cache, 10 MiB at first and up to 50 MiB after hundreds of megabytes of
+ * different text, and work space that grows with the longest piece. */
 struct encoder;
 int encoder_open(struct encoder **out, const struct tokenizer *t);
 /* Appends the ids of text to the arena; added tokens in the text are ordinary text. Linear in the
