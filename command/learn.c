@@ -38,9 +38,12 @@ static int train_over(struct run *r, struct store *store, const char *out_dir)
                               .heldout_dir = heldout_dir,
                               .out_dir = out_dir,
                               .threads = r->threads,
+                              .eval_batch = r->recipe->eval.batch,
                               .recipe_hash = r->recipe->hash,
                               .accepted = training_accepted,
                               .accepted_arg = r};
+    if (run->train.eval_documents == 0)
+        run->train.eval_documents = r->recipe->eval.documents_max;
     rc = train(run);
     mixture_close(mixture);
 out:

@@ -113,10 +113,11 @@ static const struct opt store_opts[] = {
     OPT_LAST,
 };
 static const struct opt eval_opts[] = {
-    OPT_ROW(OPT_INT, struct bpb_conf, batch, "16", 1, 4096, "windows", "windows scored at a time",
+    OPT_ROW(OPT_INT, struct bpb_conf, batch, "16", 1, 4096, "windows",
+            "at most so many are scored at a time",
             NULL),
-    OPT_ROW(OPT_INT, struct bpb_conf, documents_max, "0", 0, 1e7, "documents",
-            "at most so many a domain; 0: all", NULL),
+    OPT_ROW(OPT_INT, struct bpb_conf, documents_max, "0", 0, 1e6, "documents",
+            "at most so many a domain, also while training; 0: all", NULL),
     OPT_LAST,
 };
 static const char *const sections[] = {

@@ -66,7 +66,7 @@ static struct fetch_conf conf_filled(const struct fetch_conf *given)
     c.user_agent = c.user_agent ? c.user_agent : "";
     c.connections = c.connections > 0 ? c.connections : 4;
     c.connections = c.connections < CONNECTIONS_MAX ? c.connections : CONNECTIONS_MAX;
-    c.retries = c.retries == 0 ? 8 : c.retries < 0 ? 0 : c.retries;
+    c.retries = c.retries > 0 ? c.retries : 0;
     c.connect_ms = c.connect_ms > 0 ? c.connect_ms : 10000;
     c.stall_ms = c.stall_ms > 0 ? c.stall_ms : 30000;
     c.backoff_ms = c.backoff_ms > 0 ? c.backoff_ms : 1000;

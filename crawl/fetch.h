@@ -13,7 +13,7 @@ struct fetch_conf {
     int64_t connections;    /* at most this many at a time [4] */
     double requests_per_s;  /* over any minute, all hosts together [no bound] */
     uint64_t bytes_per_s;   /* over any minute, all hosts together [no bound] */
-    int64_t retries;        /* per file, with back-off and Retry-After [8]; -1: none */
+    int64_t retries;        /* per file, after the first, with back-off and Retry-After */
     int64_t connect_ms;     /* give up connecting [10000] */
     int64_t stall_ms;       /* give up on less than 1 KB/s of body for so long [30000] */
     int64_t backoff_ms;     /* wait before the first retry, doubled up to 60 s [1000]; also the
@@ -48,8 +48,8 @@ struct fetch_conf {
                   "over any minute, all hosts together; 0: no bound"),                             \
         FETCH_ROW(conf, at, OPT_SIZE, bytes_per_s, "0", 0, 1e15, "bytes/s",                        \
                   "over any minute, all hosts together; 0: no bound"),                             \
-        FETCH_ROW(conf, at, OPT_INT, retries, "8", -1, 1000, "tries",                              \
-                  "of a file after the first; -1: none"),                                          \
+        FETCH_ROW(conf, at, OPT_INT, retries, "8", 0, 1000, "tries",                               \
+                  "of a file after the first"),                                                    \
         FETCH_ROW(conf, at, OPT_INT, connect_ms, "10000", 1, 3600000, "ms", "time to connect"),    \
         FETCH_ROW(conf, at, OPT_INT, stall_ms, "30000", 100, 3600000, "ms",                        \
                   "give up below 1 KB/s for so long"),                                             \

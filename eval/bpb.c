@@ -2,6 +2,7 @@
 #include "eval/eval.h"
 
 #include "core/err.h"
+#include "core/pipe.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -136,6 +137,36 @@ static void row_begin(struct bpb_row *row, const char *path)
     row->documents = row->bytes = row->tokens = 0;
 }
 
+/* The documents of c; *lines NULL: all. */
+static int choose_by(const struct bpb_conf *c, const char *path, uint32_t **lines, uint32_t *count)
+{
+    if (c->batch < 1 || c->documents_max < 0 || c->documents_max > CHOSEN_MAX)
+        return err_set(ERR_USAGE, "eval: batch %lld must be at least 1, documents %lld 0 to %d",
+                       (long long)c->batch, (long long)c->documents_max, CHOSEN_MAX);
+    return c->documents_max ? choose(path, (uint32_t)c->documents_max, lines, count) : 0;
+}
+
+static int to_nobody(void *arg, const uint32_t *ids, uint32_t count)
+{
+    UNUSED(arg);
+    UNUSED(ids);
+    UNUSED(count);
+    return pipe_stop ? err_set(ERR_STOP, "eval: stopped") : 0;
+}
+
+int eval_tokens(const struct tokenizer *tok, const char *heldout_file, const struct bpb_conf *c,
+                uint64_t *tokens)
+{
+    struct bpb_row row = {.tokens = 0};
+    uint32_t *lines = NULL, line_count = 0;
+    int rc = choose_by(c, heldout_file, &lines, &line_count);
+    if (rc >= 0)
+        rc = walk(tok, heldout_file, lines, line_count, (struct visit){to_nobody, NULL}, &row);
+    *tokens = row.tokens;
+    free(lines);
+    return rc;
+}
+
 static int to_scorer(void *arg, const uint32_t *ids, uint32_t count)
 {
     return model_scorer_add(arg, ids, count);
@@ -147,14 +178,11 @@ int eval_bpb(struct model *m, const struct tokenizer *tok, const char *heldout_f
     struct model_scorer *scorer = NULL;
     uint32_t *lines = NULL, line_count = 0;
     double bits;
-    int rc = 0;
-    if (c->batch < 1 || c->documents_max < 0 || c->documents_max > CHOSEN_MAX)
-        return err_set(ERR_USAGE, "eval: batch %lld must be at least 1, documents %lld 0 to %d",
-                       (long long)c->batch, (long long)c->documents_max, CHOSEN_MAX);
+    int rc;
+    TRY(choose_by(c, heldout_file, &lines, &line_count));
     row_begin(out, heldout_file);
-    if (c->documents_max)
-        TRY_OUT(choose(heldout_file, (uint32_t)c->documents_max, &lines, &line_count));
     TRY_OUT(model_scorer_open(&scorer, m, c->batch, tokenizer_eot(tok)));
+    model_scorer_show(scorer, c->progress);
     TRY_OUT(walk(tok, heldout_file, lines, line_count, (struct visit){to_scorer, scorer}, out));
     TRY_OUT(model_scorer_finish(scorer, &bits));
     out->bits_per_byte = bits / (double)out->bytes;

@@ -2,6 +2,7 @@
  */
 #ifndef SLUICE_EVAL_EVAL_H
 #define SLUICE_EVAL_EVAL_H
+#include "core/log.h"
 #include "model/model.h"
 #include "tokenize/tokenize.h"
 
@@ -17,8 +18,9 @@ struct bpb_row {
                                 in one file; NaN when xz is not there */
 };
 struct bpb_conf {
-    int64_t batch, documents_max;
-}; /* documents_max 0: all; else the first by id order */
+    int64_t batch, documents_max; /* documents_max 0: all; else the first by id order */
+    struct progress *progress;    /* gets each token when it is scored; NULL: nobody looks */
+};
 /* The calls below fill domain, documents, bytes and tokens (eval_xz: not tokens) and their own
  * measure, and leave the other fields of *out alone. A file without text is ERR_FORMAT. */
 
@@ -27,6 +29,9 @@ struct bpb_conf {
  */
 int eval_bpb(struct model *m, const struct tokenizer *tok, const char *heldout_file,
              const struct bpb_conf *c, struct bpb_row *out);
+/* How many tokens eval_bpb would score, at the price of reading and encoding the file. */
+int eval_tokens(const struct tokenizer *tok, const char *heldout_file, const struct bpb_conf *c,
+                uint64_t *tokens);
 /* counts[vocab] = occurrences of each id in the training store. */
 int eval_unigram(const struct tokenizer *tok, const char *heldout_file, const uint64_t *counts,
                  struct bpb_row *out);
@@ -46,6 +51,7 @@ void heldout_domain(const char *path, char out[48]);
  * first), as far as the context reaches. The piece of eval_bpb that needs no tokenizer. */
 struct model_scorer;
 int model_scorer_open(struct model_scorer **out, struct model *m, int64_t batch, uint32_t eot);
+void model_scorer_show(struct model_scorer *s, struct progress *progress); /* see bpb_conf */
 int model_scorer_add(struct model_scorer *s, const uint32_t *ids, uint32_t count);
 int model_scorer_finish(struct model_scorer *s,
                         double *bits); /* scores what is left; total of all documents */

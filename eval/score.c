@@ -29,6 +29,7 @@ struct model_scorer {
     struct dev_arena arena;
     struct tape tape;
     double nats;
+    struct progress *progress;
 };
 
 int model_scorer_open(struct model_scorer **out, struct model *m, int64_t batch, uint32_t eot)
@@ -59,6 +60,11 @@ int model_scorer_open(struct model_scorer **out, struct model *m, int64_t batch,
         *out = NULL;
     }
     return rc;
+}
+
+void model_scorer_show(struct model_scorer *s, struct progress *progress)
+{
+    s->progress = progress;
 }
 
 void model_scorer_close(struct model_scorer *s)
@@ -120,9 +126,14 @@ static int run_batch(struct model_scorer *s, const struct window *window, uint32
     if (!logits || !cross_entropy_op(t, logits, targets))
         return err_in(ERR_LIMIT, "eval");
     TRY(dev_download(t->stream, s->loss, tape_last(t)->aux[0]->data, (size_t)N * sizeof *s->loss));
+    uint64_t scored = 0;
     for (int64_t i = 0; i < N; i++)
-        if (s->targets[i] >= 0)
+        if (s->targets[i] >= 0) {
             s->nats += (double)s->loss[i];
+            scored++;
+        }
+    if (s->progress)
+        progress_add(s->progress, scored, 0, 0);
     return 0;
 }
 

@@ -805,7 +805,7 @@ TEST(crawl_fetch_public_only)
     struct fetch_conf conf = quick;
     conf.user_agent = "test (+me@example.org)";
     conf.public_only = true;
-    conf.retries = -1;
+    conf.retries = 0;
     char url[256], name[64];
     snprintf(name, sizeof name, "inside.example:%d:127.0.0.1", atomic_load(&counts->port));
     const char *const resolve[] = {name, NULL};

@@ -270,6 +270,27 @@ TEST(eval_documents_max_takes_the_first_by_id)
     rig_close(&r);
 }
 
+/* What is announced is what is scored, and what the progress line counts. */
+TEST(eval_progress_counts_every_token)
+{
+    struct rig r;
+    struct bpb_row row;
+    struct progress progress = {.unit = ""};
+    struct bpb_conf conf = {.batch = 2, .progress = &progress};
+    uint64_t tokens;
+    rig_open(&r, 16); /* windows overlap: no token is counted twice */
+    make_opinionated(&r.m);
+    for (conf.documents_max = 0; conf.documents_max < 3; conf.documents_max++) {
+        progress_begin(&progress, "score", "tokens", 0);
+        CHECK_OK(eval_tokens(r.tok, heldout_file("p", in_order, 4), &conf, &tokens));
+        CHECK_OK(eval_bpb(&r.m, r.tok, heldout_file("p", in_order, 4), &conf, &row));
+        CHECK(tokens > 0);
+        CHECK_INT(tokens, row.tokens);
+        CHECK_INT(progress.done, tokens);
+    }
+    rig_close(&r);
+}
+
 TEST(eval_unigram_is_counted)
 {
     struct rig r;

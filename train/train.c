@@ -298,14 +298,33 @@ static int log_eval(struct session *s)
     return rc;
 }
 
+/* Every held-out file, with a line of progress: it may take longer than the training. */
+static int score_all(struct session *s, struct bpb_conf *conf)
+{
+    struct progress progress;
+    uint64_t tokens, all = 0;
+    int rc = 0;
+    for (size_t i = 0; i < s->heldout_count; i++) {
+        TRY(eval_tokens(s->tok, s->heldout[i], conf, &tokens));
+        all += tokens;
+    }
+    progress_begin(&progress, "score", "tokens", all);
+    conf->progress = &progress;
+    for (size_t i = 0; rc >= 0 && i < s->heldout_count; i++)
+        rc = eval_bpb(&s->tr.model, s->tok, s->heldout[i], conf, &s->row[i]);
+    progress_end(&progress);
+    return rc;
+}
+
 static int evaluate(struct session *s)
 {
     struct train_state *state = &s->tr.state;
     struct bpb_conf conf = {.documents_max = s->tr.conf.eval_documents};
     int64_t tokens = stream_device(s->tr.stream) == DEV_CPU ? EVAL_TOKENS_CPU : EVAL_TOKENS_GPU;
     conf.batch = tokens / s->tr.model.conf.context > 1 ? tokens / s->tr.model.conf.context : 1;
-    for (size_t i = 0; i < s->heldout_count; i++)
-        TRY(eval_bpb(&s->tr.model, s->tok, s->heldout[i], &conf, &s->row[i]));
+    if (s->run->eval_batch && conf.batch > s->run->eval_batch)
+        conf.batch = s->run->eval_batch;
+    TRY(score_all(s, &conf));
     s->row_count = (uint32_t)s->heldout_count;
     if (s->tr.conf.anneal_steps && (int64_t)state->step == anneal_start(&s->tr.conf)) {
         state->before_count = s->row_count;

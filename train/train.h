@@ -107,6 +107,7 @@ struct train_run {
     struct store *store; /* borrowed, as the views of the plan's sources */
     const char *tokenizer_dir, *heldout_dir, *out_dir; /* the first two may be NULL */
     int threads;
+    int64_t eval_batch;      /* at most so many windows are scored at a time; 0: as fits */
     const char *recipe_hash; /* stored in checkpoints; another recipe's is refused; NULL: "" */
     /* Called once, when the plan was found to go with what is there already and before the first
      * step; below 0 ends the training. May be NULL. */

@@ -84,6 +84,11 @@ if model_here; then
 else
     skip own_languages "lid.176.ftz is not in the cache (make deps)"
 fi
+# [eval] bounds what is scored while training, and the minutes that takes have a line of their own.
+"$sluice" run own.toml --set source.path=books.jsonl --set heldout.share=0.3 --set eval.documents_max=2 --set train.steps=2 --set train.warmup_steps=1 \
+    --set train.anneal_steps=1 --set model.layers=1 --set model.heads=2 --set model.kv_heads=1 --set model.width=32 --set model.hidden=32 \
+    --set model.context=64 --set train.sequence=64 --run=scored > out 2> err
+check eval_documents_are_bounded bash -c "[ \"\$(grep -c 'over 2 documents' err)\" = 2 ] && grep -q '^score .* tokens' err"
 # Standard output: a full disk is an error wherever it shows, a reader that has seen enough is none.
 python3 "$here/tests/tools/make_warc.py" in 1 5 5 > /dev/null
 for what in "warc check in/part-00000.warc.gz" "warc ls in/part-00000.warc.gz" "help" "keys" "why --run=r book-3" "store ls --run=r" "store export --run=r --format=jsonl --out=-" "status --run=r"; do
