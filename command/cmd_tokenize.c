@@ -141,6 +141,23 @@ static int line_ids(const struct token_flags *flags, struct token_worker *w, str
     return encode_text(flags, w, text, ids, count);
 }
 
+/* Begins a line of output with the id of the line of input, if it has one. */
+static void put_id(struct buf *to, const struct json *row)
+{
+    const struct json *id = json_get(row, "id");
+    struct json_writer w;
+    if (id && id->type == JSON_STRING) {
+        json_begin(&w, to);
+        buf_text(to, "\"id\":");
+        json_put_str(&w, id->string);
+        buf_char(to, ',');
+    } else if (id && id->type == JSON_NUMBER) {
+        buf_text(to, "\"id\":");
+        buf_str(to, id->string);
+        buf_char(to, ',');
+    }
+}
+
 static int encode_line(const struct token_flags *flags, const struct tokenizer *t,
                        struct token_worker *w, struct str line)
 {
@@ -151,19 +168,8 @@ static int encode_line(const struct token_flags *flags, const struct tokenizer *
     TRY(line_ids(flags, w, line, &row, &ids, &count));
     if (!row)
         return 0;
-    const struct json *id = json_get(row, "id");
     buf_char(&w->out, '{');
-    if (id && id->type == JSON_STRING) {
-        struct json_writer jw;
-        json_begin(&jw, &w->out);
-        buf_text(&w->out, "\"id\":");
-        json_put_str(&jw, id->string);
-        buf_char(&w->out, ',');
-    } else if (id && id->type == JSON_NUMBER) {
-        buf_text(&w->out, "\"id\":");
-        buf_str(&w->out, id->string);
-        buf_char(&w->out, ',');
-    }
+    put_id(&w->out, row);
     buf_text(&w->out, "\"tokens\":[");
     put_ids(&w->out, ids, count, ',');
     buf_text(&w->out, "]}\n");
@@ -306,7 +312,9 @@ static int decode_line(const struct token_flags *flags, const struct tokenizer *
     if (rc >= 0) {
         struct json_writer jw;
         json_begin(&jw, &w->out);
-        buf_text(&w->out, "{\"text\":");
+        buf_char(&w->out, '{');
+        put_id(&w->out, row);
+        buf_text(&w->out, "\"text\":");
         json_put_str(&jw, buf_view(&text));
         buf_text(&w->out, "}\n");
         w->documents++;

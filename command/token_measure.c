@@ -292,7 +292,10 @@ static void print_heads(const struct measure *m, FILE *to)
 static void print_row(const struct measure *m, const struct measure_group *g, const char *name,
                       bool by_words, FILE *to)
 {
-    fprintf(to, "%-32.32s %-8.8s %9.2f", name, g->lang, (double)g->bytes / 1e6);
+    enum { WIDTH = 32 }; /* of a path, the end tells more */
+    size_t len = strlen(name);
+    fprintf(to, "%-32s %-8.8s %9.2f", name + (len > WIDTH ? len - WIDTH : 0), g->lang,
+            (double)g->bytes / 1e6);
     for (int k = 0; k < m->tokenizers; k++) {
         double value = by_words ? ratio(g->tokens[k], g->words) : ratio(g->bytes, g->tokens[k]);
         if (isnan(value))

@@ -207,7 +207,9 @@ static int report(const struct training *tr)
     struct pool *pool = NULL;
     struct buf text = {0};
     char path[IO_PATH_MAX];
+    uint64_t came, kept;
     int rc;
+    kept_counts(tr->held, &came, &kept);
     TRY_OUT(pool_open(&pool, (int)flags->threads));
     TRY_OUT(measure_open(&m, pool_threads(pool)));
     TRY_OUT(measure_tokenizer(m, flags->out, -1));
@@ -220,7 +222,7 @@ static int report(const struct training *tr)
                         : io_write_file(path, buf_view(&text)));
     if (flags->json)
         fwrite(text.ptr, 1, text.len, stdout);
-    else
+    else if (kept)
         measure_print(m, stdout);
     rc = fflush(stdout) ? err_sys("standard output") : 0;
 out:
@@ -250,8 +252,12 @@ static void say_what_was_done(const struct training *tr)
     if ((int64_t)s.merges + 257 + (int64_t)tr->flags->special_tokens.count < tr->flags->vocab_size)
         log_warn("no more pairs to merge: the vocabulary has %llu tokens, fewer than asked for",
                  (unsigned long long)s.merges + 257 + tr->flags->special_tokens.count);
-    log_info("held out: %llu texts, %llu of them measured", (unsigned long long)came,
-             (unsigned long long)kept);
+    if (kept)
+        log_info("held out: %llu texts, %llu of them measured", (unsigned long long)came,
+                 (unsigned long long)kept);
+    else
+        log_info("held out: none of the texts, so nothing is measured: raise --held-out (%g)",
+                 tr->flags->held_out);
 }
 
 int tokenize_train(const struct token_flags *flags, const char *const *paths, int count)
