@@ -463,8 +463,10 @@ static int parse_relation(struct parser *p, enum where_code code, enum where_typ
         return err_set(ERR_USAGE, "column %u: conditions are joined by and, or, not, not compared",
                        column);
     if (*type != other)
-        return err_set(ERR_USAGE, "column %u: %s is compared with %s", column, type_names[*type],
-                       type_names[other]);
+        return err_set(ERR_USAGE,
+                       "column %u: %s is compared with %s (text are id, url, source, host, lang, "
+                       "verdict, stage, rule, also, dup_of, domain; all other names are numbers)",
+                       column, type_names[*type], type_names[other]);
     round_beside(p->w, left, right, p->w->ops);
     emit(p, code, other, 0);
     *type = TYPE_BOOL;
