@@ -61,6 +61,35 @@ void test_skip(const char *fmt, ...)
 
 const char *test_dir(void) { return dir; }
 
+const char *test_path(const char *name)
+{
+    static char path[8][IO_PATH_MAX];
+    static int next;
+    char *out = path[next++ % 8];
+    CHECK_OK(io_path(out, "%s/%s", dir, name));
+    return out;
+}
+
+void test_write(const char *path, const void *bytes, size_t len)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f);
+    CHECK(len == 0 || fwrite(bytes, 1, len, f) == len);
+    CHECK(fclose(f) == 0);
+}
+
+const char *test_put(const char *name, struct str bytes)
+{
+    const char *path = test_path(name);
+    if (strchr(name, '/')) {
+        char folder[IO_PATH_MAX];
+        CHECK_OK(io_path(folder, "%.*s", (int)(strrchr(path, '/') - path), path));
+        CHECK_OK(io_mkdirs(folder));
+    }
+    test_write(path, bytes.ptr, bytes.len);
+    return path;
+}
+
 int test_server(const char *script)
 {
     int in[2], out[2];

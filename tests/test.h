@@ -69,6 +69,12 @@ void test_skip(const char *fmt, ...) PRINTF_LIKE(1, 2)
 
 /* A fresh folder for this test, removed when it ends. */
 const char *test_dir(void);
+/* The path of a name in that folder: one of eight buffers, in turn. */
+const char *test_path(const char *name);
+/* Writes a file with plain stdio: tests write thousands, and none needs to survive a power cut. */
+void test_write(const char *path, const void *bytes, size_t len);
+/* The same in the test's folder, making folders on the way: its path, as test_path. */
+const char *test_put(const char *name, struct str bytes);
 /* Path of real data under ../shared/data (or $SLUICE_DATA); skips the test when it is not there. */
 const char *test_data(const char *relative);
 /* Starts a Python server of tests/tools on the test's folder: it gets test_dir() as its argument,

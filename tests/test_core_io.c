@@ -11,24 +11,6 @@
 
 static const char *const endings[] = {"", ".zst", ".gz"};
 
-static const char *place(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    CHECK_OK(io_path(out, "%s/%s", test_dir(), name));
-    return out;
-}
-
-/* Plain stdio: the tests write thousands of files, and none needs to survive a power cut. */
-static void spill(const char *path, const char *bytes, size_t len)
-{
-    FILE *f = fopen(path, "wb");
-    CHECK(f);
-    CHECK(fwrite(bytes, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
-}
-
 /* Half text, half noise: compressible and not. */
 static char *sample(size_t len, uint64_t seed)
 {
@@ -106,20 +88,20 @@ TEST(core_io_others_read_ours)
     char *bytes = sample(len, 5), *back = malloc(len + 1), *file;
     for (int level = 1; level <= 9; level++) {
         struct io_writer *w;
-        CHECK_OK(io_create(&w, place("a.gz"), IO_GZIP, level));
+        CHECK_OK(io_create(&w, test_path("a.gz"), IO_GZIP, level));
         CHECK_OK(io_write(w, bytes, len));
         CHECK_OK(io_commit(w, NULL));
-        gzFile gz = gzopen(place("a.gz"), "rb");
+        gzFile gz = gzopen(test_path("a.gz"), "rb");
         CHECK_INT(gzread(gz, back, (unsigned)len + 1), len);
         CHECK(gzclose(gz) == Z_OK);
         CHECK(memcmp(bytes, back, len) == 0);
-        CHECK_OK(io_read_file(place("a.gz"), 1 << 20, &file, &stored));
+        CHECK_OK(io_read_file(test_path("a.gz"), 1 << 20, &file, &stored));
         CHECK(memcmp(file + 4, "\0\0\0\0", 4) == 0); /* no time: the same bytes tomorrow */
         free(file);
-        CHECK_OK(io_create(&w, place("a.zst"), IO_ZSTD, level * 2));
+        CHECK_OK(io_create(&w, test_path("a.zst"), IO_ZSTD, level * 2));
         CHECK_OK(io_write(w, bytes, len));
         CHECK_OK(io_commit(w, NULL));
-        CHECK_OK(io_read_file(place("a.zst"), 1 << 20, &file, &stored));
+        CHECK_OK(io_read_file(test_path("a.zst"), 1 << 20, &file, &stored));
         CHECK(ZSTD_decompress(back, len, file, stored) == len);
         CHECK(memcmp(bytes, back, len) == 0);
         CHECK((file[4] & 4) != 0); /* RFC 8878: the flag for a content checksum */
@@ -176,7 +158,7 @@ TEST(core_io_gzip_members_by_byte)
         want_len += (size_t)len;
     }
     for (size_t piece = 1; piece <= 20; piece++) {
-        struct feed feed = {place("fifo"), stored, stored_len, piece};
+        struct feed feed = {test_path("fifo"), stored, stored_len, piece};
         pthread_t thread;
         size_t len;
         CHECK(mkfifo(feed.path, 0600) == 0);
@@ -194,12 +176,12 @@ static void check_cuts(const char *name, enum io_format format)
 {
     char *bytes = sample(700, 11), back[1000], *file;
     size_t file_len, len;
-    write_sample(place(name), format, bytes, 700, NULL);
-    CHECK_OK(io_read_file(place(name), 1 << 20, &file, &file_len));
+    write_sample(test_path(name), format, bytes, 700, NULL);
+    CHECK_OK(io_read_file(test_path(name), 1 << 20, &file, &file_len));
     CHECK(file_len > 100);
     for (size_t cut = 0; cut < file_len; cut++) {
-        spill(place(name), file, cut);
-        CHECK_ERR(read_all(place(name), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
+        test_write(test_path(name), file, cut);
+        CHECK_ERR(read_all(test_path(name), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
         CHECK(strstr(err_text(), name));
         CHECK(memcmp(back, bytes, len) == 0);
         if (cut >= 4) {
@@ -221,13 +203,13 @@ static void check_flips(const char *name, enum io_format format, int harmless_ma
     char *bytes = sample(300, 12), back[2000], *file;
     size_t file_len, len;
     int harmless = 0;
-    write_sample(place(name), format, bytes, 300, NULL);
-    CHECK_OK(io_read_file(place(name), 1 << 20, &file, &file_len));
+    write_sample(test_path(name), format, bytes, 300, NULL);
+    CHECK_OK(io_read_file(test_path(name), 1 << 20, &file, &file_len));
     /* The first bytes decide what the file is: without them it is plain. */
     for (size_t bit = format == IO_GZIP ? 16 : 32; bit < file_len * 8; bit++) {
         file[bit / 8] = (char)(file[bit / 8] ^ 1 << bit % 8);
-        spill(place(name), file, file_len);
-        int rc = read_all(place(name), back, sizeof back, SIZE_MAX, &len);
+        test_write(test_path(name), file, file_len);
+        int rc = read_all(test_path(name), back, sizeof back, SIZE_MAX, &len);
         CHECK(rc == 0 || rc == ERR_FORMAT);
         if (rc == 0) {
             harmless++;
@@ -251,12 +233,12 @@ TEST(core_io_what_follows_a_member)
     char back[100];
     size_t len, made = odd_member("text", 4, stored, 200);
     memset(stored + made, 0, 300);
-    CHECK_OK(io_write_file(place("a"), (struct str){(char *)stored, made + 300}));
-    CHECK_OK(read_all(place("a"), back, sizeof back, SIZE_MAX, &len));
+    CHECK_OK(io_write_file(test_path("a"), (struct str){(char *)stored, made + 300}));
+    CHECK_OK(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len));
     CHECK_INT(len, 4);
     stored[made + 299] = 'x';
-    CHECK_OK(io_write_file(place("a"), (struct str){(char *)stored, made + 300}));
-    CHECK_ERR(read_all(place("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("a"), (struct str){(char *)stored, made + 300}));
+    CHECK_ERR(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
     CHECK_INT(len, 4);
 }
 
@@ -269,8 +251,8 @@ TEST_LIMIT(core_io_empty_members, 20)
     char back[8];
     for (int i = 0; i < 100000; i++)
         buf_add(&all, one, made);
-    CHECK_OK(io_write_file(place("a"), buf_view(&all)));
-    CHECK_OK(read_all(place("a"), back, sizeof back, SIZE_MAX, &len));
+    CHECK_OK(io_write_file(test_path("a"), buf_view(&all)));
+    CHECK_OK(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len));
     CHECK_INT(len, 0);
     buf_free(&all);
 }
@@ -282,29 +264,30 @@ TEST(core_io_zstd_frames_and_window)
     memcpy(packed + at, "\x5A\x2A\x4D\x18\x03\0\0\0xyz", 11); /* a skippable frame */
     at += 11;
     at += ZSTD_compress(packed + at, 100, "second\n", 7, 19);
-    CHECK_OK(io_write_file(place("a"), (struct str){packed, at}));
-    CHECK_OK(read_all(place("a"), back, sizeof back, SIZE_MAX, &len));
+    CHECK_OK(io_write_file(test_path("a"), (struct str){packed, at}));
+    CHECK_OK(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len));
     CHECK_STR(((struct str){back, len}), "first\nsecond\n");
-    CHECK_OK(io_write_file(place("a"), (struct str){packed, at - 3}));
-    CHECK_ERR(read_all(place("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("a"), (struct str){packed, at - 3}));
+    CHECK_ERR(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
     /* A frame that asks for a window of 2 GiB: RFC 8878 3.1.1.1.2, exponent 21. */
     static const char huge[] = "\x28\xB5\x2F\xFD\x00\xA8\x01\x00\x00";
-    CHECK_OK(io_write_file(place("a"), (struct str){huge, sizeof huge - 1}));
-    CHECK_ERR(read_all(place("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("a"), (struct str){huge, sizeof huge - 1}));
+    CHECK_ERR(read_all(test_path("a"), back, sizeof back, SIZE_MAX, &len), ERR_FORMAT);
     CHECK(strstr(err_text(), "memory"));
 }
 
 TEST(core_io_other_compressions)
 {
     struct io_reader *r;
-    CHECK_OK(io_write_file(place("a"), STR("\xFD" "7zXZ\0\0\4abcdef")));
-    CHECK_ERR(io_open(&r, place("a")), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("a"), STR("\xFD"
+                                               "7zXZ\0\0\4abcdef")));
+    CHECK_ERR(io_open(&r, test_path("a")), ERR_FORMAT);
     CHECK(strstr(err_text(), "xz"));
-    CHECK_OK(io_write_file(place("a"), STR("BZh91AY&SY\1\2\3")));
-    CHECK_ERR(io_open(&r, place("a")), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("a"), STR("BZh91AY&SY\1\2\3")));
+    CHECK_ERR(io_open(&r, test_path("a")), ERR_FORMAT);
     CHECK(strstr(err_text(), "bzip2"));
-    CHECK_OK(io_write_file(place("a"), STR("BZh9 is how a text may start")));
-    CHECK_OK(io_open(&r, place("a")));
+    CHECK_OK(io_write_file(test_path("a"), STR("BZh9 is how a text may start")));
+    CHECK_OK(io_open(&r, test_path("a")));
     io_close(r);
 }
 
@@ -323,8 +306,8 @@ TEST(core_io_lines_twin)
     for (int f = IO_PLAIN; f <= IO_GZIP; f++) {
         struct io_reader *r;
         struct str line, rest = buf_view(&text);
-        write_sample(place("lines"), (enum io_format)f, text.ptr, text.len, NULL);
-        CHECK_OK(io_open(&r, place("lines")));
+        write_sample(test_path("lines"), (enum io_format)f, text.ptr, text.len, NULL);
+        CHECK_OK(io_open(&r, test_path("lines")));
         while (rest.ptr) {
             struct str want = str_cut(rest, '\n', &rest);
             if (want.len && want.ptr[want.len - 1] == '\r')
@@ -345,8 +328,8 @@ TEST(core_io_lines_then_bytes)
     struct io_reader *r;
     struct str line;
     char back[16];
-    CHECK_OK(io_write_file(place("a"), STR("\n\nhead\nbody")));
-    CHECK_OK(io_open(&r, place("a")));
+    CHECK_OK(io_write_file(test_path("a"), STR("\n\nhead\nbody")));
+    CHECK_OK(io_open(&r, test_path("a")));
     for (int i = 0; i < 3; i++)
         CHECK_INT(io_read_line(r, &line), 1);
     CHECK_STR(line, "head");
@@ -360,8 +343,8 @@ TEST(core_io_standard_input)
 {
     struct io_reader *r;
     struct str line;
-    write_sample(place("a"), IO_GZIP, "from a pipe\n", 12, NULL);
-    int fd = open(place("a"), O_RDONLY);
+    write_sample(test_path("a"), IO_GZIP, "from a pipe\n", 12, NULL);
+    int fd = open(test_path("a"), O_RDONLY);
     CHECK(fd >= 0 && dup2(fd, STDIN_FILENO) == STDIN_FILENO);
     CHECK_OK(io_open(&r, "-"));
     CHECK_INT(io_read_line(r, &line), 1);
@@ -377,12 +360,12 @@ TEST(core_io_line_limit)
     struct str line;
     char *zeros = calloc(1, 1 << 20);
     for (int over = 0; over < 2; over++) {
-        CHECK_OK(io_create(&w, place("a.zst"), IO_ZSTD, 1));
+        CHECK_OK(io_create(&w, test_path("a.zst"), IO_ZSTD, 1));
         for (int i = 0; i < IO_LINE_MAX >> 20; i++)
             CHECK_OK(io_write(w, zeros, 1 << 20));
         CHECK_OK(io_write_str(w, over ? STR("x\ny\n") : STR("\ny\n")));
         CHECK_OK(io_commit(w, NULL));
-        CHECK_OK(io_open(&r, place("a.zst")));
+        CHECK_OK(io_open(&r, test_path("a.zst")));
         if (over) {
             CHECK_ERR(io_read_line(r, &line), ERR_FORMAT);
             CHECK(strstr(err_text(), "longer than"));
@@ -403,16 +386,16 @@ TEST(core_io_open_errors)
     char *out;
     size_t len;
     uint64_t size;
-    CHECK_ERR(io_open(&r, place("missing")), ERR_USAGE);
+    CHECK_ERR(io_open(&r, test_path("missing")), ERR_USAGE);
     CHECK(strstr(err_text(), "missing") && strstr(err_text(), "no such file"));
     CHECK_ERR(io_open(&r, test_dir()), ERR_USAGE);
     CHECK(strstr(err_text(), "is a directory"));
-    CHECK_ERR(io_size(place("missing"), &size), ERR_USAGE);
+    CHECK_ERR(io_size(test_path("missing"), &size), ERR_USAGE);
     CHECK_ERR(io_read_file(test_dir(), 10, &out, &len), ERR_USAGE);
-    CHECK_OK(io_write_file(place("a"), STR("0123456789")));
-    CHECK_ERR(io_read_file(place("a"), 9, &out, &len), ERR_LIMIT);
+    CHECK_OK(io_write_file(test_path("a"), STR("0123456789")));
+    CHECK_ERR(io_read_file(test_path("a"), 9, &out, &len), ERR_LIMIT);
     CHECK(strstr(err_text(), "10 bytes"));
-    CHECK_OK(io_read_file(place("a"), 10, &out, &len));
+    CHECK_OK(io_read_file(test_path("a"), 10, &out, &len));
     CHECK_STR(((struct str){out, len}), "0123456789");
     CHECK_INT(out[10], 0);
     free(out);
@@ -422,8 +405,8 @@ TEST(core_io_open_errors)
     free(out);
     CHECK_ERR(io_read_file("/proc/self/status", 50, &out, &len), ERR_LIMIT);
     if (geteuid() != 0) {
-        CHECK(chmod(place("a"), 0) == 0);
-        CHECK_ERR(io_open(&r, place("a")), ERR_IO);
+        CHECK(chmod(test_path("a"), 0) == 0);
+        CHECK_ERR(io_open(&r, test_path("a")), ERR_IO);
         CHECK(strstr(err_text(), "mode"));
     }
 }

@@ -92,13 +92,6 @@ static int read_rows(const char *path, bool check, uint32_t *rows_seen)
     return rc;
 }
 
-static const char *file_in_dir(const char *name)
-{
-    static char path[IO_PATH_MAX];
-    CHECK_OK(io_path(path, "%s/%s", test_dir(), name));
-    return path;
-}
-
 /* A file in memory that is written thousands of times: a disk would make these tests slow. */
 static const char *write_raw(struct str bytes)
 {
@@ -116,7 +109,7 @@ TEST(core_parquet_round_trip)
 {
     static const uint32_t counts[] = {0,     1, 7, 8, 9, 1000, PQ_GROUP_ROWS, PQ_GROUP_ROWS + 1,
                                       150000};
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     for (size_t i = 0; i < COUNT_OF(counts); i++) {
         uint32_t seen;
         write_rows(path, counts[i], NULL);
@@ -128,8 +121,8 @@ TEST(core_parquet_round_trip)
 TEST(core_parquet_schema_and_meta)
 {
     struct pq_reader *r;
-    write_rows(file_in_dir("a.parquet"), 10, NULL);
-    CHECK_OK(pq_open(&r, file_in_dir("a.parquet")));
+    write_rows(test_path("a.parquet"), 10, NULL);
+    CHECK_OK(pq_open(&r, test_path("a.parquet")));
     CHECK_INT(pq_column_count(r), COLUMNS);
     for (int i = 0; i < COLUMNS; i++) {
         CHECK_STR(str_of(pq_column(r, i)->name), columns[i].name);
@@ -146,8 +139,8 @@ TEST(core_parquet_schema_and_meta)
 TEST(core_parquet_same_bytes)
 {
     struct io_info first, second;
-    write_rows(file_in_dir("a.parquet"), 70000, &first);
-    write_rows(file_in_dir("b.parquet"), 70000, &second);
+    write_rows(test_path("a.parquet"), 70000, &first);
+    write_rows(test_path("b.parquet"), 70000, &second);
     CHECK(first.bytes == second.bytes && first.hash.low == second.hash.low);
     CHECK_INT(first.hash.high == second.hash.high, 1);
 }
@@ -156,7 +149,7 @@ TEST(core_parquet_same_bytes)
 TEST(core_parquet_long_strings)
 {
     static const struct pq_column one[] = {{"text", PQ_STRING, false, true}};
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     struct pq_writer *w;
     struct pq_reader *r;
     struct arena a;
@@ -205,7 +198,7 @@ TEST(core_parquet_dictionaries)
     static const struct pq_column one[] = {{"s", PQ_STRING, true, true}};
     static const uint32_t distinct[] = {1, 2, 3, 255, 257, 4097, 65536};
     for (size_t n = 0; n < COUNT_OF(distinct); n++) {
-        const char *path = file_in_dir("a.parquet");
+        const char *path = test_path("a.parquet");
         struct pq_writer *w;
         struct pq_reader *r;
         struct arena a;
@@ -235,7 +228,7 @@ TEST(core_parquet_special_floats)
     static const struct pq_column two[] = {{"may", PQ_F32, true, false},
                                            {"must", PQ_F32, false, false}};
     static const float values[] = {NAN, INFINITY, -INFINITY, 0.0f, -0.0f, 1e-45f, 3.4e38f};
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     struct pq_writer *w;
     struct pq_reader *r;
     struct arena a;
@@ -277,7 +270,7 @@ static int run_oracle(const char *what, const char *path, uint32_t rows)
 
 TEST(core_parquet_read_by_others)
 {
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     write_rows(path, 70000, NULL);
     int status = run_oracle("check", path, 70000);
     if (status == 77)
@@ -348,7 +341,7 @@ TEST(core_parquet_written_by_others)
 /* ---- damage ---- */
 TEST(core_parquet_truncated)
 {
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     char *bytes;
     size_t size;
     uint32_t seen;
@@ -359,7 +352,7 @@ TEST(core_parquet_truncated)
         CHECK_ERR(read_rows(cut, false, &seen), ERR_FORMAT);
     }
     free(bytes);
-    CHECK_ERR(read_rows(file_in_dir("none.parquet"), false, &seen), ERR_IO);
+    CHECK_ERR(read_rows(test_path("none.parquet"), false, &seen), ERR_IO);
     CHECK_ERR(read_rows(test_dir(), false, &seen), ERR_FORMAT);
 }
 
@@ -367,7 +360,7 @@ TEST(core_parquet_truncated)
  * when the flip is in a page (they carry a CRC-32). */
 TEST(core_parquet_bit_flips)
 {
-    const char *path = file_in_dir("a.parquet");
+    const char *path = test_path("a.parquet");
     char *bytes;
     size_t size;
     uint32_t seen, len;

@@ -8,15 +8,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *place(const char *name)
-{
-    static char path[8][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 8];
-    CHECK_OK(io_path(out, "%s/%s", test_dir(), name));
-    return out;
-}
-
 static void check_holds(const char *path, const char *want)
 {
     char *bytes;
@@ -26,22 +17,13 @@ static void check_holds(const char *path, const char *want)
     free(bytes);
 }
 
-/* Plain stdio: the tests write thousands of files, and none needs to survive a power cut. */
-static void spill(const char *path, const char *bytes, size_t len)
-{
-    FILE *f = fopen(path, "wb");
-    CHECK(f);
-    CHECK(fwrite(bytes, 1, len, f) == len);
-    CHECK(fclose(f) == 0);
-}
-
 /* ---- the writer ---- */
 
 static const char *temp_of(const char *name, pid_t pid)
 {
     char temp[300];
     snprintf(temp, sizeof temp, "%s.tmp-%d", name, (int)pid);
-    return place(temp);
+    return test_path(temp);
 }
 
 /* A kill after `writes` writes: path is absent or as it was, and the sweep takes the leftover. */
@@ -51,11 +33,11 @@ TEST(core_write_killed)
     for (int old = 0; old < 2; old++)
         for (int writes = 0; writes < 3; writes++) {
             if (old)
-                CHECK_OK(io_write_file(place("a"), STR("old")));
+                CHECK_OK(io_write_file(test_path("a"), STR("old")));
             pid_t pid = fork();
             if (pid == 0) {
                 struct io_writer *w;
-                CHECK_OK(io_create(&w, place("a"), (enum io_format)writes, 0));
+                CHECK_OK(io_create(&w, test_path("a"), (enum io_format)writes, 0));
                 for (int i = 0; i < writes; i++)
                     CHECK_OK(io_write(w, zeros, 1 << 20));
                 raise(SIGKILL);
@@ -63,9 +45,9 @@ TEST(core_write_killed)
             int status;
             waitpid(pid, &status, 0);
             CHECK(WIFSIGNALED(status));
-            CHECK(io_exists(place("a")) == (old == 1));
+            CHECK(io_exists(test_path("a")) == (old == 1));
             if (old)
-                check_holds(place("a"), "old");
+                check_holds(test_path("a"), "old");
             CHECK(io_exists(temp_of("a", pid)));
             CHECK_OK(io_sweep_temps(test_dir()));
             CHECK(!io_exists(temp_of("a", pid)));
@@ -81,13 +63,13 @@ TEST(core_write_no_room)
     uint64_t seed = 1;
     char noise[4096];
     signal(SIGXFSZ, SIG_IGN);
-    CHECK_OK(io_write_file(place("a"), STR("old")));
+    CHECK_OK(io_write_file(test_path("a"), STR("old")));
     for (int f = IO_PLAIN; f <= IO_GZIP; f++) {
         struct io_writer *w;
         struct io_info info;
         int rc = 0;
         CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
-        CHECK_OK(io_create(&w, place("a"), (enum io_format)f, 0));
+        CHECK_OK(io_create(&w, test_path("a"), (enum io_format)f, 0));
         for (int i = 0; i < 200 && rc == 0; i++) {
             for (size_t k = 0; k < sizeof noise; k++)
                 noise[k] = (char)test_random(&seed);
@@ -101,39 +83,39 @@ TEST(core_write_no_room)
         CHECK_ERR(io_write(w, noise, 1), ERR_IO);
         CHECK_ERR(io_commit(w, &info), ERR_IO);
         CHECK(strstr(err_text(), "/a at byte"));
-        check_holds(place("a"), "old");
+        check_holds(test_path("a"), "old");
         CHECK(!io_exists(temp_of("a", getpid())));
     }
     /* Bytes still gathered fail at commit, not before. */
     struct io_writer *w;
     limit.rlim_cur = 10;
-    CHECK_OK(io_create(&w, place("a"), IO_PLAIN, 0));
+    CHECK_OK(io_create(&w, test_path("a"), IO_PLAIN, 0));
     CHECK_OK(io_write(w, noise, sizeof noise));
     CHECK(setrlimit(RLIMIT_FSIZE, &limit) == 0);
     CHECK_ERR(io_commit(w, NULL), ERR_IO);
-    check_holds(place("a"), "old");
+    check_holds(test_path("a"), "old");
     CHECK(!io_exists(temp_of("a", getpid())));
 }
 
 TEST(core_write_abandon)
 {
     struct io_writer *w;
-    CHECK_OK(io_write_file(place("a"), STR("old")));
-    CHECK_OK(io_create(&w, place("a"), IO_ZSTD, 0));
+    CHECK_OK(io_write_file(test_path("a"), STR("old")));
+    CHECK_OK(io_create(&w, test_path("a"), IO_ZSTD, 0));
     CHECK_OK(io_write_str(w, STR("new")));
     CHECK(io_exists(temp_of("a", getpid())));
     io_abandon(w);
     io_abandon(NULL);
     CHECK(!io_exists(temp_of("a", getpid())));
-    check_holds(place("a"), "old");
+    check_holds(test_path("a"), "old");
 }
 
 /* The folder was taken away under the writer: rename fails, and says so. */
 TEST(core_write_folder_gone)
 {
     struct io_writer *w;
-    CHECK_OK(io_create(&w, place("sub/a"), IO_PLAIN, 0));
-    CHECK_OK(io_remove_tree(place("sub")));
+    CHECK_OK(io_create(&w, test_path("sub/a"), IO_PLAIN, 0));
+    CHECK_OK(io_remove_tree(test_path("sub")));
     CHECK_ERR(io_commit(w, NULL), ERR_IO);
     CHECK(strstr(err_text(), "rename"));
 }
@@ -142,31 +124,31 @@ TEST(core_write_refuses)
 {
     struct io_writer *w, *second;
     CHECK_ERR(io_create(&w, test_dir(), IO_PLAIN, 0), ERR_USAGE);
-    CHECK_ERR(io_create(&w, place("x/"), IO_PLAIN, 0), ERR_USAGE);
+    CHECK_ERR(io_create(&w, test_path("x/"), IO_PLAIN, 0), ERR_USAGE);
     CHECK_ERR(io_create(&w, "", IO_PLAIN, 0), ERR_USAGE);
     CHECK_ERR(io_create(&w, "/dev/null", IO_PLAIN, 0), ERR_USAGE);
-    CHECK_OK(io_write_file(place("file"), STR("")));
-    CHECK_ERR(io_create(&w, place("file/below"), IO_PLAIN, 0), ERR_USAGE);
+    CHECK_OK(io_write_file(test_path("file"), STR("")));
+    CHECK_ERR(io_create(&w, test_path("file/below"), IO_PLAIN, 0), ERR_USAGE);
     char longer[IO_PATH_MAX + 10];
     memset(longer, 'a', sizeof longer);
     longer[sizeof longer - 1] = 0;
     CHECK_ERR(io_create(&w, longer, IO_PLAIN, 0), ERR_LIMIT);
     /* Two writers of one path: the second is told, the first is not harmed. */
-    CHECK_OK(io_create(&w, place("a"), IO_PLAIN, 0));
-    CHECK_ERR(io_create(&second, place("a"), IO_PLAIN, 0), ERR_IO);
+    CHECK_OK(io_create(&w, test_path("a"), IO_PLAIN, 0));
+    CHECK_ERR(io_create(&second, test_path("a"), IO_PLAIN, 0), ERR_IO);
     CHECK(strstr(err_text(), "locked"));
     CHECK_OK(io_write_str(w, STR("first")));
     CHECK_OK(io_commit(w, NULL));
-    check_holds(place("a"), "first");
+    check_holds(test_path("a"), "first");
 }
 
 /* In a container the next process often has the number of the one that died. */
 TEST(core_write_over_own_leftover)
 {
-    CHECK_OK(io_write_file(place("left"), STR("much longer than what comes")));
-    CHECK(rename(place("left"), temp_of("a", getpid())) == 0);
-    CHECK_OK(io_write_file(place("a"), STR("short")));
-    check_holds(place("a"), "short");
+    CHECK_OK(io_write_file(test_path("left"), STR("much longer than what comes")));
+    CHECK(rename(test_path("left"), temp_of("a", getpid())) == 0);
+    CHECK_OK(io_write_file(test_path("a"), STR("short")));
+    check_holds(test_path("a"), "short");
     CHECK(!io_exists(temp_of("a", getpid())));
 }
 
@@ -178,52 +160,52 @@ TEST(core_write_sweep)
     pid_t pid = fork();
     if (pid == 0) {
         struct io_writer *w;
-        CHECK_OK(io_create(&w, place("sub/live"), IO_PLAIN, 0));
+        CHECK_OK(io_create(&w, test_path("sub/live"), IO_PLAIN, 0));
         CHECK(write(ready[1], "x", 1) == 1);
         pause();
     }
     CHECK(read(ready[0], &byte, 1) == 1);
     /* The same writer as seen from another machine: its number is nobody's here, its lock holds. */
-    CHECK(link(temp_of("sub/live", pid), place("far.tmp-2147483647")) == 0);
+    CHECK(link(temp_of("sub/live", pid), test_path("far.tmp-2147483647")) == 0);
     const char *stay[] = {"b.tmp-", "b.tmp-12x", ".tmp-2147483646", "b.tmp", "b-2147483646"};
     for (size_t i = 0; i < COUNT_OF(stay); i++)
-        CHECK_OK(io_write_file(place(stay[i]), STR("")));
-    CHECK_OK(io_mkdirs(place("dir.tmp-2147483646")));
-    CHECK_OK(io_write_file(place("from"), STR("")));
-    CHECK(rename(place("from"), place("sub/gone.tmp-2147483646")) == 0);
-    CHECK(symlink(place("b.tmp"), place("link.tmp-2147483646")) == 0);
+        CHECK_OK(io_write_file(test_path(stay[i]), STR("")));
+    CHECK_OK(io_mkdirs(test_path("dir.tmp-2147483646")));
+    CHECK_OK(io_write_file(test_path("from"), STR("")));
+    CHECK(rename(test_path("from"), test_path("sub/gone.tmp-2147483646")) == 0);
+    CHECK(symlink(test_path("b.tmp"), test_path("link.tmp-2147483646")) == 0);
     CHECK_OK(io_sweep_temps(test_dir()));
     for (size_t i = 0; i < COUNT_OF(stay); i++)
-        CHECK(io_exists(place(stay[i])));
+        CHECK(io_exists(test_path(stay[i])));
     CHECK(io_exists(temp_of("sub/live", pid)));
-    CHECK(io_exists(place("far.tmp-2147483647")));
-    CHECK(io_exists(place("dir.tmp-2147483646")));
-    CHECK(io_exists(place("link.tmp-2147483646")));
-    CHECK(!io_exists(place("sub/gone.tmp-2147483646")));
+    CHECK(io_exists(test_path("far.tmp-2147483647")));
+    CHECK(io_exists(test_path("dir.tmp-2147483646")));
+    CHECK(io_exists(test_path("link.tmp-2147483646")));
+    CHECK(!io_exists(test_path("sub/gone.tmp-2147483646")));
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     CHECK_OK(io_sweep_temps(test_dir()));
     CHECK(!io_exists(temp_of("sub/live", pid)));
-    CHECK(!io_exists(place("far.tmp-2147483647")));
-    CHECK_OK(io_sweep_temps(place("nowhere")));
+    CHECK(!io_exists(test_path("far.tmp-2147483647")));
+    CHECK_OK(io_sweep_temps(test_path("nowhere")));
 }
 
 /* ---- folders and globs ---- */
 
 TEST(core_write_remove_tree)
 {
-    CHECK_OK(io_write_file(place("keep/file"), STR("kept")));
-    CHECK_OK(io_write_file(place("tree/a/b/c"), STR("x")));
-    CHECK(symlink(place("keep"), place("tree/a/link")) == 0);
-    CHECK(symlink(place("keep"), place("link")) == 0);
-    CHECK_OK(io_remove_tree(place("tree")));
-    CHECK(!io_exists(place("tree")));
-    CHECK_OK(io_remove_tree(place("link")));
-    check_holds(place("keep/file"), "kept");
-    CHECK_OK(io_remove_tree(place("tree")));
-    CHECK_ERR(io_mkdirs(place("keep/file/x")), ERR_USAGE);
-    CHECK_OK(io_mkdirs(place("keep//x/y/")));
-    CHECK_OK(io_mkdirs(place("keep/x/y")));
+    CHECK_OK(io_write_file(test_path("keep/file"), STR("kept")));
+    CHECK_OK(io_write_file(test_path("tree/a/b/c"), STR("x")));
+    CHECK(symlink(test_path("keep"), test_path("tree/a/link")) == 0);
+    CHECK(symlink(test_path("keep"), test_path("link")) == 0);
+    CHECK_OK(io_remove_tree(test_path("tree")));
+    CHECK(!io_exists(test_path("tree")));
+    CHECK_OK(io_remove_tree(test_path("link")));
+    check_holds(test_path("keep/file"), "kept");
+    CHECK_OK(io_remove_tree(test_path("tree")));
+    CHECK_ERR(io_mkdirs(test_path("keep/file/x")), ERR_USAGE);
+    CHECK_OK(io_mkdirs(test_path("keep//x/y/")));
+    CHECK_OK(io_mkdirs(test_path("keep/x/y")));
 }
 
 TEST(core_write_glob)
@@ -236,26 +218,26 @@ TEST(core_write_glob)
                                         "d[1]/sub/x.gz", "c*.gz", "caa.gz"};
     CHECK_OK(arena_open(&a, 1 << 20));
     for (size_t i = 0; i < COUNT_OF(files); i++)
-        CHECK_OK(io_write_file(place(files[i]), STR("")));
-    CHECK(link(place("caa.gz"), place("d[1]/c.gz.tmp-99")) == 0);
-    CHECK_OK(io_glob(place("d[1]"), &a, &paths, &count));
+        CHECK_OK(io_write_file(test_path(files[i]), STR("")));
+    CHECK(link(test_path("caa.gz"), test_path("d[1]/c.gz.tmp-99")) == 0);
+    CHECK_OK(io_glob(test_path("d[1]"), &a, &paths, &count));
     CHECK_INT(count, 3);
-    CHECK_STR(str_of(paths[0]), place("d[1]/A.gz"));
-    CHECK_STR(str_of(paths[1]), place("d[1]/a.gz"));
-    CHECK_STR(str_of(paths[2]), place("d[1]/b.gz"));
+    CHECK_STR(str_of(paths[0]), test_path("d[1]/A.gz"));
+    CHECK_STR(str_of(paths[1]), test_path("d[1]/a.gz"));
+    CHECK_STR(str_of(paths[2]), test_path("d[1]/b.gz"));
     /* A name that exists is that file, whatever a pattern would make of it. */
-    CHECK_OK(io_glob(place("c*.gz"), &a, &paths, &count));
+    CHECK_OK(io_glob(test_path("c*.gz"), &a, &paths, &count));
     CHECK_INT(count, 1);
-    CHECK_STR(str_of(paths[0]), place("c*.gz"));
-    CHECK_OK(io_glob(place("c?a.gz"), &a, &paths, &count));
+    CHECK_STR(str_of(paths[0]), test_path("c*.gz"));
+    CHECK_OK(io_glob(test_path("c?a.gz"), &a, &paths, &count));
     CHECK_INT(count, 1);
     CHECK_OK(io_path(pattern, "%s/*/*.gz", test_dir()));
     CHECK_OK(io_glob(pattern, &a, &paths, &count));
     CHECK_INT(count, 3);
-    CHECK_ERR(io_glob(place("*.warc"), &a, &paths, &count), ERR_USAGE);
+    CHECK_ERR(io_glob(test_path("*.warc"), &a, &paths, &count), ERR_USAGE);
     CHECK(strstr(err_text(), "*.warc"));
-    CHECK_OK(io_mkdirs(place("empty")));
-    CHECK_ERR(io_glob(place("empty"), &a, &paths, &count), ERR_USAGE);
+    CHECK_OK(io_mkdirs(test_path("empty")));
+    CHECK_ERR(io_glob(test_path("empty"), &a, &paths, &count), ERR_USAGE);
     CHECK_OK(io_glob("-", &a, &paths, &count));
     CHECK_STR(str_of(paths[0]), "-");
     arena_close(&a);
@@ -273,21 +255,21 @@ static void write_manifest(void)
         char name[32];
         struct io_info info;
         snprintf(name, sizeof name, "out/%d", i);
-        CHECK_OK(io_write_file(place(name), (struct str){"contents", (size_t)i}));
-        CHECK_OK(io_hash_file(place(name), &info));
+        CHECK_OK(io_write_file(test_path(name), (struct str){"contents", (size_t)i}));
+        CHECK_OK(io_hash_file(test_path(name), &info));
         CHECK_OK(manifest_add_output(&m, name, &info));
     }
     CHECK_OK(manifest_add_count(&m, "kept", 40));
     CHECK_OK(manifest_add_count(&m, "a \"<\xC3\xA9", UINT64_MAX));
     CHECK_OK(manifest_add_count(&m, "kept", 2));
-    CHECK_OK(manifest_write(&m, test_dir(), place("m.json")));
+    CHECK_OK(manifest_write(&m, test_dir(), test_path("m.json")));
     manifest_free(&m);
 }
 
 static int check_manifest(const char *recipe, bool verify)
 {
     struct manifest m;
-    int rc = manifest_check(&m, test_dir(), place("m.json"), recipe, verify);
+    int rc = manifest_check(&m, test_dir(), test_path("m.json"), recipe, verify);
     if (rc == 1) {
         CHECK_STR(str_of(m.task), "map");
         CHECK(m.shard == 3 && m.shard_count == 8 && m.output_count == 5);
@@ -312,12 +294,12 @@ TEST(core_manifest_round_trip)
     CHECK_ERR(check_manifest("1123456789abcdef0123456789abcdef", false), ERR_USAGE);
     CHECK(strstr(err_text(), "another run folder"));
     /* Same size, other bytes: only verify sees it. */
-    CHECK_OK(io_write_file(place("out/4"), STR("CONT")));
+    CHECK_OK(io_write_file(test_path("out/4"), STR("CONT")));
     CHECK_INT(check_manifest(hash_a, false), 1);
     CHECK_INT(check_manifest(hash_a, true), 0);
-    CHECK_OK(io_write_file(place("out/4"), STR("CON")));
+    CHECK_OK(io_write_file(test_path("out/4"), STR("CON")));
     CHECK_INT(check_manifest(hash_a, false), 0);
-    CHECK(unlink(place("out/4")) == 0);
+    CHECK(unlink(test_path("out/4")) == 0);
     CHECK_INT(check_manifest(hash_a, false), 0);
 }
 
@@ -327,20 +309,20 @@ TEST(core_manifest_tampered)
     char *text;
     size_t len;
     write_manifest();
-    CHECK_OK(io_read_file(place("m.json"), 1 << 20, &text, &len));
+    CHECK_OK(io_read_file(test_path("m.json"), 1 << 20, &text, &len));
     CHECK(freopen("/dev/null", "w", stderr)); /* hundreds of warnings */
     for (size_t i = 0; i < len; i++) {
         text[i] ^= 1;
-        spill(place("m.json"), text, len);
+        test_write(test_path("m.json"), text, len);
         CHECK_INT(check_manifest(hash_a, false), 0);
         text[i] ^= 1;
-        spill(place("m.json"), text, i);
+        test_write(test_path("m.json"), text, i);
         CHECK_INT(check_manifest(hash_a, false), 0);
     }
     char *count = strstr(text, "\"kept\":42");
     CHECK(count);
     count[8] = '3';
-    spill(place("m.json"), text, len);
+    test_write(test_path("m.json"), text, len);
     CHECK_INT(check_manifest(hash_a, false), 0);
     free(text);
 }
@@ -353,8 +335,8 @@ TEST(core_manifest_refuses)
     for (size_t i = 0; i < COUNT_OF(bad); i++)
         CHECK_ERR(manifest_add_output(&m, bad[i], &info), ERR_LIMIT);
     CHECK_OK(manifest_add_output(&m, "a..b/c", &info));
-    CHECK_ERR(manifest_write(&m, test_dir(), place("m.json")), ERR_IO);
-    CHECK(!io_exists(place("m.json")));
+    CHECK_ERR(manifest_write(&m, test_dir(), test_path("m.json")), ERR_IO);
+    CHECK(!io_exists(test_path("m.json")));
     for (int i = 1; i < MANIFEST_OUTPUTS_MAX; i++)
         CHECK_OK(manifest_add_output(&m, "x", &info));
     CHECK_ERR(manifest_add_output(&m, "x", &info), ERR_LIMIT);

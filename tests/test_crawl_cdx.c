@@ -15,26 +15,6 @@
 
 extern char **environ;
 
-static const char *file_at(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int turn;
-    turn = (turn + 1) % 4;
-    snprintf(path[turn], IO_PATH_MAX, "%s/%s", test_dir(), name);
-    return path[turn];
-}
-
-/* Without io_write_file's syncs: there are hundreds of them. */
-static void put(const char *name, struct str bytes)
-{
-    char folder[IO_PATH_MAX];
-    snprintf(folder, sizeof folder, "%s", file_at(name));
-    *strrchr(folder, '/') = 0;
-    CHECK_OK(io_mkdirs(folder));
-    FILE *f = fopen(file_at(name), "wb");
-    CHECK(f && fwrite(bytes.ptr ? bytes.ptr : "", 1, bytes.len, f) == bytes.len && fclose(f) == 0);
-}
-
 /* ---- patterns ---- */
 /* What pywb's search ranges say of them (pywb/utils/canonicalize.py, calc_search_range). */
 TEST(crawl_cdx_patterns)
@@ -265,7 +245,7 @@ static void archive_make(void)
         buf_text(&row, line[i]);
         free(line[i]);
     }
-    put("index.cdxj", buf_view(&row));
+    test_put("index.cdxj", buf_view(&row));
     for (int k = 0; k < 2; k++)
         CHECK_OK(warc_writer_close(w[k]));
     buf_free(&text);
@@ -286,9 +266,9 @@ static size_t logged(const char *text)
 {
     char *log;
     size_t len;
-    if (!io_exists(file_at("log")))
+    if (!io_exists(test_path("log")))
         return 0;
-    CHECK_OK(io_read_file(file_at("log"), 1 << 20, &log, &len));
+    CHECK_OK(io_read_file(test_path("log"), 1 << 20, &log, &len));
     size_t count = str_count((struct str){log, len}, str_of(text));
     free(log);
     return count;
@@ -404,7 +384,7 @@ TEST(crawl_cdx_server)
         {"sub.example.org/x?a=1&b=2", {5, -1}},
     };
     archive_make();
-    put("mode", STR("busy"));
+    test_put("mode", STR("busy"));
     server_start();
     for (size_t i = 0; i < COUNT_OF(given) - 1; i++) {
         char name[32];
@@ -432,7 +412,7 @@ TEST(crawl_cdx_server)
     }
     char *most;
     size_t len;
-    CHECK_OK(io_read_file(file_at("most"), 10, &most, &len));
+    CHECK_OK(io_read_file(test_path("most"), 10, &most, &len));
     CHECK_STR(str_trim((struct str){most, len}), "1"); /* never two at once */
     free(most);
 }
@@ -456,14 +436,14 @@ TEST(crawl_cdx_server_limits)
     a = ask_for("nothing.example.org/*", "none.warc.gz");
     CHECK_OK(crawl(&a));
     CHECK(a.done.captures == 0 && !a.done.path[0] && !io_exists(a.out));
-    put("mode", STR("junk"));
+    test_put("mode", STR("junk"));
     a = ask_for("example.org/a/*", "junk.warc.gz");
     CHECK_OK(crawl(&a));
     check_archive(a.done.path, (const int[]){2, 3, -1});
-    put("mode", STR("nocount"));
+    test_put("mode", STR("nocount"));
     a = ask_for("example.org/a/*", "nocount.warc.gz");
     CHECK_ERR(crawl(&a), ERR_FORMAT);
-    put("mode", STR(""));
+    test_put("mode", STR(""));
     a = ask_for("example.org/a/*", "unknown.warc.gz");
     a.crawl.crawl = "CC-MAIN-1999-01";
     CHECK_ERR(crawl(&a), ERR_IO);
@@ -490,13 +470,13 @@ TEST(crawl_cdx_resumes)
     CHECK_OK(crawl(&whole));
     uint64_t hash = hash_of(whole.done.path);
     struct ask a = ask_for("*.example.org", "broken/x.warc.gz");
-    put("mode", STR("gone")); /* one of the two files is missing */
+    test_put("mode", STR("gone")); /* one of the two files is missing */
     size_t asked = logged("index 200");
     CHECK(crawl(&a) < 0);
     CHECK(strstr(err_text(), "404") && strstr(err_text(), "run the same command again"));
     CHECK(!io_exists(a.out) && a.done.written == 7);
     size_t ranges = logged("data 206");
-    put("mode", STR("flaky"));
+    test_put("mode", STR("flaky"));
     CHECK_OK(crawl(&a));
     CHECK_INT(logged("data 206") - ranges, 1); /* only what was missing */
     CHECK_INT(logged("index 200") - asked, 3);
@@ -507,7 +487,7 @@ TEST(crawl_cdx_resumes)
         char name[64], path[IO_PATH_MAX];
         snprintf(name, sizeof name, "torn%d/x.warc.gz", i);
         struct ask t = ask_for("*.example.org", name);
-        put("mode", STR("gone"));
+        test_put("mode", STR("gone"));
         CHECK(crawl(&t) < 0);
         CHECK_OK(io_path(path, "%s.part%s", t.out, i == 0 ? ".log" : ""));
         if (i == 2) {
@@ -516,11 +496,11 @@ TEST(crawl_cdx_resumes)
             FILE *f = fopen(path, "a");
             CHECK(f && fputs("7 0", f) >= 0 && fclose(f) == 0);
         }
-        put("mode", STR(""));
+        test_put("mode", STR(""));
         CHECK_OK(crawl(&t));
         CHECK(hash_of(t.done.path) == hash);
     }
-    put("mode", STR("short"));
+    test_put("mode", STR("short"));
     a = ask_for("*.example.org", "short/x.warc.gz");
     CHECK(crawl(&a) < 0);
     CHECK(!io_exists(a.out) && a.done.written == 0);
@@ -533,7 +513,7 @@ TEST(crawl_cdx_refuses_records)
     server_start();
     char *index, *line[COUNT_OF(pages)];
     size_t len, count = 0;
-    CHECK_OK(io_read_file(file_at("index.cdxj"), 1 << 20, &index, &len));
+    CHECK_OK(io_read_file(test_path("index.cdxj"), 1 << 20, &index, &len));
     for (char *at = index; at < index + len; at = strchr(at, '\n') + 1)
         line[count++] = at;
     struct buf text = {0};
@@ -564,10 +544,10 @@ TEST(crawl_cdx_refuses_records)
         }
     }
     free(index);
-    put("lies.cdxj", buf_view(&text));
+    test_put("lies.cdxj", buf_view(&text));
     buf_free(&text);
     struct ask a = ask_for("*.org", "lies.warc.gz");
-    a.cdx.file = file_at("lies.cdxj");
+    a.cdx.file = test_path("lies.cdxj");
     a.cdx.filter.count = 0;
     CHECK(crawl(&a) < 0); /* an offset behind the end is a range that does not come */
     CHECK(strstr(err_text(), "416") || strstr(err_text(), "range"));
@@ -607,12 +587,12 @@ static void cluster_make(const char *folder, char **line, size_t count, size_t s
                    number / per_file, start, blocks.len - start, number + 1);
         if (number % per_file == per_file - 1 || i == count) {
             snprintf(name, sizeof name, "%s/cdx-%05zu.gz", folder, number / per_file);
-            put(name, buf_view(&blocks));
+            test_put(name, buf_view(&blocks));
             buf_clear(&blocks);
         }
     }
     snprintf(name, sizeof name, "%s/cluster.idx", folder);
-    put(name, buf_view(&idx));
+    test_put(name, buf_view(&idx));
     buf_free(&idx);
     buf_free(&blocks);
     buf_free(&text);
@@ -642,7 +622,7 @@ TEST(crawl_cdx_cluster_twin)
     qsort(line, LINES, sizeof *line, by_text);
     for (int i = 0; i < LINES; i++)
         buf_text(&text, line[i]);
-    put("all.cdxj", buf_view(&text));
+    test_put("all.cdxj", buf_view(&text));
     static const char *const pattern[] = {
         "example.org/*", "*.example.org",     "example.org/dir/*", "a.example.org/p1", "x.com/*",
         "exa.org/*",     "example.org/dir/3", "nowhere.org/*",     "aaa.aaa/*",        "zzz.zzz/*",
@@ -658,7 +638,7 @@ TEST(crawl_cdx_cluster_twin)
             struct cdx_set set[2];
             struct crawl_conf crawl_conf = {.base = "", .cache = ""};
             CHECK_OK(cdx_pattern_parse(&p, pattern[i], "auto"));
-            snprintf(path[0], IO_PATH_MAX, "%s", file_at("all.cdxj"));
+            snprintf(path[0], IO_PATH_MAX, "%s", test_path("all.cdxj"));
             snprintf(path[1], IO_PATH_MAX, "%s/%s/cluster.idx", test_dir(), folder);
             for (int j = 0; j < 2; j++) {
                 struct cdx_conf conf = {.file = path[j], .max = 100000, .pages = 100000};
@@ -689,7 +669,7 @@ TEST(crawl_cdx_cluster_of_the_crawl)
     size_t len, count = 0;
     archive_make();
     server_start();
-    CHECK_OK(io_read_file(file_at("index.cdxj"), 1 << 20, &index, &len));
+    CHECK_OK(io_read_file(test_path("index.cdxj"), 1 << 20, &index, &len));
     struct str rest = {index, len};
     while (rest.ptr && rest.len) {
         struct str one = str_cut(rest, '\n', &rest);
@@ -719,7 +699,7 @@ TEST(crawl_cdx_cluster_of_the_crawl)
     a.cdx.file = "cluster";
     a.crawl.base = base;
     CHECK_OK(crawl(&a));
-    CHECK(hash_of(a.done.path) == hash_of(file_at("cluster.warc.gz")));
+    CHECK(hash_of(a.done.path) == hash_of(test_path("cluster.warc.gz")));
     for (size_t i = 0; i < count; i++)
         free(line[i]);
     free(index);
@@ -734,15 +714,15 @@ TEST(crawl_cdx_cluster_damaged)
         "k\tcdx.gz\t0\t0\t1\n"};
     static struct cdx_pattern p;
     log_open(LOG_QUIET);
-    put("cdx.gz", STR("hello, this is no gzip"));
+    test_put("cdx.gz", STR("hello, this is no gzip"));
     CHECK_OK(cdx_pattern_parse(&p, "example.org/*", "auto"));
     char path[IO_PATH_MAX];
-    snprintf(path, sizeof path, "%s", file_at("cluster.idx"));
+    snprintf(path, sizeof path, "%s", test_path("cluster.idx"));
     struct cdx_conf conf = {.file = path, .max = 100, .pages = 100};
     struct crawl_conf crawl_conf = {.base = "", .cache = ""};
     for (size_t i = 0; i < COUNT_OF(idx); i++) {
         struct cdx_set s;
-        put("cluster.idx", str_of(idx[i]));
+        test_put("cluster.idx", str_of(idx[i]));
         CHECK_OK(cdx_set_open(&s));
         int rc = cdx_ask_file(&s, &crawl_conf, &conf, &p, NULL);
         if (rc != ERR_FORMAT && !(i == 5 && rc == ERR_USAGE))
@@ -750,7 +730,7 @@ TEST(crawl_cdx_cluster_damaged)
         cdx_set_close(&s);
     }
     struct cdx_set s;
-    put("cluster.idx", STR(""));
+    test_put("cluster.idx", STR(""));
     CHECK_OK(cdx_set_open(&s));
     CHECK_OK(cdx_ask_file(&s, &crawl_conf, &conf, &p, NULL));
     CHECK_INT(s.count, 0);
@@ -761,7 +741,7 @@ TEST(crawl_cdx_cluster_damaged)
         size_t len = test_random(&seed) % sizeof noise;
         for (size_t i = 0; i < len; i++)
             noise[i] = "k o,)/\t\n0129cdx.gz"[test_random(&seed) % 18];
-        put("cluster.idx", (struct str){noise, len});
+        test_put("cluster.idx", (struct str){noise, len});
         CHECK_OK(cdx_set_open(&s));
         CHECK(cdx_ask_file(&s, &crawl_conf, &conf, &p, NULL) <= 0);
         cdx_set_close(&s);
@@ -806,10 +786,10 @@ TEST(crawl_cdx_whirlwind)
     log_open(LOG_QUIET);
     CHECK(realpath(test_data(name), path));
     snprintf(base, sizeof base, "file://%.*s", (int)(strrchr(path, '/') - path), path);
-    put("cc.cdxj", str_of(cc_line));
+    test_put("cc.cdxj", str_of(cc_line));
     struct ask a = ask_for("an.wikipedia.org/*", "cc.warc.gz");
     char file[IO_PATH_MAX];
-    snprintf(file, sizeof file, "%s", file_at("cc.cdxj"));
+    snprintf(file, sizeof file, "%s", test_path("cc.cdxj"));
     a.cdx.file = file;
     a.crawl.base = base;
     CHECK_OK(crawl(&a));

@@ -289,17 +289,6 @@ TEST(crawl_http_mutations)
 /* ---- documents ---- */
 static struct schema schema;
 
-static const char *save(const char *name, struct str bytes)
-{
-    static char path[8][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 8];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    FILE *f = fopen(out, "wb");
-    CHECK(f && fwrite(bytes.ptr ? bytes.ptr : "", 1, bytes.len, f) == bytes.len && fclose(f) == 0);
-    return out;
-}
-
 static bool keep_truncated;
 
 static struct input *open_input(const char *path, size_t record_max)
@@ -466,7 +455,7 @@ TEST(crawl_source_verdicts)
                  "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://cut/\r\nContent-Type: "
                  "application/http\r\nContent-Length: 500\r\n\r\nHTTP/1.1 200 OK\r\nContent-Type: "
                  "text/html\r\n\r\n<p>cut");
-    struct batch *b = fill_one(save("v.warc", buf_view(&f)), 1 << 20);
+    struct batch *b = fill_one(test_put("v.warc", buf_view(&f)), 1 << 20);
     CHECK_INT(b->doc_count, COUNT_OF(response) + 3);
     for (size_t i = 0; i < COUNT_OF(response); i++) {
         const struct doc *d = &b->doc[i];
@@ -493,7 +482,7 @@ TEST(crawl_source_verdicts)
     /* By default what a crawler cut short is kept, as Common Crawl's WET files have it; what is
      * damaged is not. */
     keep_truncated = true;
-    b = fill_one(save("v.warc", buf_view(&f)), 1 << 20);
+    b = fill_one(test_put("v.warc", buf_view(&f)), 1 << 20);
     for (size_t i = 0; i < COUNT_OF(response); i++) {
         bool cut = strcmp(response[i].rule, "source.truncated") == 0;
         CHECK_STR(str_of(rule_of(&b->doc[i])), cut ? "" : response[i].rule);
@@ -516,7 +505,7 @@ TEST(crawl_source_too_large_and_bombs)
     add_response(&f, URI("http://bomb/"),
                  "200 OK\r\nContent-Type: text/html\r\nContent-Encoding: gzip", buf_view(&bomb));
     add_response(&f, URI("http://good/"), "200 OK\r\nContent-Type: text/html", STR("<p>good"));
-    struct batch *b = fill_one(save("big.warc", buf_view(&f)), 1 << 20);
+    struct batch *b = fill_one(test_put("big.warc", buf_view(&f)), 1 << 20);
     CHECK_INT(b->doc_count, 3);
     CHECK_STR(str_of(rule_of(&b->doc[0])), "source.too_large");
     CHECK_NUM(b->doc[0].value, (4 << 20) + 44, 4); /* the HTTP header is part of it */
@@ -573,12 +562,12 @@ TEST(crawl_source_ids)
     static struct buf f = {0};
     add_response(&f, URI("http://a/"), "200 OK\r\nContent-Type: text/html", STR("<p>"));
     add_response(&f, URI("http://a/"), "200 OK\r\nContent-Type: text/html", STR("<p>"));
-    struct batch *one = fill_one(save("one.warc", buf_view(&f)), 1 << 20);
+    struct batch *one = fill_one(test_put("one.warc", buf_view(&f)), 1 << 20);
     char folder[IO_PATH_MAX];
     snprintf(folder, sizeof folder, "%s/folder", test_dir());
     CHECK_OK(io_mkdirs(folder));
-    struct batch *same = fill_one(save("folder/one.warc", buf_view(&f)), 1 << 20);
-    struct batch *other = fill_one(save("two.warc", buf_view(&f)), 1 << 20);
+    struct batch *same = fill_one(test_put("folder/one.warc", buf_view(&f)), 1 << 20);
+    struct batch *other = fill_one(test_put("two.warc", buf_view(&f)), 1 << 20);
     CHECK(one->doc[0].id == same->doc[0].id && one->doc[1].id == same->doc[1].id);
     CHECK(one->doc[0].id != one->doc[1].id && one->doc[0].id != other->doc[0].id);
 }
@@ -606,8 +595,8 @@ TEST(crawl_source_json_lines)
     for (int packed = 0; packed < 2; packed++) {
         if (packed)
             gz = pack(buf_view(&f), 31);
-        struct batch *b =
-            fill_one(save(packed ? "a.jsonl.gz" : "a.jsonl", buf_view(packed ? &gz : &f)), 1 << 20);
+        struct batch *b = fill_one(
+            test_put(packed ? "a.jsonl.gz" : "a.jsonl", buf_view(packed ? &gz : &f)), 1 << 20);
         CHECK_INT(b->doc_count, 9);
         CHECK(str_eq(b->doc[0].raw, (struct str){"caf\xc3\xa9\n\0x", 8}));
         CHECK_STR(b->doc[0].host, "j.example");
@@ -644,7 +633,7 @@ TEST(crawl_source_json_long_line)
     buf_text(&f, "\"}\n{\"text\":\"ok\"}\n{\"text\":");
     for (int i = 0; i < 100000; i++)
         buf_char(&f, '[');
-    struct batch *b = fill_one(save("long.jsonl", buf_view(&f)), 1000);
+    struct batch *b = fill_one(test_put("long.jsonl", buf_view(&f)), 1000);
     CHECK_INT(b->doc_count, 4);
     CHECK_STR(str_of(rule_of(&b->doc[0])), "source.too_large");
     CHECK_NUM(b->doc[0].value, (5 << 20) + 11, 0);
@@ -656,26 +645,26 @@ TEST(crawl_source_json_long_line)
 TEST(crawl_source_text_and_others)
 {
     log_open(LOG_QUIET);
-    struct batch *b = fill_one(save("notes.txt", STR("One file,\none document.\n")), 1 << 20);
+    struct batch *b = fill_one(test_put("notes.txt", STR("One file,\none document.\n")), 1 << 20);
     CHECK_INT(b->doc_count, 1);
     CHECK_STR(b->doc[0].raw, "One file,\none document.\n");
     CHECK_STR(b->doc[0].url, "notes.txt");
     CHECK_INT(b->doc[0].kind, DOC_TEXT);
-    b = fill_one(save("page.txt", STR("<!DOCTYPE html><p>x")), 1 << 20);
+    b = fill_one(test_put("page.txt", STR("<!DOCTYPE html><p>x")), 1 << 20);
     CHECK_INT(b->doc[0].kind, DOC_HTML);
-    b = fill_one(save("long.txt", STR("0123456789")), 9);
+    b = fill_one(test_put("long.txt", STR("0123456789")), 9);
     CHECK_STR(str_of(rule_of(&b->doc[0])), "source.too_large");
     CHECK_NUM(b->doc[0].value, 10, 0);
-    b = fill_one(save("fits.txt", STR("0123456789")), 10);
+    b = fill_one(test_put("fits.txt", STR("0123456789")), 10);
     CHECK_STR(b->doc[0].raw, "0123456789");
-    b = fill_one(save("none.jsonl", STR("")), 10);
+    b = fill_one(test_put("none.jsonl", STR("")), 10);
     CHECK_INT(b->doc_count, 0);
-    CHECK_INT(open_fails(save("empty.txt", STR(""))), ERR_FORMAT);
-    CHECK_INT(open_fails(save("x.bin", (struct str){"\0\1\2\3\4\5\6\7", 8})), ERR_FORMAT);
-    CHECK_INT(open_fails(save("x.png", STR("\x89PNG...."))), ERR_FORMAT);
+    CHECK_INT(open_fails(test_put("empty.txt", STR(""))), ERR_FORMAT);
+    CHECK_INT(open_fails(test_put("x.bin", (struct str){"\0\1\2\3\4\5\6\7", 8})), ERR_FORMAT);
+    CHECK_INT(open_fails(test_put("x.png", STR("\x89PNG...."))), ERR_FORMAT);
     CHECK_INT(open_fails(test_dir()), ERR_USAGE);
     CHECK_INT(open_fails("/nowhere/at/all"), ERR_USAGE);
-    CHECK_INT(open_fails(save("cut.txt.gz", STR("\x1f\x8b\x08\0\0\0\0\0\0\3"))), ERR_FORMAT);
+    CHECK_INT(open_fails(test_put("cut.txt.gz", STR("\x1f\x8b\x08\0\0\0\0\0\0\3"))), ERR_FORMAT);
 }
 
 /* A web archive under any name is one; a damaged one under its own name too. */
@@ -687,11 +676,11 @@ TEST(crawl_source_tells_by_content)
     add_response(&f, URI("http://b/"), "200 OK\r\nContent-Type: text/html", STR("<p>b"));
     static struct buf gz, both;
     gz = pack(buf_view(&f), 31);
-    CHECK_INT(fill_one(save("renamed.txt", buf_view(&f)), 1 << 20)->doc_count, 2);
-    CHECK_INT(fill_one(save("renamed", buf_view(&gz)), 1 << 20)->doc_count, 2);
+    CHECK_INT(fill_one(test_put("renamed.txt", buf_view(&f)), 1 << 20)->doc_count, 2);
+    CHECK_INT(fill_one(test_put("renamed", buf_view(&gz)), 1 << 20)->doc_count, 2);
     buf_text(&both, "\x1f\x8b\x08\xff damaged beyond telling \xff\xfe");
     buf_str(&both, buf_view(&gz));
-    struct batch *b = fill_one(save("damaged.warc.gz", buf_view(&both)), 1 << 20);
+    struct batch *b = fill_one(test_put("damaged.warc.gz", buf_view(&both)), 1 << 20);
     CHECK_INT(b->doc_count, 2);
     CHECK_INT(b->doc[0].offset, both.len - gz.len);
 }
@@ -707,7 +696,7 @@ TEST(crawl_source_long_urls_close_batches)
     buf_text(&uri, "\r\n");
     for (int i = 0; i < 12; i++)
         add_response(&f, buf_cstr(&uri), "200 OK\r\nContent-Type: text/html", STR("<p>"));
-    struct input *in = open_input(save("urls.warc", buf_view(&f)), 1 << 20);
+    struct input *in = open_input(test_put("urls.warc", buf_view(&f)), 1 << 20);
     struct batch *b = new_batch();
     CHECK_INT(source_fill(in, b), 1);
     CHECK(b->doc_count >= 2 && b->doc_count <= 5);
@@ -728,7 +717,7 @@ TEST(crawl_source_limits_of_record_max)
  * documents as from the file. */
 static void check_pipe(const char *name, struct str bytes, size_t step)
 {
-    const char *path = save(name, bytes);
+    const char *path = test_put(name, bytes);
     struct batch *want = fill_one(path, 1 << 20);
     int ends[2];
     CHECK(pipe(ends) == 0);

@@ -68,17 +68,6 @@ static bool same_seen(const struct seen *a, const struct seen *b)
 }
 
 /* ---- making files ---- */
-static const char *save(const char *name, struct str bytes)
-{
-    static char path[8][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 8];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    FILE *f = fopen(out, "wb");
-    CHECK(f && fwrite(bytes.ptr ? bytes.ptr : "", 1, bytes.len, f) == bytes.len && fclose(f) == 0);
-    return out;
-}
-
 static void add_record(struct buf *to, const char *type, const char *uri, const char *length,
                        struct str body)
 {
@@ -449,7 +438,7 @@ static void check_truncated(bool gzip)
 {
     size_t start[RECORDS + 1];
     struct buf file = make_file(gzip, start);
-    const char *path = save("cut.warc", buf_view(&file));
+    const char *path = test_put("cut.warc", buf_view(&file));
     struct result whole = read_all(path, BODY_MAX, 4096);
     CHECK_INT(whole.count, RECORDS);
     for (size_t len = file.len; len-- > 0;) {
@@ -492,7 +481,7 @@ static void check_flipped(bool gzip)
 {
     size_t start[RECORDS + 1];
     struct buf file = make_file(gzip, start);
-    const char *path = save(gzip ? "flip.warc.gz" : "flip.warc", buf_view(&file));
+    const char *path = test_put(gzip ? "flip.warc.gz" : "flip.warc", buf_view(&file));
     struct result whole = read_all(path, BODY_MAX, 4096);
     static const unsigned char change[] = {0x01, 0x20, 0x80, 0xff};
     FILE *f = fopen(path, "r+b");
@@ -548,7 +537,7 @@ TEST(crawl_warc_holes_and_insertions)
         bool gzip = round % 2;
         size_t start[RECORDS + 1];
         struct buf file = make_file(gzip, start), out = {0};
-        struct result whole = read_all(save("whole", buf_view(&file)), BODY_MAX, 4096);
+        struct result whole = read_all(test_put("whole", buf_view(&file)), BODY_MAX, 4096);
         size_t at = test_random(&seed) % file.len, len = 1 + test_random(&seed) % 200;
         bool hole = test_random(&seed) % 2;
         buf_add(&out, file.ptr, at);
@@ -559,7 +548,7 @@ TEST(crawl_warc_holes_and_insertions)
         size_t touched = 0;
         for (int i = 0; i < RECORDS; i++)
             touched += start[i] <= rest && start[i + 1] >= at;
-        struct result got = read_all(save("got.gz", buf_view(&out)), BODY_MAX, 4096);
+        struct result got = read_all(test_put("got.gz", buf_view(&out)), BODY_MAX, 4096);
         size_t found = 0, next = 0;
         for (size_t i = 0; i < got.count; i++)
             for (size_t k = next; k < RECORDS; k++)
@@ -610,7 +599,7 @@ TEST(crawl_warc_gzip_oddities)
         buf_char(&file, 0);
     for (int small = 0; small < 2; small++) {
         struct result got =
-            read_all(save("odd.warc.gz", buf_view(&file)), BODY_MAX, small ? 5 : 65536);
+            read_all(test_put("odd.warc.gz", buf_view(&file)), BODY_MAX, small ? 5 : 65536);
         CHECK_INT(got.rc, 0);
         CHECK_INT(got.count, 3);
         CHECK_INT(got.rec[0].offset, 0);
@@ -640,13 +629,13 @@ TEST(crawl_warc_zstd_frames)
         CHECK(!ZSTD_isError(len));
         buf_grown(&file, len);
     }
-    struct result got = read_all(save("a.warc.zst", buf_view(&file)), BODY_MAX, 16);
+    struct result got = read_all(test_put("a.warc.zst", buf_view(&file)), BODY_MAX, 16);
     CHECK_INT(got.count, 3);
     for (size_t i = 0; i < 3; i++)
         CHECK_INT(got.rec[i].offset, start[i]);
     result_free(&got);
     file.ptr[start[1] + 20] ^= 0x55;
-    got = read_all(save("b.warc.zst", buf_view(&file)), BODY_MAX, 16);
+    got = read_all(test_put("b.warc.zst", buf_view(&file)), BODY_MAX, 16);
     CHECK(got.count >= 2 && got.stats.damaged == 1);
     CHECK_STR(str_of(got.rec[got.count - 1].uri), "http://host2.example/page");
     result_free(&got);
@@ -672,7 +661,8 @@ static struct result read_lying(const char *length, int packing, const char *bod
         add_gzip(&file, str_slice(buf_view(&raw), cut[i], cut[i + 1]), 6, NULL);
     if (packing == 2)
         add_gzip(&file, buf_view(&raw), 6, NULL);
-    struct result got = read_all(save("lie.gz", buf_view(packing ? &file : &raw)), BODY_MAX, 4096);
+    struct result got =
+        read_all(test_put("lie.gz", buf_view(packing ? &file : &raw)), BODY_MAX, 4096);
     buf_free(&file);
     buf_free(&raw);
     return got;
@@ -738,7 +728,7 @@ TEST(crawl_warc_header_forms)
                     "WARC-Truncated: length\r\nWARC-Segment-Number: 1\r\n\r\nxy\r\n\r\n");
     struct warc_reader *r;
     struct warc_record rec;
-    CHECK_OK(warc_open(&r, save("forms.warc", buf_view(&file)), BODY_MAX));
+    CHECK_OK(warc_open(&r, test_put("forms.warc", buf_view(&file)), BODY_MAX));
     CHECK_INT(warc_next(r, &rec), 1);
     CHECK_STR(rec.type, "response");
     CHECK_STR(rec.target_uri, "http://lf.example/");
@@ -766,7 +756,7 @@ TEST(crawl_warc_endless_header_is_stepped_over)
     for (int i = 0; i < 3 << 20; i += 16)
         buf_text(&file, "X-Header: 12345\n");
     add_record(&file, "response", "http://b/", NULL, STR("two"));
-    struct result got = read_all(save("endless.warc", buf_view(&file)), BODY_MAX, 4096);
+    struct result got = read_all(test_put("endless.warc", buf_view(&file)), BODY_MAX, 4096);
     CHECK_INT(got.rc, 0);
     CHECK_INT(got.count, 2);
     CHECK_STR(str_of(got.rec[1].uri), "http://b/");
@@ -830,7 +820,7 @@ TEST(crawl_warc_body_max_edges)
             for (int i = 0; packing == 1 && i < 2; i++)
                 add_gzip(&file, str_slice(buf_view(&raw), i ? first : 0, i ? raw.len : first), 6,
                          NULL);
-            const char *path = save("edge.gz", buf_view(packing ? &file : &raw));
+            const char *path = test_put("edge.gz", buf_view(packing ? &file : &raw));
             struct result got = read_all(path, max, 1);
             CHECK_INT(got.count, 2);
             CHECK_INT(got.rec[0].body, max < 10 ? max : 10);
@@ -846,7 +836,7 @@ TEST(crawl_warc_body_max_edges)
 /* ---- time ---- */
 static double seconds_of(struct str file, size_t *count)
 {
-    const char *path = save("slow.warc.gz", file);
+    const char *path = test_put("slow.warc.gz", file);
     uint64_t start = clock_ns();
     struct result got = read_all(path, BODY_MAX, 256 << 10);
     *count = got.count;
@@ -914,7 +904,7 @@ TEST(crawl_warc_other_files_are_refused_by_name)
         {"c.warc", {"WARC/1.0", 8}, "no WARC record"},
     };
     for (size_t i = 0; i < COUNT_OF(bad); i++) {
-        struct result got = read_all(save(bad[i].name, bad[i].bytes), BODY_MAX, 4096);
+        struct result got = read_all(test_put(bad[i].name, bad[i].bytes), BODY_MAX, 4096);
         CHECK_INT(got.rc, ERR_FORMAT);
         if (!strstr(err_text(), bad[i].says) || !strstr(err_text(), bad[i].name))
             test_fail(__FILE__, __LINE__, "%s: \"%s\"", bad[i].name, err_text());
@@ -942,7 +932,8 @@ TEST_LIMIT(crawl_warc_random_mutations, 60)
             else
                 file.ptr[at] = (char)test_random(&seed);
         }
-        struct result got = read_all(save("mutant.warc.gz", buf_view(&file)), 256, 1 + round % 50);
+        struct result got =
+            read_all(test_put("mutant.warc.gz", buf_view(&file)), 256, 1 + round % 50);
         CHECK(got.rc == 0 || got.rc == ERR_FORMAT);
         result_free(&got);
         buf_free(&file);

@@ -15,22 +15,6 @@
 
 enum { BODY_MAX = 1 << 20 };
 
-static const char *place(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    return out;
-}
-
-static const char *save(const char *name, struct str bytes)
-{
-    const char *path = place(name);
-    CHECK_OK(io_write_file(path, bytes));
-    return path;
-}
-
 static void add_record(struct buf *to, const char *uri, const char *fields, struct str body)
 {
     buf_printf(to,
@@ -77,7 +61,7 @@ static long peak_kib(void)
 TEST_LIMIT(crawl_warc_header_bomb, 30)
 {
     enum { LINES = 4 << 20, LINE = 64 };
-    const char *path = place("bomb.warc.gz");
+    const char *path = test_path("bomb.warc.gz");
     static char lines[1 << 16];
     for (size_t i = 0; i < sizeof lines; i++)
         lines[i] = i % LINE == LINE - 1 ? '\n' : i % LINE == 9 ? ':' : 'h';
@@ -108,7 +92,7 @@ TEST_LIMIT(crawl_warc_header_bomb, 30)
 /* A body of 5 GiB that is a hole in the file: stepped over, all 33 bits of its length kept. */
 TEST_LIMIT(crawl_warc_sparse_body, 30)
 {
-    const char *path = place("sparse.warc");
+    const char *path = test_path("sparse.warc");
     uint64_t hole = (uint64_t)5 << 30;
     char head[128], tail[] =
                         "\r\n\r\nWARC/1.0\r\nWARC-Type: resource\r\nContent-Length: 3\r\n\r\nend"
@@ -149,7 +133,7 @@ TEST_LIMIT(crawl_warc_empty_members_and_concatenations, 30)
         for (int i = 0; i < 300000; i++)
             buf_str(&file, buf_view(&empty));
     }
-    struct warc_reader *r = open_at(save("many.warc.gz", buf_view(&file)), BODY_MAX);
+    struct warc_reader *r = open_at(test_put("many.warc.gz", buf_view(&file)), BODY_MAX);
     struct warc_record rec;
     for (int part = 0; part < 3; part++) {
         CHECK_INT(warc_next(r, &rec), 1);
@@ -180,7 +164,7 @@ TEST(crawl_warc_members_of_all_sizes)
         add_gzip(&file, buf_view(&one));
         buf_free(&one);
     }
-    const char *path = save("sizes.warc.gz", buf_view(&file));
+    const char *path = test_put("sizes.warc.gz", buf_view(&file));
     for (int bodies = 0; bodies < 2; bodies++) {
         struct warc_reader *r = open_at(path, bodies ? 32 << 20 : 0);
         struct warc_record rec;
@@ -242,7 +226,8 @@ TEST(crawl_warc_zstd_dictionary)
     for (size_t i = 0; i < COUNT_OF(buffer); i++) {
         struct warc_reader *r;
         struct warc_record rec;
-        CHECK_OK(warc_open_buffer(&r, save("d.warc.zst", buf_view(&file)), BODY_MAX, buffer[i]));
+        CHECK_OK(
+            warc_open_buffer(&r, test_put("d.warc.zst", buf_view(&file)), BODY_MAX, buffer[i]));
         for (int k = 0; k < 6; k++) {
             CHECK_INT(warc_next(r, &rec), 1);
             CHECK_STR(rec.body, "<html><head><title>7</title> and some words");
@@ -286,7 +271,7 @@ TEST(crawl_warc_digests_checked)
                                                {WARC_DIGEST_UNKNOWN, WARC_DIGEST_NONE}};
     for (size_t i = 0; i < COUNT_OF(fields); i++)
         add_record(&file, "http://a/", buf_cstr(&fields[i]), block);
-    const char *path = save("digests.warc", buf_view(&file));
+    const char *path = test_put("digests.warc", buf_view(&file));
     for (size_t max = 0; max <= 100; max += 25) {
         struct warc_reader *r = open_at(path, max ? max : BODY_MAX);
         struct warc_record rec;
@@ -323,7 +308,7 @@ TEST(crawl_warc_damage_has_a_place)
     }
     size_t garbage = start[3] - 16;
     file.ptr[start[5] - 6] ^= 0x10; /* its checksum */
-    struct warc_reader *r = open_at(save("hurt.warc.gz", buf_view(&file)), BODY_MAX);
+    struct warc_reader *r = open_at(test_put("hurt.warc.gz", buf_view(&file)), BODY_MAX);
     struct warc_record rec;
     size_t count = 0, good = 0;
     while (warc_next(r, &rec) > 0)
@@ -407,13 +392,13 @@ TEST(crawl_warc_arc_packings)
     add_gzip(&all, buf_view(&raw));
     static const size_t buffer[] = {1, 13, 4096, 1 << 20};
     for (size_t i = 0; i < COUNT_OF(buffer); i++) {
-        check_arc(save("p.arc", buf_view(&raw)), buffer[i]);
-        check_arc(save("e.arc.gz", buf_view(&each)), buffer[i]);
-        check_arc(save("w.arc.gz", buf_view(&all)), buffer[i]);
+        check_arc(test_put("p.arc", buf_view(&raw)), buffer[i]);
+        check_arc(test_put("e.arc.gz", buf_view(&each)), buffer[i]);
+        check_arc(test_put("w.arc.gz", buf_view(&all)), buffer[i]);
     }
     /* The first member lost: the name says what the others are. */
     each.ptr[20] ^= 0x40;
-    struct warc_reader *r = open_at(save("hurt.arc.gz", buf_view(&each)), BODY_MAX);
+    struct warc_reader *r = open_at(test_put("hurt.arc.gz", buf_view(&each)), BODY_MAX);
     struct warc_record rec;
     size_t good = 0;
     while (warc_next(r, &rec) > 0)

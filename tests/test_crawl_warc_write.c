@@ -256,13 +256,6 @@ TEST(crawl_warc_date14)
 }
 
 /* ---- writing ---- */
-static const char *place(const char *name)
-{
-    static char path[IO_PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", test_dir(), name);
-    return path;
-}
-
 static const char http_head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n";
 static const char page[] = "<p>hello</p>";
 
@@ -360,8 +353,8 @@ TEST(crawl_warc_write_is_read_back)
     static const char *const name[] = {"a.warc", "a.warc.gz", "a.warc.zst"};
     for (size_t i = 0; i < COUNT_OF(name); i++) {
         struct warc_written response;
-        write_fetch(place(name[i]), &response);
-        check_fetch(place(name[i]), &response);
+        write_fetch(test_path(name[i]), &response);
+        check_fetch(test_path(name[i]), &response);
     }
 }
 
@@ -370,10 +363,10 @@ TEST(crawl_warc_write_repeats)
 {
     struct warc_written first, second;
     struct io_info one, two;
-    write_fetch(place("1.warc.gz"), &first);
-    CHECK_OK(io_hash_file(place("1.warc.gz"), &one));
-    write_fetch(place("2.warc.gz"), &second);
-    CHECK_OK(io_hash_file(place("2.warc.gz"), &two));
+    write_fetch(test_path("1.warc.gz"), &first);
+    CHECK_OK(io_hash_file(test_path("1.warc.gz"), &one));
+    write_fetch(test_path("2.warc.gz"), &second);
+    CHECK_OK(io_hash_file(test_path("2.warc.gz"), &two));
     CHECK(one.hash.low == two.hash.low && one.hash.high == two.hash.high);
     CHECK_STR(str_of(first.payload_digest), "sha1:EH2SPSI2J7IA53E7X7MLVOIBNGZPXYIP");
     CHECK(first.record_id[24] == '5' && strlen(first.record_id) == 47); /* <urn:uuid:8-4-5... */
@@ -383,10 +376,10 @@ TEST(crawl_warc_write_repeats)
 TEST(crawl_warc_write_members_stand_alone)
 {
     struct warc_written response;
-    write_fetch(place("m.warc.gz"), &response);
+    write_fetch(test_path("m.warc.gz"), &response);
     char *bytes;
     size_t len;
-    CHECK_OK(io_read_file(place("m.warc.gz"), 1 << 20, &bytes, &len));
+    CHECK_OK(io_read_file(test_path("m.warc.gz"), 1 << 20, &bytes, &len));
     char text[2048];
     z_stream z = {.next_in = (Bytef *)bytes + response.offset,
                   .avail_in = (uInt)response.length,
@@ -414,7 +407,7 @@ TEST(crawl_warc_write_large_bodies)
         struct warc_writer *w;
         struct warc_reader *r;
         struct warc_record rec;
-        CHECK_OK(warc_writer_open(&w, place(name[i]), 1));
+        CHECK_OK(warc_writer_open(&w, test_path(name[i]), 1));
         for (int k = 0; k < 2; k++)
             CHECK_OK(warc_writer_record(w,
                                         &(struct warc_write){.type = "resource",
@@ -423,7 +416,7 @@ TEST(crawl_warc_write_large_bodies)
                                                              .body = buf_view(&body)},
                                         NULL));
         CHECK_OK(warc_writer_close(w));
-        CHECK_OK(warc_open(&r, place(name[i]), 4 << 20));
+        CHECK_OK(warc_open(&r, test_path(name[i]), 4 << 20));
         warc_check_digests(r);
         for (int k = 0; k < 2; k++) {
             CHECK_INT(warc_next(r, &rec), 1);
@@ -440,11 +433,11 @@ TEST(crawl_warc_write_large_bodies)
 TEST(crawl_warc_write_abandoned_leaves_nothing)
 {
     struct warc_writer *w;
-    CHECK_OK(warc_writer_open(&w, place("gone.warc.gz"), 0));
+    CHECK_OK(warc_writer_open(&w, test_path("gone.warc.gz"), 0));
     CHECK_OK(
         warc_writer_record(w, &(struct warc_write){.type = "warcinfo", .date = STR("2024")}, NULL));
     warc_writer_abandon(w);
-    CHECK(!io_exists(place("gone.warc.gz")));
+    CHECK(!io_exists(test_path("gone.warc.gz")));
     warc_writer_abandon(NULL);
 }
 
@@ -457,7 +450,7 @@ TEST(crawl_warc_write_resumes)
     char *bytes[2];
     size_t len[2];
     for (int broken = 0; broken < 2; broken++) {
-        const char *path = place(broken ? "broken.warc.gz" : "one.warc.gz");
+        const char *path = test_path(broken ? "broken.warc.gz" : "one.warc.gz");
         CHECK_OK(warc_writer_resume(&w, path, 0, 0));
         struct warc_write rec = {.type = "resource", .date = STR("2024"), .body = STR("one")};
         CHECK_OK(warc_writer_record(w, &rec, NULL));

@@ -5,16 +5,6 @@
 
 #include <math.h>
 
-static const char *list_file(const char *name, const char *text)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    CHECK_OK(io_path(out, "%s/%s", test_dir(), name));
-    CHECK_OK(io_write_file(out, str_of(text)));
-    return out;
-}
-
 /* The rule for one address; host as crawlers fill it: lower case, no port. */
 static const char *rule_of(struct filter_run *r, const char *url, const char *host)
 {
@@ -45,9 +35,9 @@ TEST(filter_url_domains)
 {
     struct filter_run r;
     filter_run_open(&r, "url", NULL);
-    add_list(
-        &r, "domains",
-        list_file("domains", "blocked.com\nDANGER.org.\r\n# comment\n\nbadsubdomain.nice.com\n"));
+    add_list(&r, "domains",
+             test_put("domains",
+                      STR("blocked.com\nDANGER.org.\r\n# comment\n\nbadsubdomain.nice.com\n")));
     CHECK_OK(r.stage.type->open(&r.stage, &r.schema));
     static const struct {
         const char *url, *host, *want;
@@ -117,10 +107,10 @@ TEST(filter_url_word_lists)
 {
     struct filter_run r;
     filter_run_open(&r, "url", NULL);
-    add_list(&r, "banned_words", list_file("banned", "Forbidden\n"));
-    add_list(&r, "soft_words", list_file("soft", "cheap\nwatches\n"));
-    add_list(&r, "subwords", list_file("sub", "free-stuff\nabc\n"));
-    add_list(&r, "urls", list_file("urls", "example.com/Bad/page\nhttp://www.other.org/\n"));
+    add_list(&r, "banned_words", test_put("banned", STR("Forbidden\n")));
+    add_list(&r, "soft_words", test_put("soft", STR("cheap\nwatches\n")));
+    add_list(&r, "subwords", test_put("sub", STR("free-stuff\nabc\n")));
+    add_list(&r, "urls", test_put("urls", STR("example.com/Bad/page\nhttp://www.other.org/\n")));
     CHECK_OK(r.stage.type->open(&r.stage, &r.schema));
     CHECK_STR(str_of(rule_of(&r, "http://a.com/x/FORBIDDEN.html", "a.com")), "url.banned_word");
     CHECK_STR(str_of(rule_of(&r, "http://a.com/x/forbiddenx.html", "a.com")), "");
@@ -149,7 +139,7 @@ TEST(filter_url_list_errors)
     r.stage.type->close(&r.stage);
     filter_run_close(&r);
     filter_run_open(&r, "url", NULL);
-    add_list(&r, "subwords", list_file("short", "a-b\n"));
+    add_list(&r, "subwords", test_put("short", STR("a-b\n")));
     CHECK_ERR(r.stage.type->open(&r.stage, &r.schema), ERR_USAGE);
     filter_run_close(&r);
 }

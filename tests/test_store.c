@@ -13,15 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *path_in(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    return out;
-}
-
 /* Every token, document and count of a store against what it was made from. */
 static void check_all(struct store *s, const struct made *m)
 {
@@ -60,8 +51,8 @@ static void round_trip(uint32_t vocab, uint32_t domains, uint32_t docs, uint32_t
 {
     struct made m;
     struct store *s;
-    made_open(&m, path_in("store"), vocab, domains, docs, doc_tokens, 1);
-    CHECK_OK(store_open(&s, path_in("store")));
+    made_open(&m, test_path("store"), vocab, domains, docs, doc_tokens, 1);
+    CHECK_OK(store_open(&s, test_path("store")));
     CHECK_INT(store_meta(s)->token_bytes, vocab <= 65536 ? 2 : 4);
     CHECK_INT(store_meta(s)->eot, vocab - 1);
     CHECK(store_meta(s)->tokenizer_hash.low == 11 && store_meta(s)->tokenizer_hash.high == 22);
@@ -84,8 +75,8 @@ TEST(store_of_nothing)
     struct store *s;
     struct store_doc doc;
     uint32_t id;
-    made_open(&m, path_in("store"), 10, 2, 0, 0, 1);
-    CHECK_OK(store_open(&s, path_in("store")));
+    made_open(&m, test_path("store"), 10, 2, 0, 0, 1);
+    CHECK_OK(store_open(&s, test_path("store")));
     check_all(s, &m);
     CHECK_OK(store_read(s, 1, 0, 0, &id));
     CHECK_ERR(store_read(s, 1, 0, 1, &id), ERR_LIMIT);
@@ -103,8 +94,8 @@ TEST(store_reads_any_window)
     struct store *s;
     uint64_t state = 4;
     uint32_t ids[5000];
-    made_open(&m, path_in("store"), 70000, 2, 3000, 100, 2);
-    CHECK_OK(store_open(&s, path_in("store")));
+    made_open(&m, test_path("store"), 70000, 2, 3000, 100, 2);
+    CHECK_OK(store_open(&s, test_path("store")));
     for (int i = 0; i < 3000; i++) {
         uint32_t d = (uint32_t)(test_random(&state) % 2),
                  n = (uint32_t)(test_random(&state) % 5000);
@@ -133,8 +124,8 @@ TEST(store_tells_the_document_of_every_token)
 {
     struct made m;
     struct store *s;
-    made_open(&m, path_in("store"), 300, 2, 20000, 4, 3);
-    CHECK_OK(store_open(&s, path_in("store")));
+    made_open(&m, test_path("store"), 300, 2, 20000, 4, 3);
+    CHECK_OK(store_open(&s, test_path("store")));
     for (uint32_t d = 0; d < 2; d++) {
         uint64_t pos = 0;
         for (uint64_t i = 0; i < m.domain[d].docs; i++) { /* slow twin: walk along */
@@ -174,7 +165,7 @@ TEST_LIMIT(store_same_documents_same_bytes, 180)
 {
     struct io_info a, b;
     char path[IO_PATH_MAX];
-    const char *one = path_in("one"), *two = path_in("two");
+    const char *one = test_path("one"), *two = test_path("two");
     /* 80 MB: more than one transaction, so that pages are freed and used again. */
     build_in_child(one, 0x11, 40000);
     build_in_child(two, 0xEE, 40000);
@@ -184,7 +175,7 @@ TEST_LIMIT(store_same_documents_same_bytes, 180)
     CHECK_OK(io_hash_file(path, &b));
     CHECK(a.bytes > 70u << 20);
     CHECK(a.bytes == b.bytes && a.hash.low == b.hash.low && a.hash.high == b.hash.high);
-    CHECK(!io_exists(path_in("one/lock.mdb")));
+    CHECK(!io_exists(test_path("one/lock.mdb")));
 }
 
 /* ---- kills, replacement, full disks ---- */
@@ -203,7 +194,7 @@ static int count_entries(const char *dir)
 
 TEST(store_killed_writer_leaves_nothing_at_dir)
 {
-    const char *folder = path_in("runs"), *dir = path_in("runs/store");
+    const char *folder = test_path("runs"), *dir = test_path("runs/store");
     CHECK_OK(io_mkdirs(folder));
     for (int i = 0; i < 5; i++) {
         pid_t pid = fork();
@@ -241,7 +232,7 @@ TEST(store_replaces_an_old_one)
 {
     struct made one, two;
     struct store *old, *s;
-    const char *folder = path_in("runs");
+    const char *folder = test_path("runs");
     char dir[IO_PATH_MAX];
     CHECK_OK(io_path(dir, "%s/store", folder));
     made_open(&one, dir, 300, 1, 500, 50, 1);
@@ -272,14 +263,14 @@ TEST(store_replaces_an_old_one)
 
 TEST(store_full_disk_is_told)
 {
-    const char *mount_at = path_in("small");
+    const char *mount_at = test_path("small");
     CHECK_OK(io_mkdirs(mount_at));
     test_mount_small(mount_at);
     struct store_meta meta = made_meta(50257, 1);
     struct store_writer *w;
     uint32_t *ids = calloc(1 << 20, sizeof *ids);
     int rc = 0;
-    CHECK_OK(store_create(&w, path_in("small/store"), &meta));
+    CHECK_OK(store_create(&w, test_path("small/store"), &meta));
     for (uint32_t record = 0; record < 100 && rc >= 0; record++) {
         struct store_doc doc = {.record = record, .token_count = 1 << 20};
         rc = store_append(w, 0, &doc, ids);
@@ -289,7 +280,7 @@ TEST(store_full_disk_is_told)
     store_abandon(w);
     CHECK_INT(count_entries(mount_at), 0);
     /* The same at the end: what fitted in one transaction is written by the commit. */
-    CHECK_OK(store_create(&w, path_in("small/store"), &meta));
+    CHECK_OK(store_create(&w, test_path("small/store"), &meta));
     for (uint32_t record = 0; record < 15; record++) {
         struct store_doc doc = {.record = record, .token_count = 1 << 20};
         CHECK_OK(store_append(w, 0, &doc, ids));
@@ -312,14 +303,14 @@ TEST(store_cut_files_are_told)
     struct store *s;
     char *bytes, path[IO_PATH_MAX];
     size_t len;
-    made_open(&m, path_in("store"), 300, 2, 2000, 60, 1);
-    CHECK_OK(io_path(path, "%s", path_in("store/data.mdb")));
+    made_open(&m, test_path("store"), 300, 2, 2000, 60, 1);
+    CHECK_OK(io_path(path, "%s", test_path("store/data.mdb")));
     CHECK_OK(io_read_file(path, 1 << 24, &bytes, &len));
     int fd = open(path, O_RDWR);
     CHECK(fd >= 0);
     for (size_t cut = len - 1;; cut = cut > 3333 ? cut - 3333 : 0) {
         CHECK_INT(ftruncate(fd, (off_t)cut), 0);
-        CHECK_ERR(store_open(&s, path_in("store")), ERR_FORMAT);
+        CHECK_ERR(store_open(&s, test_path("store")), ERR_FORMAT);
         if (cut == 0)
             break;
     }
@@ -327,8 +318,8 @@ TEST(store_cut_files_are_told)
     for (size_t i = 0; i < len; i++)
         bytes[i] = (char)test_random(&state);
     CHECK(pwrite(fd, bytes, len, 0) == (ssize_t)len);
-    CHECK_ERR(store_open(&s, path_in("store")), ERR_FORMAT);
-    CHECK_ERR(store_open(&s, path_in("no such store")), ERR_IO);
+    CHECK_ERR(store_open(&s, test_path("store")), ERR_FORMAT);
+    CHECK_ERR(store_open(&s, test_path("no such store")), ERR_IO);
     close(fd);
     free(bytes);
     made_close(&m);
@@ -348,7 +339,7 @@ static int use_all(const struct made *m, uint64_t *state)
     struct store *s;
     struct store_doc doc;
     uint32_t ids[64];
-    TRY(store_open(&s, path_in("store")));
+    TRY(store_open(&s, test_path("store")));
     for (uint32_t d = 0; d < 2; d++) {
         store_read(s, d, test_random(state) % m->domain[d].count, 64, ids);
         store_doc_of(s, d, test_random(state) % m->domain[d].count, NULL, &doc);
@@ -369,9 +360,9 @@ TEST_LIMIT(store_damage_is_never_fatal, 180)
     size_t len;
     uint64_t state = 8;
     int refused = 0, found = 0, unused = 0;
-    made_open(&m, path_in("store"), 300, 2, 3000, 60, 1);
-    CHECK_OK(io_read_file(path_in("store/data.mdb"), 1 << 24, &bytes, &len));
-    int fd = open(path_in("store/data.mdb"), O_RDWR);
+    made_open(&m, test_path("store"), 300, 2, 3000, 60, 1);
+    CHECK_OK(io_read_file(test_path("store/data.mdb"), 1 << 24, &bytes, &len));
+    int fd = open(test_path("store/data.mdb"), O_RDWR);
     CHECK(fd >= 0);
     for (int trial = 0; trial < 1500; trial++) {
         size_t at = test_random(&state) % (len - 8), wide = 1 + test_random(&state) % 8;
@@ -410,16 +401,16 @@ TEST(store_verify_finds_any_flipped_bit_of_a_block)
     struct store *s;
     char *bytes;
     size_t len, at = 0;
-    made_open(&m, path_in("store"), 70000, 1, 1000, 200, 1);
-    CHECK_OK(io_read_file(path_in("store/data.mdb"), 1 << 24, &bytes, &len));
+    made_open(&m, test_path("store"), 70000, 1, 1000, 200, 1);
+    CHECK_OK(io_read_file(test_path("store/data.mdb"), 1 << 24, &bytes, &len));
     /* Where the first block lies: its first 4 KiB stand nowhere else. */
     while (at + 4096 < len && memcmp(bytes + at, m.domain[0].ids, 4096) != 0)
         at += 16;
     CHECK(at + STORE_BLOCK_BYTES < len);
-    int fd = open(path_in("store/data.mdb"), O_RDWR);
+    int fd = open(test_path("store/data.mdb"), O_RDWR);
     for (size_t k = 0; k < STORE_BLOCK_BYTES; k += 3271) {
         put_byte(fd, at + k, (unsigned char)bytes[at + k] ^ 1);
-        CHECK_OK(store_open(&s, path_in("store")));
+        CHECK_OK(store_open(&s, test_path("store")));
         CHECK_ERR(store_verify(s), ERR_FORMAT);
         CHECK(strstr(err_text(), "block 0 of the tokens of domain domain-0") != NULL);
         store_close(s);
@@ -490,8 +481,8 @@ static void outside(uint32_t vocab, const char *dir)
 
 TEST(store_read_refuses_ids_outside_the_vocabulary)
 {
-    outside(50257, path_in("narrow"));
-    outside(70000, path_in("wide"));
+    outside(50257, test_path("narrow"));
+    outside(70000, test_path("wide"));
 }
 
 /* ---- misuse ---- */
@@ -501,7 +492,7 @@ TEST(store_misuse_is_told)
     struct store_writer *w;
     uint32_t ids[] = {1, 2, 9};
     struct store_meta meta = made_meta(10, 2);
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     struct store_doc doc = {.item = 1, .record = 5, .token_count = 2};
     CHECK_OK(store_create(&w, dir, &meta));
     CHECK_OK(store_append(w, 0, &doc, ids));

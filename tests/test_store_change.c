@@ -15,15 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char *path_in(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    return out;
-}
-
 /* ---- stores from the same documents, built in other ways ---- */
 
 /* Documents from to end - 1 of each domain of m, as the writer's domains of the same number. */
@@ -100,7 +91,7 @@ static void check_appended(uint32_t vocab, uint32_t domains, uint32_t docs, uint
                            uint64_t seed)
 {
     struct made m;
-    const char *whole = path_in("whole"), *grown = path_in("grown");
+    const char *whole = test_path("whole"), *grown = test_path("grown");
     uint64_t state = seed, cut[5][STORE_DOMAINS_MAX] = {{0}};
     made_open(&m, whole, vocab, domains, docs, doc_tokens, seed);
     for (uint32_t d = 0; d < domains; d++)
@@ -115,7 +106,7 @@ static void check_appended(uint32_t vocab, uint32_t domains, uint32_t docs, uint
         check_verify(grown);
     }
     CHECK(same(identity_of(whole), identity_of(grown)));
-    CHECK(!io_exists(path_in("grown.lock")));
+    CHECK(!io_exists(test_path("grown.lock")));
     made_close(&m);
 }
 
@@ -141,18 +132,18 @@ TEST(store_append_at_the_edges_of_blocks)
             struct store_writer *w;
             struct store_doc one = {.record = 1, .token_count = counts[first]},
                              two = {.record = 2, .token_count = counts[then]};
-            CHECK_OK(store_create(&w, path_in("whole"), &meta));
+            CHECK_OK(store_create(&w, test_path("whole"), &meta));
             CHECK_OK(store_append(w, 0, &one, ids));
             CHECK_OK(store_append(w, 0, &two, ids));
             CHECK_OK(store_commit(w, NULL));
-            CHECK_OK(store_create(&w, path_in("grown"), &meta));
+            CHECK_OK(store_create(&w, test_path("grown"), &meta));
             CHECK_OK(store_append(w, 0, &one, ids));
             CHECK_OK(store_commit(w, NULL));
-            CHECK_OK(store_extend(&w, path_in("grown"), &meta, NULL, 0));
+            CHECK_OK(store_extend(&w, test_path("grown"), &meta, NULL, 0));
             CHECK_OK(store_append(w, 0, &two, ids));
             CHECK_OK(store_commit(w, NULL));
-            check_verify(path_in("grown"));
-            CHECK(same(identity_of(path_in("whole")), identity_of(path_in("grown"))));
+            check_verify(test_path("grown"));
+            CHECK(same(identity_of(test_path("whole")), identity_of(test_path("grown"))));
         }
     free(ids);
 }
@@ -164,16 +155,16 @@ TEST(store_append_adds_domains_by_name)
     struct store_writer *w;
     const uint32_t ids[] = {1, 2, 3};
     uint32_t out[4];
-    made_open(&m, path_in("store"), 300, 2, 100, 20, 1);
+    made_open(&m, test_path("store"), 300, 2, 100, 20, 1);
     struct store_meta meta = made_meta(300, 2);
     snprintf(meta.domain[0].name, sizeof meta.domain[0].name, "new");
     snprintf(meta.domain[1].name, sizeof meta.domain[1].name, "domain-0");
     struct store_doc doc = {.item = 900, .token_count = 3};
-    CHECK_OK(store_extend(&w, path_in("store"), &meta, NULL, 0));
+    CHECK_OK(store_extend(&w, test_path("store"), &meta, NULL, 0));
     CHECK_OK(store_append(w, 0, &doc, ids));
     CHECK_OK(store_append(w, 1, &doc, ids));
     CHECK_OK(store_commit(w, NULL));
-    CHECK_OK(store_open(&s, path_in("store")));
+    CHECK_OK(store_open(&s, test_path("store")));
     CHECK_INT(store_meta(s)->domain_count, 3);
     CHECK_INT(store_domain(s, "new"), 2);
     CHECK_INT(store_meta(s)->domain[0].tokens, m.domain[0].count + 4);
@@ -197,7 +188,7 @@ TEST(store_append_keeps_origins)
                         two = origin_made(30, 2, 3), again = origin_made(40, 2, 1),
                         low = origin_made(31, 9, 4);
     uint32_t count;
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     made_open(&m, dir, 300, 1, 100, 20, 1);
     CHECK_OK(store_open(&s, dir));
     CHECK(store_origin_of(s, 0) == NULL && store_origins(s, &count) == NULL && count == 0);
@@ -229,7 +220,7 @@ TEST(store_append_refuses_what_does_not_fit)
 {
     struct made m;
     struct store_writer *w;
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     made_open(&m, dir, 300, 60, 100, 20, 1);
     struct hash128 before = identity_of(dir);
     struct store_meta meta = made_meta(300, 1);
@@ -242,7 +233,7 @@ TEST(store_append_refuses_what_does_not_fit)
     for (uint32_t d = 0; d < 5; d++)
         snprintf(meta.domain[d].name, sizeof meta.domain[d].name, "other-%u", d);
     CHECK_ERR(store_extend(&w, dir, &meta, NULL, 0), ERR_LIMIT);
-    CHECK_ERR(store_extend(&w, path_in("none"), &meta, NULL, 0), ERR_IO);
+    CHECK_ERR(store_extend(&w, test_path("none"), &meta, NULL, 0), ERR_IO);
     meta = made_meta(300, 60); /* not behind the documents that the store has */
     struct store_doc doc = {.item = 0, .record = 0};
     uint32_t full = 0;
@@ -412,7 +403,7 @@ static void remove_some(uint32_t vocab, uint32_t domains, uint32_t docs, uint32_
     struct made m;
     struct store_removal done;
     static struct chosen c;
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     uint64_t more[3] = {1, 2, 3};
     enum store_fate *fate;
     made_open(&m, dir, vocab, domains, docs, doc_tokens, 7);
@@ -438,7 +429,7 @@ static void remove_some(uint32_t vocab, uint32_t domains, uint32_t docs, uint32_
     CHECK_INT(done.unknown, 3);
     CHECK_INT(fate[1], STORE_UNKNOWN);
     CHECK(same(after, identity_of(dir)));
-    CHECK(!io_exists(path_in("store.lock")));
+    CHECK(!io_exists(test_path("store.lock")));
     free(fate);
     chosen_close(&c);
     made_close(&m);
@@ -458,7 +449,7 @@ TEST(store_remove_and_append_in_turn)
     struct made m;
     struct store_removal done;
     static struct chosen c;
-    const char *grown = path_in("grown"), *whole = path_in("whole");
+    const char *grown = test_path("grown"), *whole = test_path("whole");
     uint64_t zero[STORE_DOMAINS_MAX] = {0}, half[STORE_DOMAINS_MAX], all[STORE_DOMAINS_MAX];
     made_open(&m, whole, 50257, 3, 3000, 150, 3);
     choose(&c, &m, 7, 11);
@@ -490,12 +481,12 @@ TEST(store_remove_refuses_damaged_blocks)
     struct store *s;
     char *bytes;
     size_t len, at = 0;
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     made_open(&m, dir, 70000, 1, 1000, 200, 1);
-    CHECK_OK(io_read_file(path_in("store/data.mdb"), 1 << 24, &bytes, &len));
+    CHECK_OK(io_read_file(test_path("store/data.mdb"), 1 << 24, &bytes, &len));
     while (at + 4096 < len && memcmp(bytes + at, m.domain[0].ids, 4096) != 0)
         at += 16;
-    int fd = open(path_in("store/data.mdb"), O_RDWR);
+    int fd = open(test_path("store/data.mdb"), O_RDWR);
     bytes[at + 200000] ^= 4;
     CHECK(pwrite(fd, bytes + at + 200000, 1, (off_t)(at + 200000)) == 1);
     CHECK_ERR(store_remove(dir, &m.domain[0].doc[0].id, 1, NULL, &done), ERR_FORMAT);
@@ -574,20 +565,20 @@ struct job {
 static void job_append(void *arg)
 {
     const struct job *j = arg;
-    CHECK_OK(append_part(path_in("now"), j->m, 50257, j->half, j->all));
+    CHECK_OK(append_part(test_path("now"), j->m, 50257, j->half, j->all));
 }
 
 static void job_remove(void *arg)
 {
     const struct job *j = arg;
     struct store_removal done;
-    CHECK_OK(store_remove(path_in("now"), j->c->ids, j->c->count, NULL, &done));
+    CHECK_OK(store_remove(test_path("now"), j->c->ids, j->c->count, NULL, &done));
 }
 
 static void job_create(void *arg)
 {
     const struct job *j = arg;
-    CHECK_OK(build_part(path_in("now"), j->m, 50257, j->all));
+    CHECK_OK(build_part(test_path("now"), j->m, 50257, j->all));
 }
 
 /* Kills work again and again, each time on what the last kill left; after each the store is the old
@@ -597,13 +588,13 @@ static void kill_often(void (*work)(void *), struct job *j, struct hash128 old, 
 {
     uint64_t state = 77, most = child_time(work, j);
     int olds = 0, news = 0, others = 0;
-    CHECK(same(identity_of(path_in("now")), new));
+    CHECK(same(identity_of(test_path("now")), new));
     for (int i = 0; i < KILLS; i++) {
-        copy_store(path_in("old"), path_in("now"));
+        copy_store(test_path("old"), test_path("now"));
         for (int twice = 0; twice < 2; twice++) {
             child_killed(work, j, &state, most);
-            struct hash128 id = identity_of(path_in("now"));
-            check_verify(path_in("now"));
+            struct hash128 id = identity_of(test_path("now"));
+            check_verify(test_path("now"));
             if (same(id, old))
                 olds++;
             else if (same(id, new))
@@ -617,12 +608,12 @@ static void kill_often(void (*work)(void *), struct job *j, struct hash128 old, 
     CHECK(olds > 0);
     CHECK(parts || others == 0);
     /* And the same call ends it; what is then there is what an undisturbed one makes. */
-    copy_store(path_in("old"), path_in("now"));
+    copy_store(test_path("old"), test_path("now"));
     child_killed(work, j, &state, most / 2);
-    if (!same(identity_of(path_in("now")), new))
+    if (!same(identity_of(test_path("now")), new))
         child_time(work, j);
-    CHECK(same(identity_of(path_in("now")), new));
-    check_verify(path_in("now"));
+    CHECK(same(identity_of(test_path("now")), new));
+    check_verify(test_path("now"));
     printf("     %d kills left the old store, %d the new one, %d one in between\n", olds, news,
            others);
 }
@@ -631,7 +622,7 @@ static void job_open(struct job *j, struct made *m, uint64_t *half, uint64_t *al
 {
     log_open(LOG_QUIET); /* opening what a kill left warns */
     writer_txn_bytes = 300 << 10;
-    made_open(m, path_in("whole"), 50257, 2, 1200, 600, 3);
+    made_open(m, test_path("whole"), 50257, 2, 1200, 600, 3);
     for (uint32_t d = 0; d < 2; d++) {
         all[d] = m->domain[d].docs;
         half[d] = all[d] / 4;
@@ -648,9 +639,9 @@ static void growing_survives_kills(void (*work)(void *arg))
     static struct chosen c;
     uint64_t half[STORE_DOMAINS_MAX], all[STORE_DOMAINS_MAX];
     job_open(&j, &m, half, all, &c);
-    CHECK_OK(build_part(path_in("old"), &m, 50257, half));
-    copy_store(path_in("old"), path_in("now"));
-    kill_often(work, &j, identity_of(path_in("old")), identity_of(path_in("whole")), false);
+    CHECK_OK(build_part(test_path("old"), &m, 50257, half));
+    copy_store(test_path("old"), test_path("now"));
+    kill_often(work, &j, identity_of(test_path("old")), identity_of(test_path("whole")), false);
     chosen_close(&c);
     made_close(&m);
 }
@@ -666,13 +657,13 @@ TEST_LIMIT(store_remove_survives_kills, 120)
     static struct chosen c;
     uint64_t half[STORE_DOMAINS_MAX], all[STORE_DOMAINS_MAX];
     job_open(&j, &m, half, all, &c);
-    copy_store(path_in("whole"), path_in("old"));
-    struct hash128 old = identity_of(path_in("old"));
-    CHECK_OK(store_remove(path_in("whole"), c.ids, c.count, NULL, &done));
-    copy_store(path_in("old"), path_in("now"));
-    kill_often(job_remove, &j, old, identity_of(path_in("whole")), true);
+    copy_store(test_path("whole"), test_path("old"));
+    struct hash128 old = identity_of(test_path("old"));
+    CHECK_OK(store_remove(test_path("whole"), c.ids, c.count, NULL, &done));
+    copy_store(test_path("old"), test_path("now"));
+    kill_often(job_remove, &j, old, identity_of(test_path("whole")), true);
     /* Tokens that a killed removal left in free pages are gone too. */
-    check_removed(path_in("now"), &m, &c, 50257);
+    check_removed(test_path("now"), &m, &c, 50257);
     chosen_close(&c);
     made_close(&m);
 }

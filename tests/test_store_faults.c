@@ -13,15 +13,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-static const char *path_in(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *out = path[next++ % 4];
-    snprintf(out, IO_PATH_MAX, "%s/%s", test_dir(), name);
-    return out;
-}
-
 static struct hash128 identity_of(const char *dir)
 {
     struct store *s;
@@ -68,21 +59,21 @@ static void holder_end(pid_t pid, int until)
 static void hold_reader(void)
 {
     struct store *s;
-    CHECK_OK(store_open(&s, path_in("store")));
+    CHECK_OK(store_open(&s, test_path("store")));
 }
 
 static void hold_writer(void)
 {
     struct store_meta meta = made_meta(300, 1);
     struct store_writer *w;
-    CHECK_OK(store_create(&w, path_in("store"), &meta));
+    CHECK_OK(store_create(&w, test_path("store"), &meta));
 }
 
 static void hold_changer(void)
 {
     struct store_meta meta = made_meta(300, 1);
     struct store_writer *w;
-    CHECK_OK(store_extend(&w, path_in("store"), &meta, NULL, 0));
+    CHECK_OK(store_extend(&w, test_path("store"), &meta, NULL, 0));
 }
 
 static void check_names(pid_t pid, const char *what)
@@ -102,16 +93,16 @@ TEST(store_changes_wait_for_readers)
     struct store *s;
     uint64_t id = 1;
     int until;
-    made_open(&m, path_in("store"), 300, 1, 100, 20, 1);
+    made_open(&m, test_path("store"), 300, 1, 100, 20, 1);
     pid_t pid = holder(hold_reader, &until);
-    CHECK_ERR(store_extend(&w, path_in("store"), &meta, NULL, 0), ERR_AGAIN);
+    CHECK_ERR(store_extend(&w, test_path("store"), &meta, NULL, 0), ERR_AGAIN);
     check_names(pid, "is being read by process ");
-    CHECK_ERR(store_remove(path_in("store"), &id, 1, NULL, &done), ERR_AGAIN);
+    CHECK_ERR(store_remove(test_path("store"), &id, 1, NULL, &done), ERR_AGAIN);
     check_names(pid, "is being read by process ");
-    CHECK_OK(store_open(&s, path_in("store"))); /* readers do not mind one another */
+    CHECK_OK(store_open(&s, test_path("store"))); /* readers do not mind one another */
     store_close(s);
     holder_end(pid, until);
-    CHECK_OK(store_remove(path_in("store"), &id, 1, NULL, &done));
+    CHECK_OK(store_remove(test_path("store"), &id, 1, NULL, &done));
     made_close(&m);
 }
 
@@ -124,31 +115,31 @@ TEST(store_second_writers_are_told_who_writes)
     struct store *s;
     uint64_t id = 1;
     int until;
-    made_open(&m, path_in("store"), 300, 1, 100, 20, 1);
+    made_open(&m, test_path("store"), 300, 1, 100, 20, 1);
     for (int change = 0; change < 2; change++) {
         pid_t pid = holder(change ? hold_changer : hold_writer, &until);
-        CHECK_ERR(store_create(&w, path_in("store"), &meta), ERR_AGAIN);
+        CHECK_ERR(store_create(&w, test_path("store"), &meta), ERR_AGAIN);
         check_names(pid, "is being written by process ");
         CHECK(strstr(err_text(), " on ") != NULL && strstr(err_text(), "unit") != NULL);
-        CHECK_ERR(store_extend(&w, path_in("store/"), &meta, NULL, 0), ERR_AGAIN);
+        CHECK_ERR(store_extend(&w, test_path("store/"), &meta, NULL, 0), ERR_AGAIN);
         check_names(pid, "is being written by process ");
-        CHECK_ERR(store_remove(path_in("store"), &id, 1, NULL, &done), ERR_AGAIN);
+        CHECK_ERR(store_remove(test_path("store"), &id, 1, NULL, &done), ERR_AGAIN);
         if (change) {
-            CHECK_ERR(store_open(&s, path_in("store")), ERR_AGAIN);
+            CHECK_ERR(store_open(&s, test_path("store")), ERR_AGAIN);
             check_names(pid, "is being changed by process ");
         } else { /* one that builds anew keeps nobody from reading */
-            CHECK_OK(store_open(&s, path_in("store")));
+            CHECK_OK(store_open(&s, test_path("store")));
             store_close(s);
         }
         kill(pid, SIGKILL);
         holder_end(pid, until);
-        CHECK(io_exists(path_in("store.lock"))); /* left by the killed one, and no hindrance */
-        CHECK_OK(store_open(&s, path_in("store")));
+        CHECK(io_exists(test_path("store.lock"))); /* left by the killed one, and no hindrance */
+        CHECK_OK(store_open(&s, test_path("store")));
         store_close(s);
     }
-    CHECK_OK(store_create(&w, path_in("store"), &meta));
+    CHECK_OK(store_create(&w, test_path("store"), &meta));
     store_abandon(w);
-    CHECK(!io_exists(path_in("store.lock")));
+    CHECK(!io_exists(test_path("store.lock")));
     made_close(&m);
 }
 
@@ -157,7 +148,7 @@ TEST(store_lock_lets_one_in)
 {
     enum { CHILDREN = 6, ROUNDS = 300 };
     pid_t pid[CHILDREN];
-    const char *inside = path_in("inside");
+    const char *inside = test_path("inside");
     for (int i = 0; i < CHILDREN; i++) {
         pid[i] = fork();
         CHECK(pid[i] >= 0);
@@ -165,14 +156,14 @@ TEST(store_lock_lets_one_in)
             continue;
         for (int k = 0; k < ROUNDS; k++) {
             int fd;
-            if (writer_lock(path_in("store"), &fd) < 0)
+            if (writer_lock(test_path("store"), &fd) < 0)
                 continue;
             int mine = open(inside, O_CREAT | O_EXCL | O_WRONLY, 0666);
             if (mine < 0)
                 _exit(1); /* somebody else is in */
             close(mine);
             unlink(inside);
-            writer_unlock(path_in("store"), fd);
+            writer_unlock(test_path("store"), fd);
         }
         _exit(0);
     }
@@ -213,35 +204,35 @@ TEST(store_network_file_systems_are_refused)
     struct store_removal done;
     struct store_meta meta = made_meta(300, 1);
     uint64_t id = 1;
-    made_open(&m, path_in("store"), 300, 1, 100, 20, 1);
+    made_open(&m, test_path("store"), 300, 1, 100, 20, 1);
     fs_type = type_network;
     fs_kind = kind_fuse;
     for (size_t i = 0; i < COUNT_OF(known); i++) {
         network_type = known[i].type;
         unsetenv("SLUICE_NETWORK_STORE");
-        CHECK_ERR(store_open(&s, path_in("store")), ERR_USAGE);
+        CHECK_ERR(store_open(&s, test_path("store")), ERR_USAGE);
         CHECK(strstr(err_text(), known[i].name) && strstr(err_text(), "copy it to a local disk"));
         setenv("SLUICE_NETWORK_STORE", "1", 1);
-        CHECK_OK(store_open(&s, path_in("store")));
+        CHECK_OK(store_open(&s, test_path("store")));
         store_close(s);
-        CHECK_ERR(store_create(&w, path_in("other"), &meta), ERR_USAGE);
+        CHECK_ERR(store_create(&w, test_path("other"), &meta), ERR_USAGE);
         CHECK(strstr(err_text(), known[i].name) &&
               strstr(err_text(), "write the store to a local"));
-        CHECK_ERR(store_extend(&w, path_in("store"), &meta, NULL, 0), ERR_USAGE);
-        CHECK_ERR(store_remove(path_in("store"), &id, 1, NULL, &done), ERR_USAGE);
+        CHECK_ERR(store_extend(&w, test_path("store"), &meta, NULL, 0), ERR_USAGE);
+        CHECK_ERR(store_remove(test_path("store"), &id, 1, NULL, &done), ERR_USAGE);
     }
     static const uint64_t local[] = {0xEF53, 0x01021994, 0x58465342, 0x9123683E, 0x794C7630, 0};
     unsetenv("SLUICE_NETWORK_STORE"); /* ext4, tmpfs, XFS, btrfs, overlayfs, unknown */
     for (size_t i = 0; i < COUNT_OF(local); i++) {
         network_type = local[i];
-        CHECK_OK(store_open(&s, path_in("store")));
+        CHECK_OK(store_open(&s, test_path("store")));
         store_close(s);
     }
     network_type = 0x65735546;
     fuse_kind = "fuse.fuse-overlayfs"; /* a container without root */
-    CHECK_OK(store_open(&s, path_in("store")));
+    CHECK_OK(store_open(&s, test_path("store")));
     store_close(s);
-    CHECK(!io_exists(path_in("other")) && !io_exists(path_in("other.lock")));
+    CHECK(!io_exists(test_path("other")) && !io_exists(test_path("other.lock")));
     made_close(&m);
 }
 
@@ -267,9 +258,9 @@ static int append_much(const char *dir, uint32_t documents)
 TEST(store_full_disk_while_appending_keeps_the_store)
 {
     struct made m;
-    const char *dir = path_in("small/store");
-    CHECK_OK(io_mkdirs(path_in("small")));
-    test_mount_small(path_in("small"));
+    const char *dir = test_path("small/store");
+    CHECK_OK(io_mkdirs(test_path("small")));
+    test_mount_small(test_path("small"));
     made_open(&m, dir, 50257, 1, 2000, 1000, 1);
     struct hash128 before = identity_of(dir);
     for (int i = 0; i < 3; i++) {
@@ -288,10 +279,10 @@ TEST(store_full_disk_while_removing_keeps_the_store)
     struct made m;
     struct store *s;
     struct store_removal done;
-    const char *dir = path_in("small/store");
+    const char *dir = test_path("small/store");
     uint64_t *ids;
-    CHECK_OK(io_mkdirs(path_in("small")));
-    test_mount_small(path_in("small"));
+    CHECK_OK(io_mkdirs(test_path("small")));
+    test_mount_small(test_path("small"));
     /* 12 MB, of which every block is to be written anew, beside the old ones. */
     made_open(&m, dir, 50257, 1, 6000, 1000, 1);
     ids = calloc(m.domain[0].docs, sizeof *ids);
@@ -312,7 +303,7 @@ TEST(store_failing_writes_are_told)
 {
     struct made m;
     struct rlimit limit;
-    const char *dir = path_in("store");
+    const char *dir = test_path("store");
     made_open(&m, dir, 50257, 1, 100, 100, 1);
     struct hash128 before = identity_of(dir);
     signal(SIGXFSZ, SIG_IGN);
@@ -333,9 +324,9 @@ TEST(store_unreadable_blocks_are_told)
     struct store *s;
     uint32_t id;
     int said = 0;
-    made_open(&m, path_in("store"), 50257, 1, 2000, 1000, 1);
-    CHECK_OK(store_open(&s, path_in("store")));
-    CHECK(truncate(path_in("store/data.mdb"), 1 << 20) == 0);
+    made_open(&m, test_path("store"), 50257, 1, 2000, 1000, 1);
+    CHECK_OK(store_open(&s, test_path("store")));
+    CHECK(truncate(test_path("store/data.mdb"), 1 << 20) == 0);
     for (uint64_t at = 0; at < m.domain[0].count; at += STORE_BLOCK_BYTES / 2) {
         pid_t pid = fork();
         CHECK(pid >= 0);
@@ -387,9 +378,9 @@ TEST(store_first_reads_from_many_threads)
     struct store *s;
     struct reading r[THREADS];
     pthread_t thread[THREADS];
-    made_open(&m, path_in("store"), 300, 1, 20000, 200, 1);
+    made_open(&m, test_path("store"), 300, 1, 20000, 200, 1);
     for (int round = 0; round < 4; round++) {
-        CHECK_OK(store_open(&s, path_in("store")));
+        CHECK_OK(store_open(&s, test_path("store")));
         for (int i = 0; i < THREADS; i++) {
             r[i] = (struct reading){s, &m, (uint64_t)(round * THREADS + i + 1), 0};
             CHECK(pthread_create(&thread[i], NULL, read_windows, &r[i]) == 0);
@@ -411,7 +402,7 @@ TEST(store_windows_are_what_is_read)
         struct made m;
         struct store *s;
         uint64_t state = 3;
-        const char *dir = path_in(k ? "wide" : "narrow");
+        const char *dir = test_path(k ? "wide" : "narrow");
         made_open(&m, dir, vocabs[k], 30, 3000, 400, 1);
         CHECK_OK(store_open(&s, dir));
         uint32_t width = store_meta(s)->token_bytes, rows = STORE_BLOCK_BYTES / width;
@@ -470,7 +461,7 @@ TEST_LIMIT(store_damage_in_a_changed_store_is_never_fatal, 180)
     size_t len;
     uint64_t state = 8, ids[300];
     int refused = 0, found = 0, unused = 0, changed = 0;
-    const char *dir = path_in("store"), *file = path_in("store/data.mdb");
+    const char *dir = test_path("store"), *file = test_path("store/data.mdb");
     struct store_origin origin = {.first_item = 500, .item_count = 3, .run = "/runs/1"};
     log_open(LOG_QUIET);
     made_open(&m, dir, 300, 2, 1500, 30, 1);
@@ -540,7 +531,7 @@ TEST(store_first_read_names_the_damaged_block)
     char *bytes, want[96];
     size_t len;
     uint64_t state = 5;
-    const char *dir = path_in("store"), *file = path_in("store/data.mdb");
+    const char *dir = test_path("store"), *file = test_path("store/data.mdb");
     made_open(&m, dir, 70000, 2, 20000, 20, 1);
     CHECK_OK(io_read_file(file, 1 << 26, &bytes, &len));
     int fd = open(file, O_RDWR);

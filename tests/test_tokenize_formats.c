@@ -7,15 +7,6 @@
 
 #include <time.h>
 
-static const char *path_in(const char *name)
-{
-    static char path[4][4096];
-    static int turn;
-    char *to = path[turn++ % 4];
-    snprintf(to, sizeof path[0], "%s/%s", test_dir(), name);
-    return to;
-}
-
 /* A small vocabulary, learned: tokenizer.json and tokenizer.tiktoken in the test's folder. */
 static void make_small(void)
 {
@@ -33,7 +24,7 @@ static void make_small(void)
 static struct tokenizer *open_named(const char *name)
 {
     struct tokenizer *t = NULL;
-    CHECK_OK(tokenizer_open(&t, path_in(name)));
+    CHECK_OK(tokenizer_open(&t, test_path(name)));
     return t;
 }
 
@@ -68,10 +59,10 @@ TEST(tokenize_formats_every_way_round)
     char out[4096];
     make_small();
     struct tokenizer *first = open_named("tokenizer.json");
-    CHECK_OK(tokenizer_convert(first, path_in("a.gguf")));
+    CHECK_OK(tokenizer_convert(first, test_path("a.gguf")));
     for (size_t i = 0; i < COUNT_OF(names); i++) {
         struct tokenizer *from = NULL;
-        CHECK_OK(tokenizer_open_as(&from, path_in(names[i]), i == 1 ? PRETOK_CL100K : -1));
+        CHECK_OK(tokenizer_open_as(&from, test_path(names[i]), i == 1 ? PRETOK_CL100K : -1));
         check_same(first, from);
         for (size_t k = 0; k < COUNT_OF(names); k++) {
             static const char *const ends[] = {"json", "tiktoken", "gguf"};
@@ -110,28 +101,28 @@ static struct tokenizer *make_rich(const char *flags)
         buf_printf(&text, ":%d", b);
     }
     buf_text(&text, "},\"merges\":[\"t h\",[\"th\",\"e\"]]}}");
-    CHECK_OK(io_write_file(path_in("rich/tokenizer.json"), buf_view(&text)));
-    CHECK_OK(io_write_file(path_in("rich/tokenizer_config.json"),
+    CHECK_OK(io_write_file(test_path("rich/tokenizer.json"), buf_view(&text)));
+    CHECK_OK(io_write_file(test_path("rich/tokenizer_config.json"),
                            STR("{\"bos_token\":null,\"eos_token\":{\"content\":\"<|im_end|>\"},"
                                "\"chat_template\":[{\"name\":\"rag\",\"template\":\"no\"},"
                                "{\"name\":\"default\",\"template\":\"{{ messages }}\"}]}")));
     buf_free(&text);
-    CHECK_OK(tokenizer_open(&t, path_in("rich")));
+    CHECK_OK(tokenizer_open(&t, test_path("rich")));
     return t;
 }
 
 TEST(tokenize_formats_keep_what_they_can_hold)
 {
-    CHECK_OK(io_mkdirs(path_in("rich")));
+    CHECK_OK(io_mkdirs(test_path("rich")));
     struct tokenizer *t = make_rich(""), *back = NULL;
     CHECK_INT(tokenizer_eos(t), 263);
     CHECK_INT(tokenizer_bos(t), NO_TOKEN);
     CHECK_STR(tokenizer_chat_template(t), "{{ messages }}");
     const char *outs[] = {"rich.gguf", "again/tokenizer.json", "folder"};
-    CHECK_OK(io_mkdirs(path_in("again")));
+    CHECK_OK(io_mkdirs(test_path("again")));
     for (size_t i = 0; i < COUNT_OF(outs); i++) {
-        CHECK_OK(tokenizer_convert(t, path_in(outs[i])));
-        CHECK_OK(tokenizer_open(&back, path_in(outs[i])));
+        CHECK_OK(tokenizer_convert(t, test_path(outs[i])));
+        CHECK_OK(tokenizer_open(&back, test_path(outs[i])));
         check_same(t, back);
         CHECK_INT(tokenizer_nfc(back), true);
         CHECK_INT(tokenizer_eos(back), 263);
@@ -139,14 +130,14 @@ TEST(tokenize_formats_keep_what_they_can_hold)
         CHECK_INT(tokenizer_hash(back).low, tokenizer_hash(t).low);
         tokenizer_close(back);
     }
-    CHECK_ERR(tokenizer_convert(t, path_in("rich.tiktoken")), ERR_FORMAT);
+    CHECK_ERR(tokenizer_convert(t, test_path("rich.tiktoken")), ERR_FORMAT);
     CHECK(strstr(err_text(), "NFC") != NULL);
-    CHECK(!io_exists(path_in("rich.tiktoken")));
+    CHECK(!io_exists(test_path("rich.tiktoken")));
     tokenizer_close(t);
     t = make_rich(",\"lstrip\":true");
-    CHECK_ERR(tokenizer_convert(t, path_in("strip.gguf")), ERR_FORMAT);
+    CHECK_ERR(tokenizer_convert(t, test_path("strip.gguf")), ERR_FORMAT);
     CHECK(strstr(err_text(), "263") != NULL);
-    CHECK_OK(tokenizer_convert(t, path_in("strip.json")));
+    CHECK_OK(tokenizer_convert(t, test_path("strip.json")));
     tokenizer_close(t);
 }
 
@@ -163,7 +154,7 @@ TEST(tokenize_formats_published_pair)
     for (int i = 0; i < 2; i++) {
         CHECK_INT(tokenizer_merges(t[i]), 50000);
         check_same(t[2], t[i]);
-        CHECK_OK(tokenizer_convert(t[i], path_in("gpt2.gguf")));
+        CHECK_OK(tokenizer_convert(t[i], test_path("gpt2.gguf")));
         struct tokenizer *back = open_named("gpt2.gguf");
         check_same(t[2], back);
         tokenizer_close(back);
@@ -175,9 +166,9 @@ TEST(tokenize_formats_published_pair)
     size_t len;
     struct tokenizer *none;
     CHECK_OK(io_read_file(data[1], 1 << 20, &bytes, &len));
-    CHECK_OK(io_write_file(path_in("vocab.bpe"), (struct str){bytes, len}));
+    CHECK_OK(io_write_file(test_path("vocab.bpe"), (struct str){bytes, len}));
     free(bytes);
-    CHECK_ERR(tokenizer_open(&none, path_in("vocab.bpe")), ERR_FORMAT);
+    CHECK_ERR(tokenizer_open(&none, test_path("vocab.bpe")), ERR_FORMAT);
     CHECK(strstr(err_text(), "encoder.json") != NULL);
 }
 
@@ -188,8 +179,8 @@ TEST(tokenize_formats_sentencepiece_refused)
                                 "\x0A\x0C\x0A\x03<s>\x15\0\0\0\0\x18\x03"
                                 "\x0A\x0D\x0A\x04</s>\x15\0\0\0\0\x18\x03";
     struct tokenizer *t;
-    CHECK_OK(io_write_file(path_in("tokenizer.model"), (struct str){model, sizeof model - 1}));
-    CHECK_ERR(tokenizer_open(&t, path_in("tokenizer.model")), ERR_FORMAT);
+    CHECK_OK(io_write_file(test_path("tokenizer.model"), (struct str){model, sizeof model - 1}));
+    CHECK_ERR(tokenizer_open(&t, test_path("tokenizer.model")), ERR_FORMAT);
     CHECK(strstr(err_text(), "sentencepiece") != NULL);
     /* Found by fuzzing: an empty piece at the end was looked into. */
     for (size_t cut = 0; cut < sizeof model - 1; cut++) {
@@ -231,7 +222,7 @@ static void damage(const char *name, int pretok)
 {
     char *bytes;
     size_t len;
-    CHECK_OK(io_read_file(path_in(name), 1 << 20, &bytes, &len));
+    CHECK_OK(io_read_file(test_path(name), 1 << 20, &bytes, &len));
     char *copy = malloc(len);
     for (size_t cut = 0; cut < len; cut += cut < 600 ? 1 : 23) {
         memcpy(copy, bytes, cut); /* not behind the end of what is allocated: ASan would see it */
@@ -255,7 +246,7 @@ TEST(tokenize_formats_damaged)
 {
     make_small();
     struct tokenizer *t = open_named("tokenizer.json");
-    CHECK_OK(tokenizer_convert(t, path_in("a.gguf")));
+    CHECK_OK(tokenizer_convert(t, test_path("a.gguf")));
     tokenizer_close(t);
     damage("a.gguf", -1);
     damage("tokenizer.json", -1);

@@ -333,15 +333,6 @@ TEST(tokenize_train_learner_limits)
 }
 
 /* ---- the whole ---- */
-static const char *folder(const char *name)
-{
-    static char path[4][IO_PATH_MAX];
-    static int next;
-    char *to = path[next++ % 4];
-    CHECK_OK(io_path(to, "%s/%s", test_dir(), name));
-    return to;
-}
-
 static struct buf file_bytes(const char *dir, const char *name)
 {
     char path[IO_PATH_MAX], *bytes;
@@ -420,7 +411,7 @@ static struct bpe_train_stats train_by(const char *dir, int threads, bool backwa
 
 TEST(tokenize_train_same_bytes_for_threads_order_and_memory)
 {
-    const char *first = folder("first");
+    const char *first = test_path("first");
     struct bpe_train_stats one = train_by(first, 1, false, 0, 1);
     CHECK_INT(one.texts, TEXTS);
     CHECK(one.merges > 200);
@@ -435,7 +426,7 @@ TEST(tokenize_train_same_bytes_for_threads_order_and_memory)
                 {1, false, 0, 1000},
                 {3, false, (uint64_t)40 << 20, 1}};
     for (size_t i = 0; i < COUNT_OF(ways); i++) {
-        const char *dir = folder("other");
+        const char *dir = test_path("other");
         struct bpe_train_stats other =
             train_by(dir, ways[i].threads, ways[i].backwards, ways[i].memory, ways[i].weight_one);
         CHECK_INT(other.pieces, one.pieces);
@@ -469,13 +460,13 @@ TEST(tokenize_train_weights)
         for (int k = 0; k < ways[i].times_b; k++)
             CHECK_OK(bpe_trainer_add(t, buf_view(&b), ways[i].b));
         CHECK_OK(bpe_trainer_add(t, STR("never never never never"), 0));
-        CHECK_OK(bpe_trainer_finish(t, folder(i ? "other" : "first"), NULL, NULL));
+        CHECK_OK(bpe_trainer_finish(t, test_path(i ? "other" : "first"), NULL, NULL));
         bpe_trainer_close(t);
         if (i == 1 || i == 2) /* the last has other proportions */
-            check_same_files(folder("first"), folder("other"));
+            check_same_files(test_path("first"), test_path("other"));
     }
-    struct buf x = file_bytes(folder("first"), "tokenizer.json"),
-               y = file_bytes(folder("other"), "tokenizer.json");
+    struct buf x = file_bytes(test_path("first"), "tokenizer.json"),
+               y = file_bytes(test_path("other"), "tokenizer.json");
     CHECK(!str_eq(buf_view(&x), buf_view(&y)));
     buf_free(&x);
     buf_free(&y);
