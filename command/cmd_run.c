@@ -55,13 +55,13 @@ static int load_recipe(struct recipe *recipe, const struct run_flags *flags, con
     return recipe_load(recipe, path, set, count);
 }
 
-static int run_tasks(struct run *r)
+static int run_tasks(struct run *r, bool json)
 {
     for (const struct task *t = tasks; t->name; t++)
         for (uint32_t shard = 0; shard < r->shards; shard++)
             TRY(task_run(r, t, shard, r->shards));
     TRY(report_write(r->dir));
-    return summary_print(r, r->json);
+    return summary_print(r, json);
 }
 
 /* What would be typed to do this run again, for run.json and the report. */
@@ -108,9 +108,8 @@ static int command_run_main(void *conf, int argc, char **argv, struct arena *a)
                                          : io_path(dir, "runs/%s", recipe->run.name);
         if (rc >= 0)
             rc = run_create(r, recipe, dir, command_line(a, argv[0], set, count));
-        r->json = flags->json;
         if (rc >= 0)
-            rc = run_tasks(r);
+            rc = run_tasks(r, flags->json);
         run_close(r);
     }
     recipe_close(recipe);

@@ -45,7 +45,6 @@ struct run {
     uint32_t input_count;
     uint32_t shards;
     int threads;
-    bool json, quiet;
     bool mixture_pending;      /* recipe's mixture is not that of RUN/recipe.toml: run_accept */
     const char *command_line;  /* of run_create; borrowed */
     struct crawl_ahead *ahead; /* the remote inputs of the task under way */

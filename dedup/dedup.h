@@ -29,9 +29,6 @@ enum {
 /* A method signs in pass 1. One file and one row of dedups.def each. */
 struct dedup_conf;
 struct dedup_method {
-    const char *name, *help, *source;
-    const struct opt *opts;
-    size_t conf_size;  /* over struct dedup_conf: all methods share it */
     size_t local_size; /* bytes per thread, zeroed once */
     /* Any thread, live docs only: leaves doc.sketch (sketch_bytes(conf) bytes) in the batch arena,
      * or NULL when there is nothing in the document to be judged. conf is a struct dedup_conf. */

@@ -7,8 +7,7 @@
 #define BYTES(value) (0x0101010101010101u * (value))
 
 /* True when 8 bytes can be copied as they are: ASCII, no control characters, and no two spaces in a
- * row
- * (`gap`: a space stands in front of them). May say false where true would do. */
+ * row (`gap`: a space stands in front of them). May say false where true would do. */
 static bool is_plain(uint64_t eight, bool gap)
 {
     uint64_t control = (eight - BYTES(0x20)) & ~eight, high = eight;
@@ -78,11 +77,6 @@ static uint32_t exact_bytes(const void *conf)
 }
 
 const struct dedup_method dedup_exact = {
-    .name = "exact",
-    .help = "texts that are equal but for white space (XXH3-128)",
-    .source = "Dolma 3: exact copies first, -67% of the documents of 104 dumps",
-    .opts = dedup_opts,
-    .conf_size = sizeof(struct dedup_conf),
     .sign = exact_sign,
     .sketch_bytes = exact_bytes,
     .bands = 1,

@@ -256,11 +256,6 @@ static uint32_t minhash_bytes(const void *conf)
 }
 
 const struct dedup_method dedup_minhash = {
-    .name = "minhash",
-    .help = "texts that share most of their word shingles (MinHash with banding)",
-    .source = "arXiv:2406.17557 (14 bands of 8 values over 5-word shingles)",
-    .opts = dedup_opts,
-    .conf_size = sizeof(struct dedup_conf),
     .local_size = sizeof(struct minhash_local),
     .sign = minhash_sign,
     .sketch_bytes = minhash_bytes,

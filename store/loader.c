@@ -20,7 +20,7 @@
 enum { SHUFFLE_ROUNDS = 4 };
 static_assert((int)DEAL_MAX == (int)LOADER_SOURCES_MAX, "a deal must hold every source");
 
-const char *const loader_packing_names[] = {"concat", "best_fit", NULL};
+static const char *const packing_names[] = {"concat", "best_fit"};
 const char *const loader_spill_names[] = {"weights", "unseen", "stop", NULL};
 
 /* The sources cut into sequences of one length. */
@@ -564,7 +564,7 @@ void loader_past(const struct loader *l, uint64_t row, struct buf *out)
     char hex[33];
     hash_hex(store_identity(l->store), hex);
     buf_printf(out, "store %s\nseed %llu\npacking %s\n", hex, (unsigned long long)l->conf.seed,
-               loader_packing_names[l->conf.packing]);
+               packing_names[l->conf.packing]);
     for (uint64_t i = 0; i < l->stretch_count && l->stretch[i].first < row; i++)
         for (uint32_t s = 0; s < l->conf.source_count; s++)
             given[s] |= l->stretch[i].weight[s];

@@ -35,7 +35,7 @@ enum loader_spill {
                       weights once there are none */
     SPILL_STOP,    /* to nobody: a plan in which a source runs out is refused */
 };
-extern const char *const loader_packing_names[], *const loader_spill_names[]; /* NULL-ended */
+extern const char *const loader_spill_names[]; /* NULL-ended */
 
 struct loader_source {
     const struct token_view *view; /* must outlive the loader; its name is the source's */
