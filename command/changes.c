@@ -353,36 +353,37 @@ static int origins_make(struct appending *a, uint32_t own, const char *recipe)
     return 0;
 }
 
+static int doc_append(struct appending *a, struct store_writer *w, uint32_t domain, uint64_t index)
+{
+    struct store_doc doc;
+    TRY(store_doc_at(a->from, domain, index, &doc));
+    if (bsearch(&doc.id, a->kept_out, a->kept_out_count, sizeof *a->kept_out, u64_compare)) {
+        a->out->left_out++;
+        return 0;
+    }
+    if (doc.token_count > a->ids_max) {
+        uint32_t *grown = realloc(a->ids, doc.token_count * sizeof *grown);
+        if (!grown)
+            return err_set(ERR_LIMIT, "store: no memory for a document of %u tokens",
+                           doc.token_count);
+        a->ids = grown;
+        a->ids_max = doc.token_count;
+    }
+    TRY(store_read(a->from, domain, doc.token_start + 1, doc.token_count - 1, a->ids));
+    a->out->documents++;
+    a->out->tokens += doc.token_count;
+    doc.token_count--;
+    doc.item += a->shift;
+    return store_append(w, domain, &doc, a->ids);
+}
+
 static int documents_append(struct appending *a, struct store_writer *w)
 {
     const struct store_meta *meta = store_meta(a->from);
-    for (uint32_t d = 0; d < meta->domain_count; d++) {
-        for (uint64_t i = 0; i < meta->domain[d].documents; i++) {
-            struct store_doc doc;
-            if (store_removed(a->from, d, i))
-                continue;
-            TRY(store_doc_at(a->from, d, i, &doc));
-            if (bsearch(&doc.id, a->kept_out, a->kept_out_count, sizeof *a->kept_out,
-                        u64_compare)) {
-                a->out->left_out++;
-                continue;
-            }
-            if (doc.token_count > a->ids_max) {
-                uint32_t *grown = realloc(a->ids, doc.token_count * sizeof *grown);
-                if (!grown)
-                    return err_set(ERR_LIMIT, "store: no memory for a document of %u tokens",
-                                   doc.token_count);
-                a->ids = grown;
-                a->ids_max = doc.token_count;
-            }
-            TRY(store_read(a->from, d, doc.token_start + 1, doc.token_count - 1, a->ids));
-            a->out->documents++;
-            a->out->tokens += doc.token_count;
-            doc.token_count--;
-            doc.item += a->shift;
-            TRY(store_append(w, d, &doc, a->ids));
-        }
-    }
+    for (uint32_t d = 0; d < meta->domain_count; d++)
+        for (uint64_t i = 0; i < meta->domain[d].documents; i++)
+            if (!store_removed(a->from, d, i))
+                TRY(doc_append(a, w, d, i));
     return 0;
 }
 

@@ -246,6 +246,31 @@ static int record(struct capture *c, const struct warc_write *rec, struct warc_w
     return 0;
 }
 
+/* What was asked, and what is known of the page: the records that belong to a response. */
+static int beside_write(struct capture *c, const struct capture_page *p, const char *date,
+                        const char *response_id)
+{
+    const struct visit *v = p->visit;
+    struct warc_field field[3] = {{"WARC-Warcinfo-ID", str_of(c->info_id)},
+                                  {"WARC-Concurrent-To", str_of(response_id)},
+                                  {"WARC-IP-Address", str_of(v->ip)}};
+    struct warc_write request = {.type = "request",
+                                 .target_uri = p->url,
+                                 .date = str_of(date),
+                                 .head = buf_view(&v->request),
+                                 .field = field,
+                                 .field_count = 3};
+    TRY(record(c, &request, NULL));
+    meta_fill(&c->meta, p);
+    struct warc_write meta = {.type = "metadata",
+                              .target_uri = p->url,
+                              .date = str_of(date),
+                              .body = buf_view(&c->meta),
+                              .field = field,
+                              .field_count = 2};
+    return record(c, &meta, NULL);
+}
+
 int capture_write(struct capture *c, const struct capture_page *p, bool *revisit,
                   char known[CAPTURE_KNOWN_MAX])
 {
@@ -284,24 +309,7 @@ int capture_write(struct capture *c, const struct capture_page *p, bool *revisit
                              .field_count = count};
     struct warc_written written;
     TRY(record(c, &rec, &written));
-    struct warc_field beside[3] = {{"WARC-Warcinfo-ID", str_of(c->info_id)},
-                                   {"WARC-Concurrent-To", str_of(written.record_id)},
-                                   {"WARC-IP-Address", str_of(v->ip)}};
-    struct warc_write request = {.type = "request",
-                                 .target_uri = p->url,
-                                 .date = str_of(date),
-                                 .head = buf_view(&v->request),
-                                 .field = beside,
-                                 .field_count = 3};
-    TRY(record(c, &request, NULL));
-    meta_fill(&c->meta, p);
-    struct warc_write meta = {.type = "metadata",
-                              .target_uri = p->url,
-                              .date = str_of(date),
-                              .body = buf_view(&c->meta),
-                              .field = beside,
-                              .field_count = 2};
-    TRY(record(c, &meta, NULL));
+    TRY(beside_write(c, p, date, written.record_id));
     *revisit = before != 0;
     known[0] = 0;
     if (!keyed || before)

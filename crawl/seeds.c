@@ -277,7 +277,7 @@ static int resume(struct crawler *c, struct str seeds)
 }
 
 /* ---- the sum ---- */
-static int summary(struct crawler *c, bool complete, struct seeds_result *out)
+static void put_counts(struct json_writer *w, const struct crawler *c)
 {
     static const char *const refused[FRONTIER_VERDICTS] = {
         [SCOPE_OUT] = "out_of_scope", [SCOPE_EXCLUDED] = "pattern", [SCOPE_TYPE] = "ending",
@@ -286,7 +286,36 @@ static int summary(struct crawler *c, bool complete, struct seeds_result *out)
     };
     static const char *const classes[STATUS_CLASSES] = {"other", "1xx", "2xx", "3xx", "4xx", "5xx"};
     const struct frontier_counts *n = frontier_counts(c->frontier);
+    json_field_open(w, "ends", '{');
+    for (int i = 0; i < PAGE_ENDS; i++)
+        json_field_u64(w, page_end_name[i], n->end[i]);
+    json_close(w, '}');
+    json_field_open(w, "this_run", '{');
+    json_field_num(w, "seconds", (double)((clock_ns() - c->started_ns) / 1000000) / 1000);
+    json_field_u64(w, "body_bytes", c->bytes);
+    json_field_u64(w, "warc_bytes", capture_bytes(c->capture));
+    json_field_u64(w, "robots_txt", c->robots_read);
+    json_field_u64(w, "truncated", c->truncated);
+    json_field_u64(w, "tried_again", c->retried);
+    json_field_u64(w, "links", c->links);
+    json_field_open(w, "status", '{');
+    for (int i = 0; i < STATUS_CLASSES; i++)
+        json_field_u64(w, classes[i], c->status_count[i]);
+    json_close(w, '}');
+    json_field_open(w, "links_not_taken", '{');
+    for (int i = 0; i < FRONTIER_VERDICTS; i++)
+        if (refused[i])
+            json_field_u64(w, refused[i], n->refused[i]);
+    json_close(w, '}');
+    json_close(w, '}');
+}
+
+static int summary(struct crawler *c, bool complete, struct seeds_result *out)
+{
+    const struct frontier_counts *n = frontier_counts(c->frontier);
     const char *const *path;
+    char file[IO_PATH_MAX];
+    size_t count = capture_files(c->capture, &path);
     struct json_writer w;
     json_begin(&w, &out->json);
     json_open(&w, '{');
@@ -294,30 +323,8 @@ static int summary(struct crawler *c, bool complete, struct seeds_result *out)
     json_field_u64(&w, "pages", n->end[PAGE_WRITTEN] + n->end[PAGE_REVISIT]);
     json_field_u64(&w, "hosts", frontier_host_count(c->frontier));
     json_field_u64(&w, "waiting", n->waiting);
-    json_field_open(&w, "ends", '{');
-    for (int i = 0; i < PAGE_ENDS; i++)
-        json_field_u64(&w, page_end_name[i], n->end[i]);
-    json_close(&w, '}');
-    json_field_open(&w, "this_run", '{');
-    json_field_num(&w, "seconds", (double)((clock_ns() - c->started_ns) / 1000000) / 1000);
-    json_field_u64(&w, "body_bytes", c->bytes);
-    json_field_u64(&w, "warc_bytes", capture_bytes(c->capture));
-    json_field_u64(&w, "robots_txt", c->robots_read);
-    json_field_u64(&w, "truncated", c->truncated);
-    json_field_u64(&w, "tried_again", c->retried);
-    json_field_u64(&w, "links", c->links);
-    json_field_open(&w, "status", '{');
-    for (int i = 0; i < STATUS_CLASSES; i++)
-        json_field_u64(&w, classes[i], c->status_count[i]);
-    json_close(&w, '}');
-    json_field_open(&w, "links_not_taken", '{');
-    for (int i = 0; i < FRONTIER_VERDICTS; i++)
-        if (refused[i])
-            json_field_u64(&w, refused[i], n->refused[i]);
-    json_close(&w, '}');
-    json_close(&w, '}');
+    put_counts(&w, c);
     json_field_open(&w, "files", '[');
-    size_t count = capture_files(c->capture, &path);
     for (size_t i = 0; i < count; i++)
         json_put_str(&w, str_of(path[i]));
     json_close(&w, ']');
@@ -330,7 +337,6 @@ static int summary(struct crawler *c, bool complete, struct seeds_result *out)
     }
     if (out->json.failed || !out->path || out->path_count != count)
         return err_set(ERR_LIMIT, "crawl: no memory for the summary");
-    char file[IO_PATH_MAX];
     TRY(io_path(file, "%s/crawl.json", c->conf->out));
     return io_write_file(file, buf_view(&out->json));
 }
