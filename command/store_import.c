@@ -171,8 +171,7 @@ static int doc_put(struct importing *im, const struct import_doc *doc)
     if (bytes > UINT32_MAX)
         return err_set(ERR_LIMIT, "store import: %s: document %u has 4 GiB of text or more", path,
                        doc->record);
-    /* The same file gives the same ids wherever it lies; places in it tell equal documents apart.
-     */
+    /* The same file gives the same ids wherever it lies; places tell equal documents apart. */
     uint64_t id = hash64(doc->ids, sizeof *doc->ids * doc->count,
                          hash_mix(im->name_hash[doc->file] ^ hash_mix(doc->record)));
     progress_add(&im->progress, 1, bytes, 0);

@@ -43,8 +43,8 @@ struct transfer_scheme {
      * is for one host): `judge` sees the 30x. Nothing of q is ever logged. */
     int (*prepare)(const struct fetch_conf *conf, struct transfer_request *q);
     /* What a refusal means, with a reason for people; RESTART: prepare anew and try at once, what
-     * has landed stays; OUTCOME_DONE: the common rules decide. May be
-     * NULL. It may note things for the next prepare (a new region, fresh credentials). */
+     * has landed stays; OUTCOME_DONE: the common rules decide. May be NULL. It may note things for
+     * the next prepare (a new region, fresh credentials). */
     enum outcome (*judge)(const struct fetch_conf *conf, const char *url,
                           const struct transfer_refusal *refusal, char *reason, size_t room);
 };

@@ -1,11 +1,12 @@
 /* sketch - sketch files: written in groups of columns, read back as one checked table.
  *
- *   header  64 bytes   magic, version, item, shape (methods, bands, rows, shingle, seed), XXH3-64
- *   groups             SKETCH_GROUP_ROWS rows each (the last may have fewer), column after column:
- *                      head 16 B a row, facts 24 B, exact 16 B, a key of 8 B for each band, MinHash
- * values sums               per group an XXH3-64 for each column but the values (a row's values are
- * checked against values_hash of its head, which its column's sum covers) trailer 32 bytes   magic,
- * rows, XXH3-128 of header, sums and rows
+ *   header   64 B  magic, version, item, shape (methods, bands, rows, shingle, seed), XXH3-64
+ *   groups         SKETCH_GROUP_ROWS rows each (the last may have fewer), column after column:
+ *                  head 16 B a row, facts 24 B, exact 16 B, a key of 8 B for each band, MinHash
+ *                  values
+ *   sums           per group an XXH3-64 for each column but the values (a row's values are checked
+ *                  against values_hash of its head, which its column's sum covers)
+ *   trailer  32 B  magic, rows, XXH3-128 of header, sums and rows
  *
  * Columns, because settling a band needs 24 of about 620 bytes a row; groups, because an item may
  * be larger than memory. All numbers are little-endian. The size of a file follows from its row

@@ -1,8 +1,9 @@
 /* checkpoint - a folder of weights, moments and state that appears whole or not at all.
  *
- *   DIR/step-000120/   weights.safetensors  m.safetensors  v.safetensors   fp32, named and laid out
- * as the model's state.json           step, counters, loader position, what the logs held
- *                      manifest.json        recipe, size and XXH3-128 of each file
+ *   DIR/step-000120/  weights.safetensors, m.safetensors, v.safetensors: fp32, named and laid out
+ *                     as the model's
+ *                     state.json     step, counters, loader position, what the logs held
+ *                     manifest.json  recipe, size and XXH3-128 of each file
  *
  * The files are written into step-000120.tmp-PID, each synced; the folder is renamed, its parent
  * synced, and only then older folders go. A kill at any moment leaves the last whole checkpoint;
