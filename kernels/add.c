@@ -6,8 +6,6 @@
 
 #include "core/err.h"
 
-enum { CHUNK = 16384 };
-
 struct tensor *add_op(struct tape *t, struct tensor *a, struct tensor *b)
 {
     return tape_apply(t, &op_add, (struct tensor *[]){a, b}, 2, NULL, NULL);
@@ -29,50 +27,29 @@ KERNEL_CLONES static void sum(float *y, const float *a, const float *b, int64_t 
         y[i] = a[i] + b[i];
 }
 
-struct job {
-    const struct node *node;
-    float *scratch;
-};
-
-static void forward_task(void *arg, int64_t index, int thread)
+static void chunk_run(const struct chunk *c)
 {
-    const struct job *job = arg;
-    const struct node *n = job->node;
-    float *scratch = job->scratch + (int64_t)thread * 3 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
-            count = left < CHUNK ? left : CHUNK;
-    float *y = floats_write(n->out, start, scratch);
-    sum(y, floats_read(n->in[0], start, count, scratch + CHUNK),
-        floats_read(n->in[1], start, count, scratch + 2 * CHUNK), count);
-    floats_done(n->out, start, count, y);
+    const struct node *n = c->node;
+    if (c->back) {
+        for (int k = 0; k < 2; k++)
+            if (n->in[k]->grad)
+                row_add(grad_at(n->in[k], c->start), grad_at(n->out, c->start), c->count);
+        return;
+    }
+    float *y = floats_write(n->out, c->start, c->scratch);
+    sum(y, floats_read(n->in[0], c->start, c->count, c->scratch + CHUNK_MAX),
+        floats_read(n->in[1], c->start, c->count, c->scratch + 2 * CHUNK_MAX), c->count);
+    floats_done(n->out, c->start, c->count, y);
 }
 
 static int forward(struct stream *s, struct node *n)
 {
-    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 3 * CHUNK * sizeof(float))};
-    if (!job.scratch)
-        return ERR_LIMIT;
-    stream_each(s, count_tasks(tensor_count(n->out), CHUNK), forward_task, &job);
-    return 0;
+    return chunks_each(s, n, 3, false, chunk_run);
 }
-
-static void backward_task(void *arg, int64_t index, int thread)
-{
-    UNUSED(thread);
-    const struct node *n = arg;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
-            count = left < CHUNK ? left : CHUNK;
-    for (int k = 0; k < 2; k++)
-        if (n->in[k]->grad)
-            row_add(grad_at(n->in[k], start), grad_at(n->out, start), count);
-}
-
 static int backward(struct stream *s, struct node *n)
 {
-    stream_each(s, count_tasks(tensor_count(n->out), CHUNK), backward_task, n);
-    return 0;
+    return chunks_each(s, n, 3, true, chunk_run);
 }
-
 static double flops(const struct node *n) { return (double)tensor_count(n->out); }
 
 static const struct op_case cases[] = {

@@ -8,7 +8,6 @@
 
 #include "core/err.h"
 
-enum { CHUNK = 16384 };
 #define GELU_SCALE 0.7978845608028654f
 #define GELU_CUBE 0.044715f
 
@@ -47,43 +46,26 @@ KERNEL_CLONES static void gelu_grad_row(float *dx, const float *x, const float *
     }
 }
 
-struct job {
-    const struct node *node;
-    float *scratch;
-    bool back;
-};
-
-static void chunk_task(void *arg, int64_t index, int thread)
+static void chunk_run(const struct chunk *c)
 {
-    const struct job *job = arg;
-    const struct node *n = job->node;
-    float *scratch = job->scratch + (int64_t)thread * 2 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
-            count = left < CHUNK ? left : CHUNK;
-    const float *x = floats_read(n->in[0], start, count, scratch);
-    if (job->back) {
-        gelu_grad_row(grad_at(n->in[0], start), x, grad_at(n->out, start), count);
+    const struct node *n = c->node;
+    const float *x = floats_read(n->in[0], c->start, c->count, c->scratch);
+    if (c->back) {
+        gelu_grad_row(grad_at(n->in[0], c->start), x, grad_at(n->out, c->start), c->count);
         return;
     }
-    float *y = floats_write(n->out, start, scratch + CHUNK);
-    gelu_row(y, x, count);
-    floats_done(n->out, start, count, y);
+    float *y = floats_write(n->out, c->start, c->scratch + CHUNK_MAX);
+    gelu_row(y, x, c->count);
+    floats_done(n->out, c->start, c->count, y);
 }
 
-static int run(struct stream *s, struct node *n, bool back)
+static int forward(struct stream *s, struct node *n)
 {
-    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 2 * CHUNK * sizeof(float)),
-                      back};
-    if (!job.scratch)
-        return ERR_LIMIT;
-    stream_each(s, count_tasks(tensor_count(n->out), CHUNK), chunk_task, &job);
-    return 0;
+    return chunks_each(s, n, 2, false, chunk_run);
 }
-
-static int forward(struct stream *s, struct node *n) { return run(s, n, false); }
 static int backward(struct stream *s, struct node *n)
 {
-    return n->in[0]->grad ? run(s, n, true) : 0;
+    return n->in[0]->grad ? chunks_each(s, n, 2, true, chunk_run) : 0;
 }
 static double flops(const struct node *n) { return 20.0 * (double)tensor_count(n->out); }
 

@@ -1,6 +1,8 @@
 /* rows - the loops over rows that several ops share. */
 #include "kernels/rows.h"
 
+#include "core/err.h"
+
 KERNEL_CLONES void bf16_widen_row(float *to, const uint16_t *from, int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
@@ -65,4 +67,34 @@ void column_parts_add(struct stream *s, float *to, const float *part, int64_t pa
 {
     struct parts_job job = {to, part, parts, C};
     stream_each(s, count_tasks(C, PART_COLUMNS), parts_task, &job);
+}
+
+struct chunks {
+    const struct node *node;
+    float *scratch;
+    int scratches;
+    bool back;
+    void (*fn)(const struct chunk *c);
+};
+
+static void chunk_task(void *arg, int64_t index, int thread)
+{
+    const struct chunks *all = arg;
+    int64_t start = index * CHUNK_MAX, left = tensor_count(all->node->out) - start;
+    all->fn(&(struct chunk){.node = all->node,
+                            .start = start,
+                            .count = left < CHUNK_MAX ? left : CHUNK_MAX,
+                            .scratch = all->scratch + (int64_t)thread * all->scratches * CHUNK_MAX,
+                            .back = all->back});
+}
+
+int chunks_each(struct stream *s, const struct node *n, int scratches, bool back,
+                void (*fn)(const struct chunk *c))
+{
+    size_t floats = (size_t)stream_threads(s) * (size_t)scratches * CHUNK_MAX;
+    struct chunks all = {n, stream_scratch(s, floats * sizeof(float)), scratches, back, fn};
+    if (!all.scratch)
+        return ERR_LIMIT;
+    stream_each(s, count_tasks(tensor_count(n->out), CHUNK_MAX), chunk_task, &all);
+    return 0;
 }

@@ -119,6 +119,18 @@ static inline float *grad_at(const struct tensor *t, int64_t start)
     return (float *)t->grad->data + start;
 }
 
+/* Ops on each element alone: the elements of n->out are cut into chunks, and every chunk is one
+ * call, on any of the stream's threads. */
+enum { CHUNK_MAX = 16384 };
+struct chunk {
+    const struct node *node;
+    int64_t start, count; /* elements [start, start + count) */
+    float *scratch;       /* as many times CHUNK_MAX floats as were asked for */
+    bool back;
+};
+int chunks_each(struct stream *s, const struct node *n, int scratches, bool back,
+                void (*fn)(const struct chunk *c));
+
 /* Column sums of per-row terms with the same bits for any thread count: rows are cut into chunks
  * by shape, each chunk sums its rows in order into its own part, the parts are added in order. */
 enum { COLUMN_PARTS_MAX = 32 };

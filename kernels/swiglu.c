@@ -8,8 +8,6 @@
 
 #include "core/err.h"
 
-enum { CHUNK = 16384 };
-
 struct tensor *swiglu_op(struct tape *t, struct tensor *gate, struct tensor *up)
 {
     return tape_apply(t, &op_swiglu, (struct tensor *[]){gate, up}, 2, NULL, NULL);
@@ -47,45 +45,32 @@ KERNEL_CLONES static void up_grad_row(float *dup, const float *gate, const float
         dup[i] += dy[i] * gate[i] / (1.0f + exp_fast(-gate[i]));
 }
 
-struct job {
-    const struct node *node;
-    float *scratch;
-    bool back;
-};
-
-static void chunk_task(void *arg, int64_t index, int thread)
+static void chunk_run(const struct chunk *c)
 {
-    const struct job *job = arg;
-    const struct node *n = job->node;
-    float *scratch = job->scratch + (int64_t)thread * 3 * CHUNK;
-    int64_t start = index * CHUNK, left = tensor_count(n->out) - start,
-            count = left < CHUNK ? left : CHUNK;
-    const float *gate = floats_read(n->in[0], start, count, scratch);
-    const float *up = floats_read(n->in[1], start, count, scratch + CHUNK);
-    if (job->back) {
+    const struct node *n = c->node;
+    const float *gate = floats_read(n->in[0], c->start, c->count, c->scratch);
+    const float *up = floats_read(n->in[1], c->start, c->count, c->scratch + CHUNK_MAX);
+    const float *dy = c->back ? grad_at(n->out, c->start) : NULL;
+    if (c->back) {
         if (n->in[0]->grad)
-            gate_grad_row(grad_at(n->in[0], start), gate, up, grad_at(n->out, start), count);
+            gate_grad_row(grad_at(n->in[0], c->start), gate, up, dy, c->count);
         if (n->in[1]->grad)
-            up_grad_row(grad_at(n->in[1], start), gate, grad_at(n->out, start), count);
+            up_grad_row(grad_at(n->in[1], c->start), gate, dy, c->count);
         return;
     }
-    float *y = floats_write(n->out, start, scratch + 2 * CHUNK);
-    swiglu_row(y, gate, up, count);
-    floats_done(n->out, start, count, y);
+    float *y = floats_write(n->out, c->start, c->scratch + 2 * CHUNK_MAX);
+    swiglu_row(y, gate, up, c->count);
+    floats_done(n->out, c->start, c->count, y);
 }
 
-static int run(struct stream *s, struct node *n, bool back)
+static int forward(struct stream *s, struct node *n)
 {
-    struct job job = {n, stream_scratch(s, (size_t)stream_threads(s) * 3 * CHUNK * sizeof(float)),
-                      back};
-    if (!job.scratch)
-        return ERR_LIMIT;
-    stream_each(s, count_tasks(tensor_count(n->out), CHUNK), chunk_task, &job);
-    return 0;
+    return chunks_each(s, n, 3, false, chunk_run);
 }
-
-static int forward(struct stream *s, struct node *n) { return run(s, n, false); }
-static int backward(struct stream *s, struct node *n) { return run(s, n, true); }
+static int backward(struct stream *s, struct node *n)
+{
+    return chunks_each(s, n, 3, true, chunk_run);
+}
 static double flops(const struct node *n) { return 15.0 * (double)tensor_count(n->out); }
 
 static const struct op_case cases[] = {

@@ -102,7 +102,7 @@ static int fetch(struct kv_cache *cache, struct stream *s, const struct tensor *
         return dev_download(s, to, t->data, count * 4);
     TRY(dev_download(s, cache->raw, t->data, count * 2));
     for (size_t i = 0; i < count; i++)
-        to[i] = bf16_to(((const uint16_t *)cache->raw)[i]);
+        to[i] = bf16_widen(((const uint16_t *)cache->raw)[i]);
     return 0;
 }
 
@@ -160,7 +160,7 @@ struct tensor *kv_attend(struct kv_cache *cache, int layer, struct tape *t, stru
     const void *from = cache->q;
     if (t->compute == DT_BF16) {
         for (size_t i = 0; i < count; i++)
-            ((uint16_t *)cache->raw)[i] = bf16_of(cache->q[i]);
+            ((uint16_t *)cache->raw)[i] = bf16_round(cache->q[i]);
         from = cache->raw;
     }
     if (dev_upload(t->stream, out->data, from, count * dtype_bytes(t->compute)) < 0 ||
@@ -197,7 +197,7 @@ static int feed_piece(struct kv_cache *cache, struct model *m, const uint32_t *i
         return err_set(ERR_LIMIT, "generate: no memory for %lld logits", (long long)V);
     int rc = dev_download(t->stream, half, row, (size_t)V * 2);
     for (int64_t i = 0; rc >= 0 && i < V; i++)
-        logits[i] = bf16_to(half[i]);
+        logits[i] = bf16_widen(half[i]);
     free(half);
     return rc;
 }

@@ -324,7 +324,7 @@ int model_get(const struct model *m, int index, float *to_host)
         return err_set(ERR_LIMIT, "model: no memory to read %s (%zu bytes)", p->name, count * 2);
     int rc = dev_download(m->stream, half, p->w.data, count * 2);
     for (size_t i = 0; rc >= 0 && i < count; i++)
-        to_host[i] = bf16_to(half[i]);
+        to_host[i] = bf16_widen(half[i]);
     free(half);
     return rc;
 }
@@ -342,7 +342,7 @@ int model_put(struct model *m, int index, const float *from_host)
     if (!half)
         return err_set(ERR_LIMIT, "model: no memory to write %s (%zu bytes)", p->name, count * 2);
     for (size_t i = 0; i < count; i++)
-        half[i] = bf16_of(from_host[i]);
+        half[i] = bf16_round(from_host[i]);
     int rc = dev_upload(m->stream, p->w.data, half, count * 2);
     if (rc >= 0)
         rc = dev_sync(m->stream);

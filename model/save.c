@@ -62,7 +62,7 @@ static int gather(const struct model *m, int first, float *scratch, void *out, e
             for (uint64_t c = 0; c < (uint64_t)p->w.dim[1]; c++) {
                 float value = scratch[r * (uint64_t)p->w.dim[1] + c];
                 if (dtype == DT_BF16)
-                    ((uint16_t *)out)[file_place(p, r, c)] = bf16_of(value);
+                    ((uint16_t *)out)[file_place(p, r, c)] = bf16_round(value);
                 else
                     ((float *)out)[file_place(p, r, c)] = value;
             }
@@ -78,7 +78,7 @@ static int scatter(struct model *m, int first, float *scratch, const struct safe
         for (uint64_t r = 0; r < (uint64_t)p->w.dim[0]; r++)
             for (uint64_t c = 0; c < (uint64_t)p->w.dim[1]; c++) {
                 uint64_t at = file_place(p, r, c);
-                float value = t->dtype == DT_BF16 ? bf16_to(((const uint16_t *)t->data)[at])
+                float value = t->dtype == DT_BF16 ? bf16_widen(((const uint16_t *)t->data)[at])
                                                   : ((const float *)t->data)[at];
                 scratch[r * (uint64_t)p->w.dim[1] + c] = value;
             }

@@ -1,9 +1,8 @@
 /* shared - what model/'s architectures have in common: parameters, cached attention, bf16. */
 #ifndef SLUICE_MODEL_SHARED_H
 #define SLUICE_MODEL_SHARED_H
+#include "kernels/rows.h"
 #include "model/model.h"
-
-#include <string.h>
 
 /* One parameter: (rows, cols), or (rows) when cols is 0; drawn as mean + std * normal. */
 struct param_shape {
@@ -24,21 +23,4 @@ struct tensor *kv_attend(struct kv_cache *cache, int layer, struct tape *t, stru
 int32_t kv_start(const struct kv_cache *cache);
 /* A position table without its first kv_start rows; lives until the cache is closed. */
 struct tensor *kv_position_table(struct kv_cache *cache, struct tensor *table);
-
-/* Round to nearest, ties to even; NaN stays NaN. */
-static inline uint16_t bf16_of(float value)
-{
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    if ((bits & 0x7FFFFFFFu) > 0x7F800000u)
-        return (uint16_t)((bits >> 16) | 0x40u);
-    return (uint16_t)((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
-}
-static inline float bf16_to(uint16_t half)
-{
-    uint32_t bits = (uint32_t)half << 16;
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
 #endif

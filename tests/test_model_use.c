@@ -278,12 +278,13 @@ TEST(model_bf16_keeps_a_master_and_saves_halves)
     c.dtype = "bf16";
     rig_open(&r, &c, true, 1);
     CHECK_OK(model_get(&r.m, 0, master));
-    CHECK(master[0] != bf16_to(bf16_of(master[0])) || master[1] != bf16_to(bf16_of(master[1])));
+    CHECK(master[0] != bf16_widen(bf16_round(master[0])) ||
+          master[1] != bf16_widen(bf16_round(master[1])));
     CHECK_OK(model_save(&r.m, test_dir(), NULL));
     CHECK_OK(model_load_as(&back, test_dir(), r.s, false, "f32"));
     CHECK_OK(model_get(&back, 0, loaded));
     for (size_t i = 0; i < COUNT_OF(master); i++)
-        CHECK(loaded[i] == bf16_to(bf16_of(master[i])));
+        CHECK(loaded[i] == bf16_widen(bf16_round(master[i])));
     model_close(&back);
     rig_close(&r);
 }
@@ -298,13 +299,13 @@ TEST(model_bf16_rounds_to_nearest_even)
     for (size_t i = 0; i < COUNT_OF(cases); i++) {
         float value;
         memcpy(&value, &cases[i].bits, 4);
-        CHECK_INT(bf16_of(value), cases[i].want);
+        CHECK_INT(bf16_round(value), cases[i].want);
     }
-    CHECK(isnan(bf16_to(bf16_of(NAN))));
+    CHECK(isnan(bf16_widen(bf16_round(NAN))));
     uint32_t low_nan = 0x7F800001;
     float value;
     memcpy(&value, &low_nan, 4);
-    CHECK(isnan(bf16_to(bf16_of(value))));
+    CHECK(isnan(bf16_widen(bf16_round(value))));
 }
 
 /* Folders made by numpy and the safetensors library, logits by transformers: see
