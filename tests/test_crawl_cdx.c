@@ -1,6 +1,6 @@
 /* test_crawl_cdx - URL patterns, filters, index files and a server; single records into one file.
  */
-#include "tests/test.h"
+#include "tests/gzip_made.h"
 
 #include "core/io.h"
 #include "core/log.h"
@@ -11,7 +11,6 @@
 
 #include <sys/stat.h>
 #include <unistd.h>
-#include <zlib.h>
 
 extern char **environ;
 
@@ -556,18 +555,6 @@ TEST(crawl_cdx_refuses_records)
 }
 
 /* ---- cluster.idx ---- */
-static void gzip_add(struct buf *to, struct str text)
-{
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)text.ptr, .avail_in = (uInt)text.len};
-    CHECK(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY) == Z_OK);
-    size_t room = deflateBound(&z, (uLong)text.len) + 64;
-    z.next_out = (Bytef *)buf_room(to, room);
-    z.avail_out = (uInt)room;
-    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    buf_grown(to, room - z.avail_out);
-    deflateEnd(&z);
-}
-
 /* Blocks of `step` lines in files of `per_file` blocks. */
 static void cluster_make(const char *folder, char **line, size_t count, size_t step,
                          size_t per_file)
@@ -582,7 +569,7 @@ static void cluster_make(const char *folder, char **line, size_t count, size_t s
         buf_clear(&text);
         for (size_t k = 0; k < step && i < count; k++, i++)
             buf_text(&text, line[i]);
-        gzip_add(&blocks, buf_view(&text));
+        gzip_add(&blocks, buf_view(&text), 6);
         buf_printf(&idx, "%.*s %.*s\tcdx-%05zu.gz\t%zu\t%zu\t%zu\n", STR_ARG(key), STR_ARG(time),
                    number / per_file, start, blocks.len - start, number + 1);
         if (number % per_file == per_file - 1 || i == count) {
@@ -755,7 +742,7 @@ TEST(crawl_cdx_members_whole_or_refused)
     char text[5000];
     for (size_t i = 0; i < sizeof text; i++)
         text[i] = (char)(i * i % 97);
-    gzip_add(&member, (struct str){text, sizeof text});
+    gzip_add(&member, (struct str){text, sizeof text}, 6);
     CHECK(cdx_piece_inflate(buf_view(&member), &out));
     CHECK(out.len == sizeof text && memcmp(out.ptr, text, sizeof text) == 0);
     for (size_t cut = 0; cut < member.len; cut++) {

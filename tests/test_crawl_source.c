@@ -1,5 +1,5 @@
 /* test_crawl_source - URLs, HTTP responses and documents from every kind of input. */
-#include "tests/test.h"
+#include "tests/gzip_made.h"
 
 #include "core/io.h"
 #include "core/log.h"
@@ -147,16 +147,7 @@ TEST(crawl_http_chunks)
 static struct buf pack(struct str bytes, int window_bits)
 {
     struct buf out = {0};
-    z_stream z = {0};
-    CHECK(deflateInit2(&z, 9, Z_DEFLATED, window_bits, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-    size_t bound = deflateBound(&z, bytes.len) + 64;
-    z.next_out = (Bytef *)buf_room(&out, bound);
-    z.avail_out = (uInt)bound;
-    z.next_in = (Bytef *)(uintptr_t)bytes.ptr;
-    z.avail_in = (uInt)bytes.len;
-    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    buf_grown(&out, z.total_out);
-    deflateEnd(&z);
+    deflate_add(&out, bytes, 9, window_bits, NULL);
     return out;
 }
 
@@ -756,16 +747,7 @@ TEST(crawl_source_standard_input)
         add_response(&warc, URI("http://b/"), "200 OK\r\nContent-Type: text/html",
                      STR("<p>hello hello hello"));
     check_pipe("p.warc", buf_view(&warc), 7);
-    z_stream z = {0};
-    CHECK(deflateInit2(&z, 6, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-    char *at = buf_room(&zip, warc.len + 1000);
-    z.next_in = (Bytef *)warc.ptr;
-    z.avail_in = (uInt)warc.len;
-    z.next_out = (Bytef *)at;
-    z.avail_out = (uInt)warc.len + 1000;
-    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    buf_grown(&zip, z.total_out);
-    deflateEnd(&z);
+    gzip_add(&zip, buf_view(&warc), 6);
     check_pipe("p.warc.gz", buf_view(&zip), 11);
     check_pipe("p.jsonl", STR("{\"text\":\"one\",\"url\":\"a\"}\n{\"text\":\"two\"}\n"), 3);
     buf_free(&warc);

@@ -1,5 +1,5 @@
 /* test_crawl_warc - WARC files good, odd, damaged and hostile, against a slow reader and zlib. */
-#include "tests/test.h"
+#include "tests/gzip_made.h"
 
 #include "core/io.h"
 #include "core/log.h"
@@ -81,25 +81,6 @@ static void add_record(struct buf *to, const char *type, const char *uri, const 
     buf_text(to, "\r\n\r\n");
 }
 
-/* One gzip member, by zlib: another program than the reader's. */
-static void add_gzip(struct buf *to, struct str bytes, int level, gz_header *head)
-{
-    z_stream z = {0};
-    CHECK(deflateInit2(&z, level, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-    if (head)
-        CHECK(deflateSetHeader(&z, head) == Z_OK);
-    size_t bound = deflateBound(&z, bytes.len) + 4096;
-    char *at = buf_room(to, bound);
-    CHECK(at);
-    z.next_in = (Bytef *)(uintptr_t)bytes.ptr;
-    z.avail_in = (uInt)bytes.len;
-    z.next_out = (Bytef *)at;
-    z.avail_out = (uInt)bound;
-    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    buf_grown(to, z.total_out);
-    deflateEnd(&z);
-}
-
 enum { RECORDS = 6 };
 static void make_record(struct buf *to, int index)
 {
@@ -123,7 +104,7 @@ static struct buf make_file(bool gzip, size_t *start)
         make_record(&one, i);
         start[i] = out.len;
         if (gzip)
-            add_gzip(&out, buf_view(&one), 6, NULL);
+            gzip_add(&out, buf_view(&one), 6);
         else
             buf_str(&out, buf_view(&one));
         buf_free(&one);
@@ -583,18 +564,18 @@ TEST(crawl_warc_gzip_oddities)
                       .comment = (Bytef *)"a comment",
                       .hcrc = 1};
     make_record(&one, 0);
-    add_gzip(&file, buf_view(&one), 9, &head);
+    deflate_add(&file, buf_view(&one), 9, 31, &head);
     for (int i = 0; i < 100000; i++) /* empty members: 2 MB that hold nothing */
         buf_add(&file, "\x1f\x8b\x08\0\0\0\0\0\0\3\3\0\0\0\0\0\0\0\0\0", 20);
     buf_clear(&one);
     make_record(&one, 1);
     size_t second = file.len;
-    add_gzip(&file, buf_view(&one), 0, NULL);
+    gzip_add(&file, buf_view(&one), 0);
     buf_text(&file, "<html>503 \x1f\x8b\x08 not a member</html>");
     buf_clear(&one);
     make_record(&one, 2);
     size_t third = file.len;
-    add_gzip(&file, buf_view(&one), 1, NULL);
+    gzip_add(&file, buf_view(&one), 1);
     for (int i = 0; i < 512; i++)
         buf_char(&file, 0);
     for (int small = 0; small < 2; small++) {
@@ -658,9 +639,9 @@ static struct result read_lying(const char *length, int packing, const char *bod
         cut[i + 1] = raw.len;
     }
     for (int i = 0; i < 3 && packing == 1; i++)
-        add_gzip(&file, str_slice(buf_view(&raw), cut[i], cut[i + 1]), 6, NULL);
+        gzip_add(&file, str_slice(buf_view(&raw), cut[i], cut[i + 1]), 6);
     if (packing == 2)
-        add_gzip(&file, buf_view(&raw), 6, NULL);
+        gzip_add(&file, buf_view(&raw), 6);
     struct result got =
         read_all(test_put("lie.gz", buf_view(packing ? &file : &raw)), BODY_MAX, 4096);
     buf_free(&file);
@@ -816,10 +797,9 @@ TEST(crawl_warc_body_max_edges)
             size_t first = raw.len;
             add_record(&raw, "response", "http://b/", NULL, STR("abc"));
             if (packing == 2)
-                add_gzip(&file, buf_view(&raw), 6, NULL);
+                gzip_add(&file, buf_view(&raw), 6);
             for (int i = 0; packing == 1 && i < 2; i++)
-                add_gzip(&file, str_slice(buf_view(&raw), i ? first : 0, i ? raw.len : first), 6,
-                         NULL);
+                gzip_add(&file, str_slice(buf_view(&raw), i ? first : 0, i ? raw.len : first), 6);
             const char *path = test_put("edge.gz", buf_view(packing ? &file : &raw));
             struct result got = read_all(path, max, 1);
             CHECK_INT(got.count, 2);
@@ -871,7 +851,7 @@ TEST_LIMIT(crawl_warc_lying_lengths_take_linear_time, 20)
     struct buf raw = {0}, file = {0};
     for (int i = 0; i < 40000; i++)
         add_record(&raw, "response", "http://a/", "1000000", STR("a body of some bytes"));
-    add_gzip(&file, buf_view(&raw), 1, NULL);
+    gzip_add(&file, buf_view(&raw), 1);
     size_t count;
     CHECK(seconds_of(buf_view(&file), &count) < 10);
     CHECK(count > 20);

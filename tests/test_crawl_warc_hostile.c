@@ -1,6 +1,6 @@
 /* test_crawl_warc_hostile - archives made to hurt a reader, dictionaries, digests, and where damage
  * is said to be; ARC 1 in every packing. */
-#include "tests/test.h"
+#include "tests/gzip_made.h"
 
 #include "core/io.h"
 #include "core/log.h"
@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <zlib.h>
 #include <zstd.h>
 
 enum { BODY_MAX = 1 << 20 };
@@ -23,21 +22,6 @@ static void add_record(struct buf *to, const char *uri, const char *fields, stru
                uri, fields, body.len);
     buf_str(to, body);
     buf_text(to, "\r\n\r\n");
-}
-
-static void add_gzip(struct buf *to, struct str bytes)
-{
-    z_stream z = {0};
-    CHECK(deflateInit2(&z, 6, Z_DEFLATED, 31, 9, Z_DEFAULT_STRATEGY) == Z_OK);
-    size_t bound = deflateBound(&z, bytes.len) + 64;
-    char *at = buf_room(to, bound);
-    z.next_in = (Bytef *)(uintptr_t)bytes.ptr;
-    z.avail_in = (uInt)bytes.len;
-    z.next_out = (Bytef *)at;
-    z.avail_out = (uInt)bound;
-    CHECK(deflate(&z, Z_FINISH) == Z_STREAM_END);
-    buf_grown(to, z.total_out);
-    deflateEnd(&z);
 }
 
 static struct warc_reader *open_at(const char *path, size_t body_max)
@@ -127,9 +111,9 @@ TEST_LIMIT(crawl_warc_empty_members_and_concatenations, 30)
 {
     struct buf file = {0}, one = {0}, empty = {0};
     add_record(&one, "http://a/", "", STR("body"));
-    add_gzip(&empty, STR(""));
+    gzip_add(&empty, STR(""), 6);
     for (int part = 0; part < 3; part++) {
-        add_gzip(&file, buf_view(&one));
+        gzip_add(&file, buf_view(&one), 6);
         for (int i = 0; i < 300000; i++)
             buf_str(&file, buf_view(&empty));
     }
@@ -161,7 +145,7 @@ TEST(crawl_warc_members_of_all_sizes)
     for (size_t i = 0; i < COUNT_OF(sizes); i++) {
         struct buf one = {0};
         add_record(&one, "http://a/", "", str_slice(buf_view(&body), 0, sizes[i]));
-        add_gzip(&file, buf_view(&one));
+        gzip_add(&file, buf_view(&one), 6);
         buf_free(&one);
     }
     const char *path = test_put("sizes.warc.gz", buf_view(&file));
@@ -302,7 +286,7 @@ TEST(crawl_warc_damage_has_a_place)
         buf_clear(&one);
         add_record(&one, "http://a/", "", STR("some body that is not too short"));
         start[i] = file.len;
-        add_gzip(&file, buf_view(&one));
+        gzip_add(&file, buf_view(&one), 6);
         if (i == 2)
             buf_text(&file, "<html>503</html>");
     }
@@ -388,8 +372,8 @@ TEST(crawl_warc_arc_packings)
     add_arc(&raw, "dns:b.example", true, STR(""));
     cut[4] = raw.len;
     for (size_t i = 0; i < 4; i++)
-        add_gzip(&each, str_slice(buf_view(&raw), cut[i], cut[i + 1]));
-    add_gzip(&all, buf_view(&raw));
+        gzip_add(&each, str_slice(buf_view(&raw), cut[i], cut[i + 1]), 6);
+    gzip_add(&all, buf_view(&raw), 6);
     static const size_t buffer[] = {1, 13, 4096, 1 << 20};
     for (size_t i = 0; i < COUNT_OF(buffer); i++) {
         check_arc(test_put("p.arc", buf_view(&raw)), buffer[i]);
