@@ -54,12 +54,13 @@ struct store_origin {
 /* ---- writing ---- */
 
 /* One writer, documents of a domain in ascending order of place; domains may interleave. Memory:
- * two blocks a domain and a transaction of 64 MiB. A second writer is ERR_AGAIN naming the first, a
- * network file system ERR_USAGE. Built in DIR.tmp-PID with MDB_NOSYNC, synced once, renamed over
- * what was at DIR; a kill at any moment leaves DIR as it was, and the next store_create removes the
- * leftovers. The same documents in the same order give the same bytes of
- * data.mdb. meta gives names, vocabulary, eot and the tokenizer's hash; the rest of it is ignored.
- */
+ * two blocks a domain, 16 more, and a transaction of 64 MiB. A new store is written by a thread of
+ * its own, so that an error may be told by a later call than the one it belongs to. A second writer
+ * is ERR_AGAIN naming the first, a network file system ERR_USAGE. Built in DIR.tmp-PID with
+ * MDB_NOSYNC, synced once, renamed over what was at DIR; a kill at any moment leaves DIR as it was,
+ * and the next store_create removes the leftovers. The same documents in the same order give the
+ * same bytes of data.mdb. meta gives names, vocabulary, eot and the tokenizer's hash; the rest of
+ * it is ignored. */
 struct store_writer;
 int store_create(struct store_writer **out, const char *dir, const struct store_meta *meta);
 /* Appends to the store at dir, in place, at the price of what is new. Nobody may read it meanwhile:

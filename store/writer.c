@@ -1,4 +1,5 @@
-/* writer - builds a store: blocks fill per domain and go to LMDB as they are full.
+/* writer - builds a store: blocks fill per domain and go to LMDB as they are full, by a thread of
+ * their own (behind.c), which sums and writes them while the next ones are filled.
  *
  * Pages of the file depend on nothing but the order of operations: blocks are written when they
  * are full, transactions end after a fixed number of bytes, and the map grows by rule. Nothing else
@@ -8,6 +9,7 @@
 #include "store/writing.h"
 
 #include "core/err.h"
+#include "store/behind.h"
 
 #include <assert.h>
 #include <dirent.h>
@@ -220,6 +222,7 @@ int store_create(struct store_writer **out, const char *dir, const struct store_
     TRY_OUT(io_path(w->temp, "%s.tmp-%d", w->dir, (int)getpid()));
     w->place = w->temp;
     TRY_OUT(env_create(w));
+    TRY_OUT(behind_open(&w->behind, w));
     *out = w;
     return 0;
 out:
@@ -284,10 +287,13 @@ static int block_flush(struct store_writer *w, uint32_t domain, uint32_t kind)
         f->block++;
         return 0;
     }
-    TRY(writer_put_block(w, domain, kind, f->block, f->bytes, f->used));
+    if (w->behind)
+        TRY(behind_put(w->behind, domain, kind, f->block, &f->bytes, f->used));
+    else
+        TRY(writer_put_block(w, domain, kind, f->block, f->bytes, f->used));
     f->used = 0;
     f->block++;
-    return writer_txn_turn(w);
+    return w->behind ? 0 : writer_txn_turn(w);
 }
 
 /* Converts count ids into the token block and counts them. */
@@ -359,7 +365,7 @@ int store_append(struct store_writer *w, uint32_t domain, const struct store_doc
                  const uint32_t *ids)
 {
     assert(domain < w->meta.domain_count);
-    assert(!w->failed);
+    assert(!w->failed || w->behind);
     domain = w->number[domain];
     TRY(append_check(w, domain, doc));
     struct store_doc row = *doc;
@@ -455,6 +461,9 @@ static int create_finish(struct store_writer *w, struct io_info *info)
     for (uint32_t i = 0; i < w->meta.domain_count; i++)
         for (uint32_t kind = 0; kind < KIND_COUNT; kind++)
             TRY(block_flush(w, i, kind));
+    struct behind *behind = w->behind;
+    w->behind = NULL;
+    TRY(behind_end(behind));
     TRY(writer_put_meta(w));
     TRY(writer_txn_commit(w));
     MDB_TRY(w, mdb_env_sync(w->env, 1), "sync");
@@ -473,7 +482,7 @@ int store_commit(struct store_writer *w, struct io_info *info)
 {
     char path[IO_PATH_MAX];
     int rc;
-    assert(!w->failed);
+    assert(!w->failed || w->behind);
     if (w->file < 0) {
         rc = create_finish(w, info);
     } else {
@@ -494,6 +503,7 @@ void store_abandon(struct store_writer *w)
 {
     if (!w)
         return;
+    behind_abandon(w->behind);
     if (w->txn)
         mdb_txn_abort(w->txn);
     w->txn = NULL;

@@ -22,7 +22,9 @@ struct store_writer {
     MDB_txn *txn;
     MDB_dbi kind[KIND_COUNT], sums, info, removed;
     uint64_t txn_bytes, map_bytes;
-    bool failed, appends;
+    _Atomic bool failed; /* set by the thread of `behind` too; told by its calls */
+    bool appends;
+    struct behind *behind; /* puts the blocks of a new store; NULL: they are put at once */
     struct store_meta meta;
     struct {
         struct filling fill[KIND_COUNT];
