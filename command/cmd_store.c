@@ -111,7 +111,9 @@ static int store_check(const struct store_flags *flags)
     TRY(store_of_run(flags, &s));
     int rc = store_verify(s);
     store_close(s);
-    if (rc >= 0)
+    if (rc >= 0 && flags->json)
+        printf("{\"good\":true}\n");
+    else if (rc >= 0)
         printf("every block, document and count of %s is as it was written\n", flags->run);
     return rc;
 }

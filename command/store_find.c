@@ -5,6 +5,7 @@
  * put together in their order. */
 #include "command/store_tool.h"
 #include "core/err.h"
+#include "core/json.h"
 #include "core/ledger.h"
 #include "core/log.h"
 #include "core/pipe.h"
@@ -20,6 +21,7 @@ enum {
     FIND_RANGE = 1 << 20,  /* tokens that one call looks at */
     FIND_AHEAD = 1 << 20,  /* tokens that the disk is asked for in front of it */
     FIND_ROUND_MAX = 4096, /* ranges whose finds are kept until they are put together */
+    FIND_AROUND = 12,      /* tokens of the document shown before and behind a place */
 };
 
 struct hit {
@@ -34,6 +36,7 @@ struct range_finds {
 struct finding {
     const struct store_flags *flags;
     struct store *store;
+    struct tokenizer *tokenizer;
     const uint32_t *ids;
     uint32_t count, rarest; /* rarest: place in ids */
     void *wanted;           /* ids as the store has them */
@@ -213,6 +216,70 @@ out:
     return rc;
 }
 
+/* Whole characters of some tokens in one line: their ends may cut one. */
+static void put_line(struct str bytes, struct buf *to)
+{
+    for (size_t i = 0; i < bytes.len;) {
+        uint32_t cp;
+        char out[4];
+        int len = utf8_decode(bytes.ptr + i, bytes.ptr + bytes.len, &cp);
+        i += (size_t)len;
+        if (cp == 0xFFFD && len == 1)
+            continue;
+        buf_add(to, out, (size_t)utf8_encode(cp < 32 || (cp >= 127 && cp < 160) ? ' ' : cp, out));
+    }
+}
+
+/* The words around a place, as far as its document goes. */
+static int put_around(const struct finding *f, const struct hit *h, struct buf *to)
+{
+    struct store_doc doc;
+    struct buf bytes = {0};
+    TRY(store_doc_of(f->store, h->domain, h->token, NULL, &doc));
+    uint64_t first =
+        h->token - doc.token_start > FIND_AROUND ? h->token - FIND_AROUND : doc.token_start;
+    uint64_t end = h->token + f->count + FIND_AROUND, doc_end = doc.token_start + doc.token_count;
+    uint32_t count = (uint32_t)((end < doc_end ? end : doc_end) - first);
+    uint32_t *ids = malloc(count * sizeof *ids);
+    int rc = ids ? store_read(f->store, h->domain, first, count, ids)
+                 : err_set(ERR_LIMIT, "store find: no memory for %u tokens", count);
+    if (rc >= 0)
+        rc = tokenizer_decode(f->tokenizer, ids, count, &bytes);
+    if (rc >= 0)
+        put_line(buf_view(&bytes), to);
+    buf_free(&bytes);
+    free(ids);
+    return rc;
+}
+
+static int print_hit(const struct finding *f, const struct hit *h, struct str url)
+{
+    const char *domain = store_meta(f->store)->domain[h->domain].name;
+    struct buf text = {0}, out = {0};
+    struct json_writer w;
+    char id[17];
+    int rc = put_around(f, h, &text);
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)h->id);
+    json_begin(&w, &out);
+    json_open(&w, '{');
+    json_field_text(&w, "domain", domain);
+    json_field_u64(&w, "token", h->token);
+    json_field_u64(&w, "document", h->document);
+    json_field_text(&w, "id", id);
+    json_field_str(&w, "url", url);
+    json_field_str(&w, "text", buf_view(&text));
+    json_close(&w, '}');
+    if (rc >= 0 && f->flags->json)
+        printf("%s\n", buf_cstr(&out));
+    else if (rc >= 0)
+        printf("%s token %llu  document %llu  %s  %.*s  | %s\n", domain,
+               (unsigned long long)h->token, (unsigned long long)h->document, id,
+               STR_ARG(url.len ? url : STR("(no ledger row)")), buf_cstr(&text));
+    buf_free(&text);
+    buf_free(&out);
+    return rc;
+}
+
 static int find_print(struct finding *f)
 {
     struct origin *origin = calloc(f->shown ? (size_t)f->shown : 1, sizeof *origin);
@@ -222,12 +289,8 @@ static int find_print(struct finding *f)
         origin[i].id = f->hit[i].id;
     int rc = origins_find(f->flags->run, f->store, origin, (size_t)f->shown);
     for (uint64_t i = 0; i < f->shown && rc >= 0; i++) {
-        const struct hit *h = &f->hit[i];
-        const struct origin *from = origins_at(origin, (size_t)f->shown, h->id);
-        printf("%s token %llu  document %llu  %016llx  %s\n",
-               store_meta(f->store)->domain[h->domain].name, (unsigned long long)h->token,
-               (unsigned long long)h->document, (unsigned long long)h->id,
-               from && from->found ? from->url : "(no ledger row)");
+        const struct origin *from = origins_at(origin, (size_t)f->shown, f->hit[i].id);
+        rc = print_hit(f, &f->hit[i], from && from->found ? str_of(from->url) : STR(""));
     }
     origins_free(origin, (size_t)f->shown);
     return rc;
@@ -236,16 +299,14 @@ static int find_print(struct finding *f)
 static int find_ids(struct finding *f, const char *text, struct arena *a)
 {
     char path[IO_PATH_MAX], base[IO_PATH_MAX];
-    struct tokenizer *t;
     struct encoder *e = NULL;
     TRY(ledger_base(f->flags->run, base));
     TRY(io_path(path, "%s/tokenizer", base));
-    TRY(tokenizer_open(&t, path));
-    int rc = encoder_open(&e, t);
+    TRY(tokenizer_open(&f->tokenizer, path));
+    int rc = encoder_open(&e, f->tokenizer);
     if (rc >= 0)
         rc = encoder_encode(e, str_of(text), a, &f->ids, &f->count);
     encoder_close(e);
-    tokenizer_close(t);
     if (rc >= 0 && (f->count == 0 || f->count > FIND_IDS_MAX))
         return err_set(ERR_USAGE, "store find: the text has %u tokens: 1 to %d are looked for",
                        f->count, FIND_IDS_MAX);
@@ -279,6 +340,8 @@ out:
     free(f.range);
     free(f.wanted);
     free(f.hit);
+    if (f.tokenizer)
+        tokenizer_close(f.tokenizer);
     store_close(f.store);
     arena_close(&a);
     return rc < 0 ? rc : 0;

@@ -103,6 +103,11 @@ check store_find bash -c "
 text=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['text'][:40], end='')\")
 url=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['url'])\")
 '$sluice' store find --run=r \"\$text\" 2> /dev/null | grep -qF \"\$url\""
+check store_find_shows_the_words_around bash -c "'$sluice' store find --run=r --json --limit=5 ' the' 2> /dev/null | python3 -c \"
+import json, sys
+places = [json.loads(line) for line in sys.stdin]
+assert places and all(' the' in p['text'] and len(p['text']) > 20 and len(p['id']) == 16 for p in places), places\""
+check store_verify_json bash -c "[ \"\$('$sluice' store verify --run=r --json)\" = '{\"good\":true}' ]"
 cat > exact.py <<'PY'
 """`store find` beside a search in the ids of the file that the store was imported from; blocks hold 131,064 ids."""
 import array, json, subprocess, sys
