@@ -474,6 +474,9 @@ static int check_sections(const struct recipe *r)
 static int read_corpus(struct recipe *r)
 {
     TRY(read_source(r));
+    if (strcmp(r->source.crawl.kind, "wat") == 0)
+        return err_set(ERR_USAGE, "source.kind = \"wat\" is metadata without a text: give warc or "
+                                  "wet (`sluice crawl --kind=wat` fetches it)");
     struct conf_node *list = conf_get(r->root, "stage");
     if (list)
         list->used = true;

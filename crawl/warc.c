@@ -635,9 +635,11 @@ static int file_end(struct warc_reader *r)
     count_bytes(r);
     const char *path = members_path(r->members);
     if (s->records == 0)
-        return err_set(ERR_FORMAT, "crawl: %s holds no WARC record in its %llu bytes: check that "
-                       "it is a web archive and was downloaded whole", path,
-                       (unsigned long long)members_size(r->members));
+        return err_set(ERR_FORMAT, "crawl: %s holds no WARC record in its %llu bytes: %s", path,
+                       (unsigned long long)members_size(r->members),
+                       str_find(str_of(path), STR(".paths")) != SIZE_MAX
+                           ? "a list of paths is for `sluice crawl --paths` or source.paths"
+                           : "check that it is a web archive and was downloaded whole");
     if (s->damaged)
         log_warn("%s: damaged in %llu places, %llu bytes lost; %llu records were read", path,
                  (unsigned long long)s->damaged, (unsigned long long)s->lost_bytes,
