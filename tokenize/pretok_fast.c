@@ -25,14 +25,22 @@ enum {
 
 #if defined __x86_64__
 /* All bytes of a character are in the mask of its kind. high: what is not understood; both: letters
- * without case (Lo, Lm); wide_sign: first bytes of signs of three bytes. */
+ * without case (Lo, Lm); pair_sign and wide_sign: first bytes of signs of two and three bytes;
+ * white_tail: second bytes of U+00A0, of which pages are full. */
 struct masks {
-    uint64_t letter, upper, both, digit, space, white, newline, high, quote, slash, wide_sign;
+    uint64_t letter, upper, both, digit, space, white, newline, high, quote, slash, pair_sign,
+        wide_sign, white_tail;
 };
 
 /* ---- the algebra ---- */
 /* Bits of the runs of `in` that begin at the bits of `first`. */
 static inline uint64_t runs_from(uint64_t in, uint64_t first) { return in & ~(in + first); }
+
+/* What begins at the second byte of a blank begins at its first. */
+static inline uint64_t blanks_whole(const struct masks *m, uint64_t found)
+{
+    return (found & ~m->white_tail) | (found & m->white_tail) >> 1;
+}
 
 static inline int contraction_len(const char *p, unsigned char fold)
 {
@@ -67,7 +75,7 @@ static inline uint64_t newline_starts(const struct masks *m, uint64_t taken)
         if (!(taken >> (start - 1) & 1))
             found &= ~((uint64_t)1 << start);
     }
-    return found;
+    return blanks_whole(m, found);
 }
 
 static inline uint64_t starts_gpt2(const struct masks *m, const char *p)
@@ -77,7 +85,7 @@ static inline uint64_t starts_gpt2(const struct masks *m, const char *p)
     uint64_t sign_starts = sign & ~(sign << 1) & ~(m->space << 1);
     uint64_t found = (m->letter & ~(m->letter << 1) & ~(m->space << 1)) |
                      (m->digit & ~(m->digit << 1) & ~(m->space << 1)) | sign_starts |
-                     (all & (~(all << 1) | ~(all >> 1)));
+                     blanks_whole(m, all & (~(all << 1) | ~(all >> 1)));
     uint64_t quote = m->quote & sign_starts & m->letter >> 1;
     for (quote &= ~(uint64_t)0 >> MARGIN; quote; quote &= quote - 1) {
         int at = __builtin_ctzll(quote), len = contraction_len(p + at, 0);
@@ -90,7 +98,8 @@ static inline uint64_t starts_gpt2(const struct masks *m, const char *p)
 /* The last bytes of signs that begin a piece: a letter behind them goes with them. */
 static inline uint64_t prefix_ends(const struct masks *m, uint64_t sign_starts)
 {
-    return (sign_starts & ~m->wide_sign) | (sign_starts & m->wide_sign) << 2;
+    return (sign_starts & ~(m->wide_sign | m->pair_sign)) | (sign_starts & m->pair_sign) << 1 |
+           (sign_starts & m->wide_sign) << 2;
 }
 
 static inline uint64_t starts_cl100k(const struct masks *m, const char *p, bool one_digit)
@@ -216,7 +225,8 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
 /* The same text for both widths. READ_WIDE moves what it understands from m->high to letters and
  * signs. By first byte: C3 U+00C0-00FF; C4-C9 U+0100-024F, letters whose case alternates, so not
  * where case counts; D0 D1 U+0400-047F, of which the last 32 alternate; E3 81-83 kana; E4-E9 Han;
- * EA-ED Hangul; E2 80 and E3 80 punctuation. U+017F stays out: 's may be written with it. */
+ * EA-ED Hangul; C2 U+00A0 and signs; E2 and E3 80 punctuation and signs. U+017F stays out: 's may
+ * be written with it. */
 #define READ_WIDE(name, target, type, range, equal)                                                \
     target static inline void name(const struct type *b, struct masks *m, bool by_case)            \
     {                                                                                              \
@@ -232,7 +242,16 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
             pairs = latin | d0 | d1 |                                                              \
                     (range(b, 0xC4, 6) & one & ~(equal(b, 0xC5) & equal(b, 0xBF) >> 1));           \
         }                                                                                          \
-        uint64_t both = 0, sign = 0, e = range(b, 0xE2, 12) & two;                                 \
+        uint64_t both = 0, sign = 0, e = range(b, 0xE2, 12) & two, c2 = equal(b, 0xC2) & one;      \
+        if (c2) {                                                                                  \
+            uint64_t blank = c2 & equal(b, 0xA0) >> 1;                                             \
+            uint64_t others = range(b, 0x80, 33) | equal(b, 0xAA) | range(b, 0xB2, 2) |            \
+                              equal(b, 0xB5) | range(b, 0xB9, 2) | range(b, 0xBC, 3);              \
+            m->pair_sign = c2 & ~(others >> 1);                                                    \
+            m->white_tail = blank << 1;                                                            \
+            m->white |= blank | m->white_tail;                                                     \
+            m->high &= ~(blank | m->white_tail | m->pair_sign | m->pair_sign << 1);                \
+        }                                                                                          \
         if (e) {                                                                                   \
             uint64_t e3 = equal(b, 0xE3), high = range(b, 0xB8, 8);                                \
             both = range(b, 0xE5, 5) | range(b, 0xEB, 2) | (equal(b, 0xE4) & high >> 1) |          \
@@ -241,8 +260,11 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
                    (e3 & equal(b, 0x81) >> 1 & ~(equal(b, 0x80) >> 2)) |                           \
                    (e3 & equal(b, 0x82) >> 1 & ~((range(b, 0x97, 6) | equal(b, 0xA0)) >> 2)) |     \
                    (e3 & equal(b, 0x83) >> 1 & ~(equal(b, 0xBB) >> 2));                            \
-            sign = (equal(b, 0xE2) & equal(b, 0x80) >> 1 &                                         \
-                    (range(b, 0x90, 24) | range(b, 0xB0, 16)) >> 2) |                              \
+            sign = (equal(b, 0xE2) &                                                               \
+                    ((equal(b, 0x80) >> 1 & (range(b, 0x8B, 29) | range(b, 0xB0, 16)) >> 2) |      \
+                     (equal(b, 0x86) >> 1 & range(b, 0x90, 48) >> 2) |                             \
+                     (equal(b, 0x9D) >> 1 & range(b, 0x80, 54) >> 2) |                             \
+                     (range(b, 0x87, 10) | range(b, 0x94, 9) | range(b, 0x9F, 17)) >> 1)) |        \
                    (e3 & equal(b, 0x80) >> 1 & (range(b, 0x81, 3) | range(b, 0x88, 24)) >> 2);     \
             both &= e;                                                                             \
             sign &= e;                                                                             \
@@ -268,7 +290,7 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
         m->high = range(b, 0x80, 128);                                                             \
         m->quote = equal(b, '\'');                                                                 \
         m->slash = equal(b, '/');                                                                  \
-        m->both = m->wide_sign = 0;                                                                \
+        m->both = m->pair_sign = m->wide_sign = m->white_tail = 0;                                 \
         if (m->high)                                                                               \
             wide(b, m, by_case);                                                                   \
     }
