@@ -50,43 +50,49 @@ void bench_encode(char **argv)
     tokenizer_close(t);
 }
 
-/* The first pass of a new encoder over all texts, and the best of three more; ids to a file, each
- * text's behind their count. */
+/* One pass over all texts; ids_to: where each text's go behind their count, NULL: nowhere. */
+static uint64_t encode_pass(struct encoder *e, const struct docs *d, struct arena *a, FILE *ids_to)
+{
+    uint64_t tokens = 0;
+    for (uint32_t i = 0; i < d->count; i++) {
+        const uint32_t *ids;
+        uint32_t count;
+        arena_reset(a, 0);
+        need(encoder_encode(e, d->text[i], a, &ids, &count));
+        tokens += count;
+        if (ids_to)
+            need(fwrite(&count, sizeof count, 1, ids_to) == 1 &&
+                         fwrite(ids, sizeof *ids, count, ids_to) == count
+                     ? 0
+                     : err_sys("write ids"));
+    }
+    return tokens;
+}
+
+/* The first pass of a new encoder over all texts and some more, three unless said, and one that
+ * nobody times, whose ids go to a file. */
 void bench_passes(char **argv)
 {
-    enum { WARM = 3 };
     struct tokenizer *t;
     struct encoder *e;
     struct docs d;
     struct arena a;
+    int64_t warm = 3;
     FILE *ids_to = fopen(argv[2], "wb");
     need(ids_to ? 0 : err_sys("open %s", argv[2]));
+    need(!argv[3] || str_i64(str_of(argv[3]), &warm)
+             ? 0
+             : err_set(ERR_USAGE, "passes: TOKENIZER DOCS IDS [WARM]"));
     need(tokenizer_open(&t, argv[0]));
     docs_read(&d, argv[1]);
     need(arena_open(&a, d.bytes * sizeof(uint32_t) + 4096));
     need(encoder_open(&e, t));
-    for (int pass = 0; pass <= WARM; pass++) {
-        uint64_t tokens = 0;
-        double written = 0; /* CPU seconds */
+    for (int64_t pass = 0; pass <= warm; pass++) {
         struct lap lap = lap_begin();
-        for (uint32_t i = 0; i < d.count; i++) {
-            const uint32_t *ids;
-            uint32_t count;
-            arena_reset(&a, 0);
-            need(encoder_encode(e, d.text[i], &a, &ids, &count));
-            tokens += count;
-            if (pass == WARM) {
-                double before = cpu_now();
-                need(fwrite(&count, sizeof count, 1, ids_to) == 1 &&
-                             fwrite(ids, sizeof *ids, count, ids_to) == count
-                         ? 0
-                         : err_sys("write %s", argv[2]));
-                written += cpu_now() - before;
-            }
-        }
-        row(pass ? "encode.warm" : "encode.cold", tokens, "tokens", d.bytes,
-            cpu_now() - lap.cpu - written, wall_now() - lap.wall);
+        uint64_t tokens = encode_pass(e, &d, &a, NULL);
+        lap_row(lap, pass ? "encode.warm" : "encode.cold", tokens, "tokens", d.bytes);
     }
+    encode_pass(e, &d, &a, ids_to);
     need(fclose(ids_to) == 0 ? 0 : err_sys("write %s", argv[2]));
     encoder_close(e);
     arena_close(&a);

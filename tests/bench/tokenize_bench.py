@@ -3,8 +3,11 @@
 
 Every figure is CPU seconds (user and system) of one core. Each tool runs in a process of its own: the first pass
 over all texts (cold: what it caches, it caches now; peers have had the first text, so that all modules are loaded),
-and the best of three more (warm). Ids are compared by the
-SHA-256 of every text's ids behind their count. Texts are documents of natural length, given whole.
+and the best of three more (warm). Ids are compared by the SHA-256 of every text's ids behind their count. Texts are
+documents of natural length, given whole.
+
+What users do is neither: one pass over a large corpus. With --stream (a file of tokenize_texts.py) come tables of one
+pass over some 250 MB of different documents in mixed order; peers are asked document by document and in batches.
 """
 import argparse, base64, glob, hashlib, html, importlib.metadata, json, lzma, os, re, resource, subprocess, sys, tempfile, time
 
@@ -20,6 +23,9 @@ TRAIN = (r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^
 VOCABS = {"cl100k_base": CL100K, "o200k_base": O200K}
 LANGUAGES = {"English": None, "German": "de", "Russian": "ru", "Japanese": "ja", "Hindi": "hi", "code": None}
 WARM = 3
+# Which lines of tokenize_texts.py a stream is made of; what is left is in some forty languages.
+STREAMS = {"English": ("reference", "dictionary"), "code": ("code",), "multilingual": ("help", "manual", "book")}
+STREAM_MB, BATCH = 250, 1024
 
 def version(package):
     try:
@@ -111,12 +117,15 @@ def load_bpe_qwen(vocab):
 PEERS = {"tiktoken": load_tiktoken, "tokenizers": load_tokenizers, "gigatoken": load_gigatoken, "rs-bpe": load_rs_bpe,
          "bpe-qwen": load_bpe_qwen}
 
-def ids_hash(lists):
+def ids_add(h, lists):
     import numpy
-    h = hashlib.sha256()
     for ids in lists:
         ids = numpy.asarray(ids, dtype="<u4")
         h.update(numpy.uint32(len(ids)).tobytes() + ids.tobytes())
+
+def ids_hash(lists):
+    h = hashlib.sha256()
+    ids_add(h, lists)
     return h.hexdigest()
 
 def peer_encode(name, vocab, path):
@@ -132,6 +141,43 @@ def peer_encode(name, vocab, path):
         if sum(seconds) > 60:
             break
     return {"cold": seconds[0], "warm": min(seconds[1:] or seconds), "hash": ids_hash(ids)}
+
+# A document at a time and many at a time, as their users call them.
+def stream_tiktoken(vocab):
+    import tiktoken
+    k = tiktoken.Encoding(vocab, pat_str=VOCABS[vocab], mergeable_ranks=ranks_of(vocab), special_tokens={})
+    return k.encode_ordinary, lambda texts: k.encode_ordinary_batch(texts, num_threads=1)
+
+def stream_gigatoken(vocab):
+    import gigatoken
+    k = gigatoken.Tokenizer.from_tiktoken(f"{A.data}/vocab/{vocab}.tiktoken")
+    return k.encode, lambda texts: k.encode_batch(texts, parallel=False)
+
+STREAM_PEERS = {"tiktoken": (stream_tiktoken, 50), "gigatoken": (stream_gigatoken, STREAM_MB)} # MB of the stream
+
+def peer_stream(name, vocab, path):
+    """CPU seconds of a new encoder over the beginning of a stream; what it gave is counted between the clocks."""
+    begin, most = STREAM_PEERS[name]
+    texts, size = [], 0
+    for text in line_texts(path):
+        raw = text.encode()
+        if size + len(raw) > most * 1e6:
+            break
+        texts.append(raw if name == "gigatoken" else text)
+        size += len(raw)
+    seconds, hashes = [], []
+    for many in (False, True):
+        run, h, spent = begin(vocab)[many], hashlib.sha256(), 0
+        run(texts[:1] if many else texts[0])
+        for at in range(0, len(texts), BATCH):
+            batch = texts[at:at + BATCH]
+            start = time.process_time()
+            ids = run(batch) if many else [run(text) for text in batch]
+            spent += time.process_time() - start
+            ids_add(h, ids)
+        seconds.append(spent)
+        hashes.append(h.hexdigest())
+    return {"mb": size / 1e6, "texts": len(texts), "one": seconds[0], "many": seconds[1], "hashes": hashes}
 
 # Each trainer gives the bytes of its tokens, by rank.
 def train_tokenizers(texts, size):
@@ -219,6 +265,51 @@ def encode_table(vocab, language):
         print(f"| {version(name)} | {size / got['cold']:.1f} | {size / got['warm']:.1f} | {got['cold'] / mine['cold']:.1f} x"
               f" | {got['warm'] / mine['warm']:.1f} x | {'equal' if got['hash'] == mine['hash'] else 'NOT EQUAL'} |", flush=True)
 
+def stream_texts(stream):
+    """Its path: documents of the gigabyte in the order of their hashes, as a crawl mixes them."""
+    path = f"{A.cache}/stream-{stream}.jsonl"
+    if not os.path.exists(path):
+        found, size = [], 0
+        with open(A.stream, encoding="utf-8") as f:
+            for line in f:
+                document = json.loads(line)
+                if document["domain"] in STREAMS[stream] and "<|" not in document["text"]:
+                    found.append((hashlib.sha1(document["text"].encode()).digest(), document["text"]))
+        with open(path + ".part", "w", encoding="utf-8") as to:
+            for _, text in sorted(found):
+                size += len(text.encode())
+                if size > STREAM_MB * 1e6:
+                    break
+                to.write(json.dumps({"text": text}, ensure_ascii=False) + "\n")
+        os.rename(path + ".part", path)
+    return path
+
+def ids_of_first(path, texts):
+    """The SHA-256 of the ids of the first texts."""
+    h = hashlib.sha256()
+    with open(path, "rb") as f:
+        for _ in range(texts):
+            count = f.read(4)
+            h.update(count + f.read(4 * int.from_bytes(count, "little")))
+    return h.hexdigest()
+
+def stream_table(vocab, stream):
+    path, ids = stream_texts(stream), f"{A.work}/ids"
+    rows, rss = ours("passes", f"{A.data}/vocab/{vocab}.tiktoken", path, ids, 0)
+    size, seconds = int(rows[0][3]) / 1e6, float(rows[0][4])
+    print(f"\n### {vocab}, one pass over {size:.0f} MB, {stream}: load {os.getloadavg()[0]:.1f}\n")
+    print("| who | MB | by document, MB/CPU s | in batches | ours is, to the better one | ids |\n|---|---:|---:|---:|---:|---|")
+    print(f"| sluice | {size:.0f} | {size / seconds:.0f} | | | |", flush=True)
+    for name in STREAM_PEERS:
+        got, why = child("stream", name, vocab, path)
+        if why:
+            print(f"| {version(name)} | | | | | skipped: {why} |", flush=True)
+            continue
+        best = got["mb"] / min(got["one"], got["many"])
+        same = set(got["hashes"]) == {ids_of_first(ids, got["texts"])}
+        print(f"| {version(name)} | {got['mb']:.0f} | {got['mb'] / got['one']:.1f} | {got['mb'] / got['many']:.1f} | {size / seconds / best:.1f} x"
+              f" | {'equal' if same else 'NOT EQUAL'} |", flush=True)
+
 def train_table(size):
     """Whole processes: JSON lines read, vocabulary learned; ours also writes its files."""
     path = A.train_texts
@@ -258,7 +349,8 @@ def main():
     os.sched_setaffinity(0, {A.core})
     if A.child:
         kind, name, what, path = A.child
-        print(json.dumps(peer_encode(name, what, path) if kind == "encode" else peer_train(name, int(what), path)))
+        print(json.dumps(peer_encode(name, what, path) if kind == "encode" else peer_stream(name, what, path) if kind == "stream"
+                         else peer_train(name, int(what), path)))
         return 0
     with tempfile.TemporaryDirectory() as A.work:
         sluice = os.path.join(os.path.dirname(A.bench), "sluice")
@@ -266,8 +358,10 @@ def main():
         for vocab in filter(None, A.vocabs.split(",")):
             subprocess.run([sluice, "tokenize", "convert", f"{A.data}/vocab/{vocab}.tiktoken", f"{A.cache}/{vocab}.json"],
                            check=True, capture_output=True)
-            for language in A.languages.split(","):
+            for language in filter(None, A.languages.split(",")):
                 encode_table(vocab, language)
+            for stream in STREAMS if A.stream else ():
+                stream_table(vocab, stream)
         if A.train:
             train_table(A.train)
     return 0
@@ -280,6 +374,7 @@ if __name__ == "__main__":
     parser.add_argument("--core", type=int, default=0)
     parser.add_argument("--vocabs", default=",".join(VOCABS))
     parser.add_argument("--languages", default=",".join(LANGUAGES))
+    parser.add_argument("--stream", help="JSON lines of tokenize_texts.py to encode in one pass; else none")
     parser.add_argument("--train", type=int, default=32767, help="tokens to learn; 0: none")
     parser.add_argument("--train_texts", help="JSON lines to learn from (tokenize_texts.py makes a gigabyte); else all texts above")
     parser.add_argument("--trainers", default=",".join(TRAINERS))
