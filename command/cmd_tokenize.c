@@ -524,6 +524,22 @@ static int verb_convert(const struct token_flags *flags, const char *const *path
     return rc;
 }
 
+/* A file of JSON lines that is read as one text is hardly ever meant: braces and keys would be
+ * learned from, or counted. */
+static void note_lines(const struct token_flags *flags, const char *const *paths, int count)
+{
+    for (int i = 0; i < count && !flags->jsonl; i++) {
+        struct str name = str_of(paths[i]);
+        if (str_ends(name, ".gz") || str_ends(name, ".zst"))
+            name = str_slice(name, 0, name.len - (str_ends(name, ".gz") ? 3 : 4));
+        if (str_ends(name, ".jsonl") || str_ends(name, ".ndjson")) {
+            log_warn("%s is read as one text, braces and all: for its lines' texts give --jsonl",
+                     paths[i]);
+            return;
+        }
+    }
+}
+
 static int command_tokenize_main(void *conf, int argc, char **argv, struct arena *a)
 {
     static const struct {
@@ -535,6 +551,8 @@ static int command_tokenize_main(void *conf, int argc, char **argv, struct arena
         {"convert", verb_convert},
     };
     UNUSED(a);
+    if (argc > 1)
+        note_lines(conf, (const char *const *)argv + 1, argc - 1);
     for (size_t i = 0; argc && i < COUNT_OF(verbs); i++)
         if (strcmp(argv[0], verbs[i].name) == 0)
             return argc > 1 ? verbs[i].run(conf, (const char *const *)argv + 1, argc - 1)

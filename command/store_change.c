@@ -130,7 +130,7 @@ static int changing_open(struct changing *c, const struct store_flags *flags, st
 
 static int from_look(const char *from, struct change *e)
 {
-    char path[IO_PATH_MAX], folder[IO_PATH_MAX];
+    char path[IO_PATH_MAX], data[IO_PATH_MAX], folder[IO_PATH_MAX];
     struct store *s;
     if (!realpath(from, folder))
         return err_sys("store: open %s", from);
@@ -139,6 +139,12 @@ static int from_look(const char *from, struct change *e)
                        folder, sizeof e->from - 1);
     memcpy(e->from, folder, strlen(folder) + 1);
     TRY(changes_store_path(folder, path));
+    TRY(io_path(data, "%s/data.mdb", path));
+    if (!io_exists(data))
+        return err_set(ERR_USAGE,
+                       "store append: %s: no store/data.mdb there: name a folder of `sluice run` "
+                       "whose task store is done (sluice status), or of `sluice store import`",
+                       from);
     TRY(store_open(&s, path));
     e->identity = store_identity(s);
     store_close(s);

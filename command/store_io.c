@@ -78,6 +78,19 @@ static int view_of_flags(const struct store_flags *flags, struct store *s, struc
     return token_view_open(v, path, s);
 }
 
+/* llm.c's and nanoGPT's files have the name of the first of Megatron's two. */
+static int check_pair(const struct store_flags *flags, int format)
+{
+    char index[IO_PATH_MAX];
+    TRY(io_path(index, "%s/%s.idx", flags->out, flags->prefix));
+    if ((format == STORE_LLMC || format == STORE_NANOGPT) && io_exists(index))
+        return err_set(ERR_USAGE,
+                       "store export: %s is there: %s.bin beside it is Megatron's: choose another "
+                       "--prefix or --out, or delete both",
+                       index, flags->prefix);
+    return 0;
+}
+
 static int write_tokens(const struct store_flags *flags, struct store *s,
                         const struct token_view *view)
 {
@@ -85,6 +98,7 @@ static int write_tokens(const struct store_flags *flags, struct store *s,
     int rc, format = 0;
     TRY_OUT(x ? 0 : err_set(ERR_LIMIT, "store export: no memory"));
     TRY_OUT(format = store_format_find(flags->format));
+    TRY_OUT(check_pair(flags, format));
     TRY_OUT(store_export(s, view, (enum store_format)format, flags->out, flags->prefix, x));
     printf("%s%s%s: %llu documents, %llu tokens\n", x->file[0], x->file[1][0] ? " and " : "",
            x->file[1], (unsigned long long)x->documents, (unsigned long long)x->tokens);

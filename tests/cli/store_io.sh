@@ -188,7 +188,9 @@ fails store_io_no_index 2 'out/llmc.idx' "${import[@]}" --format=megatron out/ll
 cp out/megatron.idx cut.idx; head -c 3000 out/megatron.bin > cut.bin
 fails store_io_cut 3 'do not belong together' "${import[@]}" --format=megatron cut
 fails store_io_there_already 2 'is there already' "$sluice" store import --format=llmc --tokenizer=r/tokenizer --domain=x --out=llmc out/llmc.bin
+fails store_io_pair_is_not_torn 2 'megatron.bin beside it is Megatron' "$sluice" store export --run=r --format=llmc --out=out --prefix=megatron
 mkdir -p ended/store
+fails store_io_append_of_no_store 2 'ended: no store/data.mdb there' "$sluice" store append --run=r --from=ended
 fails store_io_import_killed_at_its_end 2 'delete ended/store and import again' "$sluice" store import --format=llmc --tokenizer=r/tokenizer --domain=x --out=ended out/llmc.bin
 fails store_io_no_tokenizer 2 'tokenizer=PATH is missing' "$sluice" store import --domain=x --out=no out/llmc.bin
 fails store_io_no_domain 2 'domain=NAME is missing' "$sluice" store import --tokenizer=r/tokenizer --out=no out/llmc.bin

@@ -176,4 +176,6 @@ printf '{"text":"a"}\n{"text":' > cut.jsonl
 fails tokenize_cut_line 3 'cut.jsonl: line 2' tok encode --tokenizer=tok --jsonl cut.jsonl
 echo '12 99999999 3' > ids
 fails tokenize_bad_id 3 '99999999 at byte 3 is no id' tok decode --tokenizer=tok ids
+printf '{"text":"a"}\n' > "$work/lines.jsonl"
+check tokenize_says_when_lines_are_one_text bash -c "cd '$work' && '$sluice' tokenize train --vocab-size=260 --out=lines lines.jsonl 2> said; grep -q 'lines.jsonl is read as one text.*--jsonl' said && ! '$sluice' tokenize train --vocab-size=260 --out=lines2 --jsonl lines.jsonl 2>&1 | grep -q 'as one text'"
 finish
