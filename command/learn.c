@@ -14,6 +14,12 @@ enum { EVAL_JSON_MAX = 16 << 20 };
 
 static int training_accepted(void *arg) { return run_accept(arg); }
 
+/* How many held-out documents of a domain are scored, by the model and the baselines; 0: all. */
+static int64_t eval_documents(const struct recipe *r)
+{
+    return r->train.eval_documents ? r->train.eval_documents : r->eval.documents_max;
+}
+
 /* The training itself, over a store that is open. */
 static int train_over(struct run *r, struct store *store, const char *out_dir)
 {
@@ -42,8 +48,7 @@ static int train_over(struct run *r, struct store *store, const char *out_dir)
                               .recipe_hash = r->recipe->hash,
                               .accepted = training_accepted,
                               .accepted_arg = r};
-    if (run->train.eval_documents == 0)
-        run->train.eval_documents = r->recipe->eval.documents_max;
+    run->train.eval_documents = eval_documents(r->recipe);
     rc = train(run);
     mixture_close(mixture);
 out:
@@ -88,8 +93,8 @@ static int eval_row(struct run *r, struct tokenizer *t, const uint64_t *counts,
     TRY(io_path(path, "%s/heldout/%s.jsonl.zst", r->base, domain));
     if (!io_exists(path))
         return 0;
-    TRY(eval_unigram(t, path, counts, &unigram));
-    TRY(eval_xz(path, &xz));
+    TRY(eval_unigram(t, path, eval_documents(r->recipe), counts, &unigram));
+    TRY(eval_xz(path, eval_documents(r->recipe), &xz));
     json_open(w, '{');
     json_field_text(w, "domain", domain);
     json_field_u64(w, "documents", unigram.documents);

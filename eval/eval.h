@@ -32,15 +32,17 @@ int eval_bpb(struct model *m, const struct tokenizer *tok, const char *heldout_f
 /* How many tokens eval_bpb would score, at the price of reading and encoding the file. */
 int eval_tokens(const struct tokenizer *tok, const char *heldout_file, const struct bpb_conf *c,
                 uint64_t *tokens);
-/* counts[vocab] = occurrences of each id in the training store. */
-int eval_unigram(const struct tokenizer *tok, const char *heldout_file, const uint64_t *counts,
-                 struct bpb_row *out);
-int eval_xz(const char *heldout_file, struct bpb_row *out);
+/* counts[vocab] = occurrences of each id in the training store. documents_max as in bpb_conf: what
+ * is compared is measured on the same documents. */
+int eval_unigram(const struct tokenizer *tok, const char *heldout_file, int64_t documents_max,
+                 const uint64_t *counts, struct bpb_row *out);
+int eval_xz(const char *heldout_file, int64_t documents_max, struct bpb_row *out);
 
 /* ---- shared by the three (eval/heldout.c) ---- */
-/* Walks the documents of a file in file order. id and text live until the next call. */
+/* Walks the documents of a file in file order, or of them the documents_max (0: all) whose ids
+ * come first. id and text live until the next call. */
 struct heldout;
-int heldout_open(struct heldout **out, const char *path);
+int heldout_open(struct heldout **out, const char *path, int64_t documents_max);
 int heldout_next(struct heldout *h, struct str *id, struct str *text);   /* 1, 0 at the end */
 void heldout_close(struct heldout *h);
 /* Empties an arena and makes sure that bytes fit: one for the largest document is not reserved

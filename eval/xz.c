@@ -16,7 +16,8 @@ extern char **environ;
 enum { PIPE_BYTES = 1 << 16 };
 
 /* All documents, joined by a newline, into an unnamed file: xz reads it as standard input. */
-static int write_texts(const char *heldout_file, int fd, struct bpb_row *out)
+static int write_texts(const char *heldout_file, int64_t documents_max, int fd,
+                       struct bpb_row *out)
 {
     struct heldout *h = NULL;
     struct str id, text;
@@ -24,7 +25,7 @@ static int write_texts(const char *heldout_file, int fd, struct bpb_row *out)
     FILE *to = fdopen(dup(fd), "wb");
     if (!to)
         return err_sys("eval: temporary file");
-    TRY_OUT(heldout_open(&h, heldout_file));
+    TRY_OUT(heldout_open(&h, heldout_file, documents_max));
     while ((rc = heldout_next(h, &id, &text)) > 0) {
         if (out->documents++ && fputc('\n', to) == EOF)
             break;
@@ -93,7 +94,7 @@ static int compress(int in, uint64_t *bytes)
     return rc;
 }
 
-int eval_xz(const char *heldout_file, struct bpb_row *out)
+int eval_xz(const char *heldout_file, int64_t documents_max, struct bpb_row *out)
 {
     const char *folder = getenv("TMPDIR");
     char path[IO_PATH_MAX];
@@ -105,7 +106,7 @@ int eval_xz(const char *heldout_file, struct bpb_row *out)
     unlink(path);
     heldout_domain(heldout_file, out->domain);
     out->documents = out->bytes = 0;
-    TRY_OUT(write_texts(heldout_file, fd, out));
+    TRY_OUT(write_texts(heldout_file, documents_max, fd, out));
     if (out->bytes == 0) {
         rc = err_set(ERR_FORMAT, "eval: %s holds no text", heldout_file);
         goto out;

@@ -262,6 +262,14 @@ TEST(eval_documents_max_takes_the_first_by_id)
     CHECK_INT(few.documents, 2);
     CHECK_INT(few.bytes, same.bytes);
     CHECK_NUM(few.bits_per_byte, same.bits_per_byte, 1e-9);
+    uint64_t *counts = calloc(tokenizer_vocab(r.tok), sizeof *counts);
+    CHECK_OK(eval_unigram(r.tok, heldout_file("few", in_order, 4), 2, counts, &few));
+    CHECK_OK(eval_unigram(r.tok, heldout_file("same", first_two, 2), 0, counts, &other));
+    CHECK_NUM(few.unigram_bits_per_byte, other.unigram_bits_per_byte, 1e-9);
+    free(counts);
+    CHECK_OK(eval_xz(heldout_file("few", in_order, 4), 2, &few));
+    CHECK_INT(few.documents, 2);
+    CHECK_INT(few.bytes, same.bytes);
     CHECK_OK(eval_bpb(&r.m, r.tok, heldout_file("few", shuffled, 4), &conf, &few));
     CHECK_INT(few.bytes, same.bytes);
     conf.documents_max = 100;
@@ -312,7 +320,7 @@ TEST(eval_unigram_is_counted)
     double bits = -log2((double)(counts[eot] + 1) / (double)total);
     for (uint32_t i = 0; i < count; i++)
         bits -= log2((double)(counts[ids[i]] + 1) / (double)total);
-    CHECK_OK(eval_unigram(r.tok, heldout_file("uni", only_first, 1), counts, &row));
+    CHECK_OK(eval_unigram(r.tok, heldout_file("uni", only_first, 1), 0, counts, &row));
     CHECK_INT(row.tokens, count + 1);
     CHECK_NUM(row.unigram_bits_per_byte, bits / (double)strlen(texts[0]), 1e-9);
     free(counts);
@@ -337,7 +345,7 @@ TEST(eval_xz_is_what_xz_says)
     CHECK(pipe && fgets(number, sizeof number, pipe));
     pclose(pipe);
     const char *file = heldout_file("web", in_order, 4);
-    CHECK_OK(eval_xz(file, &row));
+    CHECK_OK(eval_xz(file, 0, &row));
     CHECK_INT(row.bytes, joined.len - 3);
     CHECK_INT(row.tokens, 77);
     uint64_t size = strtoull(number, NULL, 10);
@@ -345,7 +353,7 @@ TEST(eval_xz_is_what_xz_says)
         test_skip("xz is not installed");
     CHECK_NUM(row.xz_bits_per_byte, 8 * (double)size / (double)row.bytes, 1e-9);
     CHECK(setenv("PATH", "/nonexistent", 1) == 0);
-    CHECK_OK(eval_xz(file, &row));
+    CHECK_OK(eval_xz(file, 0, &row));
     CHECK(isnan(row.xz_bits_per_byte));
     buf_free(&joined);
 }
@@ -372,11 +380,11 @@ TEST(eval_refuses_damaged_files)
         conf.documents_max = (int64_t)i % 2;
         CHECK_ERR(eval_bpb(&r.m, r.tok, path, &conf, &row), cases[i].want);
         CHECK(strstr(err_text(), cases[i].what));
-        CHECK_ERR(eval_unigram(r.tok, path, counts, &row), cases[i].want);
-        CHECK_ERR(eval_xz(path, &row), cases[i].want);
+        CHECK_ERR(eval_unigram(r.tok, path, (int64_t)i % 2, counts, &row), cases[i].want);
+        CHECK_ERR(eval_xz(path, (int64_t)i % 2, &row), cases[i].want);
     }
     CHECK(eval_bpb(&r.m, r.tok, "/nonexistent.jsonl.zst", &conf, &row) < 0);
-    CHECK(eval_xz("/nonexistent.jsonl.zst", &row) < 0);
+    CHECK(eval_xz("/nonexistent.jsonl.zst", 0, &row) < 0);
     conf.batch = 0;
     CHECK_ERR(eval_bpb(&r.m, r.tok, path, &conf, &row), ERR_USAGE);
     rig_close(&r);
