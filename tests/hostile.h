@@ -6,6 +6,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "crawl/fetch.h"
 
 #include <fcntl.h>
 #include <libgen.h>
@@ -117,4 +118,18 @@ static inline bool is_file(const char *name, const char *bytes, size_t len)
 static inline bool exists(const char *name) { return access(target(name), F_OK) == 0; }
 
 static inline double now_s(void) { return (double)clock_ns() * 1e-9; }
+
+/* ---- asking ---- */
+static const struct fetch_conf quick = {
+    .retries = 3, .connect_ms = 2000, .stall_ms = 1000, .backoff_ms = 10, .file_max = 1 << 20};
+
+static inline int get(const char *path, const char *to)
+{
+    char url[256];
+    snprintf(url, sizeof url, "%s%s", base, path);
+    struct fetch_item item = {.url = url, .path = target(to)};
+    int rc = fetch_all(&quick, &item, 1, NULL);
+    CHECK_INT(item.rc, rc);
+    return rc;
+}
 #endif
