@@ -144,7 +144,7 @@ static void put_curve(const struct curves *c, const double *values, const char *
     if (isfinite(limit))
         buf_printf(to, " <span class=\"soft\">(the start, above %.3g, is cut off)</span>", limit);
     buf_text(to, "</h3>\n");
-    svg_lines(to, &series, 1, "step", "", c->anneal_step, "anneal");
+    svg_lines(to, &(struct svg_plot){&series, 1, "step", "", c->anneal_step, "anneal"});
     buf_text(to, "</div>\n");
 }
 
@@ -164,7 +164,7 @@ static void put_eval_curve(const struct curves *c, struct buf *to)
         html_text(to, series[0].name);
     }
     buf_text(to, "</h3>\n");
-    svg_lines(to, series, count, "step", "", c->anneal_step, "anneal");
+    svg_lines(to, &(struct svg_plot){series, count, "step", "", c->anneal_step, "anneal"});
     buf_text(to, "</div>\n");
 }
 

@@ -43,9 +43,15 @@ struct svg_series {
     const double *x, *y; /* NaN in y breaks the line */
     int count;
 };
-/* Lines over linear axes; a vertical line at mark_x (NaN: none) with its label. */
-void svg_lines(struct buf *to, const struct svg_series *series, int count, const char *x_label,
-               const char *y_label, double mark_x, const char *mark_label);
+struct svg_plot {
+    const struct svg_series *series; /* [count] */
+    int count;
+    const char *x_label, *y_label;
+    double mark_x;          /* a vertical line there; NaN: none */
+    const char *mark_label; /* beside it; NULL: nothing */
+};
+/* Lines over linear axes; nothing where no point is finite. */
+void svg_lines(struct buf *to, const struct svg_plot *plot);
 
 /* Text of the web, made safe: markup escaped; control characters, bidi controls and other invisible
  * formats and bytes that are not UTF-8 become U+FFFD; towers of marks are cut. Newlines stay. */

@@ -224,8 +224,7 @@ static double y_place(const struct frame *f, double y)
     return (f->y_high - y) / (f->y_high - f->y_low);
 }
 
-static void lines_axes(struct buf *to, const struct frame *f, const char *x_label,
-                       const char *y_label)
+static void lines_axes(struct buf *to, const struct frame *f, const struct svg_plot *plot)
 {
     double tick[TICKS_MAX + 1];
     int count = round_ticks(f->y_low, f->y_high, 5, tick);
@@ -253,9 +252,9 @@ static void lines_axes(struct buf *to, const struct frame *f, const char *x_labe
     }
     buf_text(to, "<line class=\"axis\" x1=\"0\" x2=\"100%\" y1=\"100%\" y2=\"100%\"/>");
     buf_printf(to, "<text x=\"50%%\" y=\"%d\" text-anchor=\"middle\">", LINES_HEIGHT + 36);
-    html_text(to, x_label);
+    html_text(to, plot->x_label);
     buf_text(to, "</text><text x=\"-50\" y=\"-6\">");
-    html_text(to, y_label);
+    html_text(to, plot->y_label);
     buf_text(to, "</text>");
 }
 
@@ -290,29 +289,28 @@ static void lines_mark(struct buf *to, double place, const char *label)
     buf_text(to, "</text>");
 }
 
-void svg_lines(struct buf *to, const struct svg_series *series, int count, const char *x_label,
-               const char *y_label, double mark_x, const char *mark_label)
+void svg_lines(struct buf *to, const struct svg_plot *plot)
 {
     struct frame f;
-    if (!find_frame(series, count, &f))
+    if (!find_frame(plot->series, plot->count, &f))
         return;
-    if (count > 1) {
+    if (plot->count > 1) {
         buf_text(to, "<div class=\"legend\">");
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < plot->count; i++) {
             buf_printf(to, "<span><i class=\"i%d\"></i>", i % 4);
-            html_text(to, series[i].name);
+            html_text(to, plot->series[i].name);
             buf_text(to, "</span>");
         }
         buf_text(to, "</div>");
     }
-    open_svg(to, "plot", LINES_HEIGHT, y_label);
-    lines_axes(to, &f, x_label, y_label);
+    open_svg(to, "plot", LINES_HEIGHT, plot->y_label);
+    lines_axes(to, &f, plot);
     buf_text(to, "<svg width=\"100%\" height=\"100%\" viewBox=\"0 0 1000 1000\" "
                  "preserveAspectRatio=\"none\">");
-    for (int i = 0; i < count; i++)
-        lines_series(to, &f, &series[i], i);
+    for (int i = 0; i < plot->count; i++)
+        lines_series(to, &f, &plot->series[i], i);
     buf_text(to, "</svg>");
-    if (mark_x >= f.x_low && mark_x <= f.x_high)
-        lines_mark(to, x_place(&f, mark_x), mark_label);
+    if (plot->mark_x >= f.x_low && plot->mark_x <= f.x_high)
+        lines_mark(to, x_place(&f, plot->mark_x), plot->mark_label);
     buf_text(to, "</svg>\n");
 }

@@ -690,9 +690,9 @@ TEST(report_svg)
     };
     for (size_t i = 0; i < COUNT_OF(hists); i++)
         svg_hist(&to, &hists[i]);
-    svg_lines(&to, series, 2, "step", "loss", 1, "anneal");
-    svg_lines(&to, series + 1, 1, "step", "loss", NAN, NULL);
-    svg_lines(&to, series, 0, "step", "loss", NAN, NULL);
+    svg_lines(&to, &(struct svg_plot){series, 2, "step", "loss", 1, "anneal"});
+    svg_lines(&to, &(struct svg_plot){series + 1, 1, "step", "loss", NAN, NULL});
+    svg_lines(&to, &(struct svg_plot){series, 0, "step", "loss", NAN, NULL});
     check_page(buf_view(&to));
     CHECK(has(buf_view(&to), "a&lt;b") && has(buf_view(&to), "&lt;x&gt;") &&
           has(buf_view(&to), "5 &amp; 6"));
