@@ -6,7 +6,7 @@
  *   bench stages FILE                  each stage of a run, over every document that has a text
  *   bench settle DOCS DIR              near-duplicates: signing, settling, over made documents
  *   bench encode TOKENIZER DOCS [IDS]  text to tokens; IDS: where the ids go, as u32
- *   bench passes TOKENIZER DOCS IDS [WARM]  the same, cold and warm; IDS: each text's behind their count
+ *   bench passes TOKENIZER DOCS IDS [WARM]  the same, cold and warm; IDS: as count and ids
  *   bench bpe DOCS VOCAB PRETOK DIR    learning a tokenizer
  *   bench language MODEL DOCS [LABELS] language of each text; LABELS: where the answers go
  *   bench store DOCS DIR               writing a store, reading it through the loader
