@@ -581,15 +581,25 @@ void *members_buffer(size_t *bytes)
     return memory;
 }
 
+/* What a file is that is not read, and what to do; NULL: nothing of the kind. */
 static const char *unread_format(const unsigned char *head, size_t len)
 {
-    static const struct { const char *magic; size_t len; const char *name; } known[] = {
-        {"BZh", 3, "bzip2"}, {"\xfd" "7zXZ", 5, "xz"}, {"\x04\x22\x4d\x18", 4, "lz4"},
-        {"PK\x03\x04", 4, "zip"}, {"PAR1", 4, "Parquet"}, {"7z\xbc\xaf", 4, "7-Zip"},
+#define REPACK ", which is not read: pack it with gzip or zstd instead"
+#define UNPACK ", which is not read: unpack it"
+#define ROWS                                                                                       \
+    ", which is not read: write its rows as JSON lines with url and text (duckdb: copy (from "     \
+    "'FILE') to 'FILE.jsonl')"
+    static const struct { const char *magic; size_t len; const char *what; } known[] = {
+        {"BZh", 3, "bzip2" REPACK}, {"\xfd" "7zXZ", 5, "xz" REPACK},
+        {"\x04\x22\x4d\x18", 4, "lz4" REPACK}, {"PK\x03\x04", 4, "zip" UNPACK},
+        {"PAR1", 4, "Parquet" ROWS}, {"7z\xbc\xaf", 4, "7-Zip" UNPACK},
     };
+#undef REPACK
+#undef UNPACK
+#undef ROWS
     for (size_t i = 0; i < COUNT_OF(known); i++)
         if (len >= known[i].len && memcmp(head, known[i].magic, known[i].len) == 0)
-            return known[i].name;
+            return known[i].what;
     return NULL;
 }
 
@@ -617,8 +627,7 @@ static int decoder_open(struct members *m)
     size_t head = input_left(m) < HEAD_BYTES ? input_left(m) : HEAD_BYTES;
     const char *unread = unread_format(m->in, head);
     if (unread)
-        return err_set(ERR_FORMAT, "crawl: %s is %s, which is not read: give it as .warc, .warc.gz "
-                       "or .warc.zst", m->path, unread);
+        return err_set(ERR_FORMAT, "crawl: %s is %s", m->path, unread);
     m->format = tell_format(m->path, m->in, head);
     if (m->format == MEMBERS_GZIP) {
         m->gz = malloc(sizeof *m->gz);

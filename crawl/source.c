@@ -511,8 +511,18 @@ static int open_warc(struct input *in)
     return warc_open_members(&in->warc, members, in->record_max);
 }
 
+/* Many documents in one value: as a text it would be one, with its brackets and escapes. */
+static bool starts_json_array(struct str head)
+{
+    head = str_trim(head);
+    return head.len && head.ptr[0] == '[' && starts_json(str_slice(head, 1, head.len));
+}
+
 static int check_text(const struct input *in, const char *path, struct str head)
 {
+    if (starts_json_array(head))
+        return err_set(ERR_FORMAT, "crawl: %s is a JSON array, which is not read: write a document "
+                       "a line (jq -c '.[]' FILE > FILE.jsonl)", path);
     bool named_json = str_find(str_of(in->name), STR(".jsonl")) != SIZE_MAX;
     bool json = starts_json(head) || (!head.len && named_json);
     if (!json && !head.len)

@@ -652,6 +652,11 @@ TEST(crawl_source_text_and_others)
     CHECK_INT(b->doc_count, 0);
     CHECK_INT(open_fails(test_put("empty.txt", STR(""))), ERR_FORMAT);
     CHECK_INT(open_fails(test_put("x.bin", (struct str){"\0\1\2\3\4\5\6\7", 8})), ERR_FORMAT);
+    CHECK_INT(open_fails(test_put("a.json", STR(" [\n {\"text\": \"a\"}, {\"text\": \"b\"}]"))),
+              ERR_FORMAT);
+    CHECK(strstr(err_text(), "JSON array"));
+    CHECK_INT(open_fails(test_put("a.parquet", STR("PAR1....PAR1"))), ERR_FORMAT);
+    CHECK(strstr(err_text(), "JSON lines"));
     CHECK_INT(open_fails(test_put("x.png", STR("\x89PNG...."))), ERR_FORMAT);
     CHECK_INT(open_fails(test_dir()), ERR_USAGE);
     CHECK_INT(open_fails("/nowhere/at/all"), ERR_USAGE);
