@@ -1,4 +1,5 @@
-/* behind - a thread that puts full blocks into LMDB while the next ones are filled. */
+/* behind - a thread that counts and sums full blocks and puts them into LMDB while the next ones
+ * are filled. */
 #include "store/behind.h"
 
 #include "core/err.h"
@@ -23,17 +24,34 @@ struct behind {
     char error[BEHIND_ERROR_MAX];
 };
 
+static void count_ids(struct store_writer *w, const struct full *f)
+{
+    const void *ids = f->bytes;
+    uint32_t count = f->len / w->meta.token_bytes;
+    if (w->meta.token_bytes == 2)
+        for (uint32_t i = 0; i < count; i++)
+            w->unigram[((const uint16_t *)ids)[i]]++;
+    else
+        for (uint32_t i = 0; i < count; i++)
+            w->unigram[((const uint32_t *)ids)[i]]++;
+}
+
+static int put_full(struct store_writer *w, const struct full *f)
+{
+    if (f->kind == KIND_TOKENS)
+        count_ids(w, f);
+    TRY(writer_put_block(w, f->domain, f->kind, f->number, f->bytes, f->len));
+    return writer_txn_turn(w);
+}
+
 /* After an error blocks go back unwritten, so that who fills them never waits in vain. */
 static void *put_all(void *arg)
 {
     struct behind *b = arg;
     struct full *f;
     while ((f = queue_take(b->work)) != NULL) {
-        int rc = 0;
-        if (atomic_load_explicit(&b->rc, memory_order_relaxed) == 0)
-            rc = writer_put_block(b->writer, f->domain, f->kind, f->number, f->bytes, f->len);
-        if (rc >= 0 && atomic_load_explicit(&b->rc, memory_order_relaxed) == 0)
-            rc = writer_txn_turn(b->writer);
+        bool failed = atomic_load_explicit(&b->rc, memory_order_relaxed) != 0;
+        int rc = failed ? 0 : put_full(b->writer, f);
         if (rc < 0) {
             err_copy_to(b->error, sizeof b->error);
             atomic_store_explicit(&b->rc, rc, memory_order_release);

@@ -6,7 +6,8 @@
 
 enum { BEHIND_BLOCKS = 16 }; /* 4 MiB of blocks on their way */
 
-/* The writer's transaction is the thread's until behind_end: nobody else may use it. NULL in *out,
+/* The writer's transaction and its counts of ids, which the thread adds up, are the thread's until
+ * behind_end: nobody else may use them. NULL in *out,
  * and no error, where no thread can be had: blocks are then put by who fills them. */
 struct behind;
 int behind_open(struct behind **out, struct store_writer *w);

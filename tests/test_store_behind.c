@@ -88,3 +88,25 @@ TEST(store_behind_thread_tells_its_error)
     CHECK(strstr(err_text(), "outside the vocabulary") != NULL);
     CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
 }
+
+/* An id that would fit when its upper half is cut off, at every place of vectors and rests. */
+TEST(store_ids_of_another_tokenizer_are_refused_wherever_they_stand)
+{
+    char dir[IO_PATH_MAX];
+    struct store_meta meta = made_meta(VOCAB, 1);
+    uint32_t ids[70] = {0};
+    CHECK_OK(io_path(dir, "%s/s", test_dir()));
+    for (uint32_t i = 0; i < 2 * COUNT_OF(ids); i++) {
+        struct store_writer *w;
+        struct store_doc doc = {.token_count = COUNT_OF(ids)};
+        uint32_t id = i < COUNT_OF(ids) ? 0x10001 : VOCAB;
+        char said[32];
+        ids[i % COUNT_OF(ids)] = id;
+        CHECK_OK(store_create(&w, dir, &meta));
+        CHECK_ERR(store_append(w, 0, &doc, ids), ERR_FORMAT);
+        store_abandon(w);
+        snprintf(said, sizeof said, "id %u is outside", id);
+        CHECK(strstr(err_text(), said) != NULL);
+        ids[i % COUNT_OF(ids)] = 0;
+    }
+}
