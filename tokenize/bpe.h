@@ -227,9 +227,6 @@ void merge_work_free(struct merge_work *w);
 /* ---- reading (tokenize/formats.c; gguf.c; formats_pair.c) ----
  * Each fills pretok, tokens, added tokens and merges of a zeroed tokenizer with an open arena, from
  * the bytes of a file; tokenizer_seal follows. ERR_FORMAT says where and why. */
-int tokenizer_read_json(struct tokenizer *t, struct str text); /* 1: an encoder.json */
-/* pretok: -1 by the number of ranks. */
-int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok);
 /* pretok: -1 by tokenizer.ggml.pre. bytes may end anywhere behind the vocabulary. */
 int tokenizer_read_gguf(struct tokenizer *t, struct str bytes, int pretok);
 /* encoder.json with vocab.bpe, or vocab.json with merges.txt: text is one of them, path its name,

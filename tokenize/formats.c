@@ -373,7 +373,8 @@ static int check_counts(struct str text)
     return 0;
 }
 
-int tokenizer_read_json(struct tokenizer *t, struct str text)
+/* 1: an encoder.json. */
+static int tokenizer_read_json(struct tokenizer *t, struct str text)
 {
     struct arena a;
     struct json *root;
@@ -525,7 +526,8 @@ static int ranks_merges(struct tokenizer *t)
     return ranks_all_cuts(t);
 }
 
-int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok)
+/* pretok: -1 by the number of ranks. */
+static int tokenizer_read_ranks(struct tokenizer *t, struct str text, int pretok)
 {
     uint32_t ranks = 0, vocab = 0, line_number = 0;
     struct str rest = text;

@@ -236,9 +236,3 @@ struct str tokenizer_added(const struct tokenizer *t, uint32_t index, uint32_t *
     *special = t->added[index].special;
     return t->added[index].text;
 }
-
-bool tokenizer_find(const struct tokenizer *t, struct str bytes, uint32_t *id)
-{
-    *id = token_map_find(&t->map, t->token, bytes);
-    return *id != NO_ID;
-}

@@ -119,7 +119,6 @@ uint64_t tokenizer_merges(const struct tokenizer *t);
 uint32_t tokenizer_added_count(const struct tokenizer *t);
 /* Added token number index; its text lives with t. */
 struct str tokenizer_added(const struct tokenizer *t, uint32_t index, uint32_t *id, bool *special);
-bool tokenizer_find(const struct tokenizer *t, struct str bytes, uint32_t *id); /* not added ones */
 /* Which token begins a text and which ends an answer, where the files say so; NO_TOKEN. */
 #define NO_TOKEN UINT32_MAX
 uint32_t tokenizer_bos(const struct tokenizer *t);
