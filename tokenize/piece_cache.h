@@ -8,7 +8,7 @@
  *
  * The tables lie where they will lie when they are largest, and only the part in use is ever
  * touched: memory never touched before costs more than a look at it (0.1 ms a MiB, in some virtual
- * machines 3). When half of the places are taken their number is doubled, up to a million short
+ * machines 2). When half of the places are taken their number is doubled, up to a million short
  * ones.
  *
  * Looks are inline, because they are most of what encoding does; the rest is in piece_cache.c. */
