@@ -9,7 +9,7 @@ enum {
     LEVELS = 64,          /* at which the page's main text may end */
     SHELL_OUTSIDE = 5,    /* words: fewer outside of menus and footers, and fewer of main text */
     SHELL_EXPECTED = 100, /* expected than this: a shell */
-    CODE_AROUND = 3,
+    CODE_AROUND = 2,
     CODE_WORDS = 100,
 };
 #define CODE_SHARE 0.8
@@ -134,8 +134,23 @@ static bool is_shell(const struct page *p, const struct judgement *j)
     return outside < SHELL_OUTSIDE && outside * 10 < inside && expected < SHELL_EXPECTED;
 }
 
-/* Galleries and lazy menus carry the same long text several times: the first one stays. */
-static bool drop_copies(struct arena *a, const struct page *p, uint8_t *decision)
+/* What a slider or a pager may say again: not a cell, a number or code. */
+static bool is_line(const struct block *b)
+{
+    return b->copies > 1 && b->letters > 1 && !(b->flags & BLOCK_PRE) && b->tag != GUMBO_TAG_TD &&
+           b->tag != GUMBO_TAG_TH;
+}
+
+/* Headings stand in a list of contents as well, and what is hidden is a copy of what is not. */
+static bool is_running(const struct block *b)
+{
+    return b->level == 0 && !(b->flags & BLOCK_HIDDEN) && b->link_chars * 2 < b->chars;
+}
+
+/* Galleries and lazy menus carry the same long text several times, sliders the same line over and
+ * over: the first one stays. References describe an argument alike wherever it stands. */
+static bool drop_copies(struct arena *a, const struct page *p, enum page_kind kind,
+                        uint8_t *decision)
 {
     uint64_t size = 16;
     while (size < (uint64_t)p->block_count * 2)
@@ -143,9 +158,18 @@ static bool drop_copies(struct arena *a, const struct page *p, uint8_t *decision
     uint64_t *seen = arena_array_zero(a, uint64_t, size);
     if (!seen)
         return false;
+    uint32_t last = UINT32_MAX; /* chosen */
     for (uint32_t i = 0; i < p->block_count; i++) {
         const struct block *b = &p->block[i];
-        if (decision[i] != LIKELY || b->copies < 2 || b->chars < COPY_CHARS)
+        if (decision[i] != LIKELY)
+            continue;
+        bool again = last != UINT32_MAX && is_line(b) &&
+                     str_eq(block_text(p, b), block_text(p, &p->block[last]));
+        last = i;
+        if (again)
+            decision[i] = COPY;
+        if (again || (kind == PAGE_DOCUMENTATION && is_running(b)) || b->copies < 2 ||
+            b->chars < COPY_CHARS)
             continue;
         uint64_t key = hash_str(block_text(p, b), 0) | 1, at = key >> 32 & (size - 1);
         while (seen[at] && seen[at] != key)
@@ -176,9 +200,11 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
     } else if (!choose(a, p, conf->beta, out) ||
                !keep_code(a, p, out->judged.features, out->decision) ||
                !whole_tables(a, p, out->judged.keep, out->threshold, out->decision) ||
-               !drop_copies(a, p, out->decision)) {
+               !drop_copies(a, p, out->judged.kind, out->decision)) {
         return false;
     } else {
+        if (conf->beta <= 1 && out->judged.kind == PAGE_ARTICLE)
+            whole_articles(p, out->decision);
         whole_headings(p, out->decision);
     }
     for (uint32_t i = 0; i < p->block_count; i++)

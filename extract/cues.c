@@ -1,10 +1,10 @@
-/* cues - the words of class names and of page furniture: to bits, by one hash look-up each. */
+/* cues - the words of class names, furniture and titles: to bits, by one hash look-up each. */
 #include "core/hash.h"
 #include "extract/parts.h"
 
 #include <pthread.h>
 
-enum { SLOTS = 2048, WORD_MAX = 24, FURNITURE_WORDS = 40 };
+enum { SLOTS = 4096, WORD_MAX = 24, FURNITURE_WORDS = 40, TOPIC_WORDS = 14 };
 
 struct vocabulary {
     enum cue cue;
@@ -13,12 +13,12 @@ struct vocabulary {
 static const struct vocabulary vocabularies[] = {
     {CUE_NAV, "nav navigation navbar navi subnav topnav leftnav sitenav navlist menu submenu menus "
               "menubar topmenu mainmenu breadcrumb breadcrumbs crumbs crumb sitemap toolbar topbar "
-              "drawer hamburger megamenu skip"},
+              "drawer hamburger megamenu skip navheader navfooter navpath navlinks prevnext"},
     {CUE_HEADER,
      "header head masthead pageheader siteheader hd globalheader top banner logo brand"},
     {CUE_FOOTER,
      "footer foot colophon ft sitefooter pagefooter globalfooter bottom footnav footers "
-     "wpfooter contentinfo"},
+     "wpfooter contentinfo printfooter"},
     {CUE_SIDE,
      "sidebar side aside rail sidebars secondary widget widgets complementary rightcol leftcol "
      "rightbar leftbar sidecolumn tertiary offcanvas wpsidebar infobox"},
@@ -33,7 +33,8 @@ static const struct vocabulary vocabularies[] = {
     {CUE_RELATED,
      "related recommended recommendations recommendation recommend more popular trending "
      "similar suggested recent latest readmore upsell crosssell yarpp crp mostread morefrom "
-     "alsolike viewed upsells recirc"},
+     "alsolike viewed upsells recirc ranking rankings relatedposts relatedarticles "
+     "relatedproducts"},
     {CUE_META,
      "meta byline date time datetime published timestamp posted postmeta info dateline updated "
      "modified stats views readtime details permalink"},
@@ -46,7 +47,7 @@ static const struct vocabulary vocabularies[] = {
     {CUE_FORUM,
      "thread threads topic topics forum forums message messages bbcode posttext postrow bbp "
      "discussions answer answers question questions qa answercell postcell reply usertext "
-     "conversation"},
+     "conversation postbit"},
     {CUE_PRODUCT,
      "product products price prices pricing sku specs spec specification specifications buy "
      "cart shop pdp woocommerce variant variants offer offers stock availability"},
@@ -56,7 +57,7 @@ static const struct vocabulary vocabularies[] = {
     {CUE_ITEM, "item items card tile row cell teaser entry block listitem box col column media"},
     {CUE_HIDDEN,
      "hidden hide invisible collapsed collapse srt sr visuallyhidden offscreen screenreader "
-     "none noprint closed inactive"},
+     "none noprint closed inactive clipped sronly"},
     {CUE_MODAL,
      "modal popup cookie cookies consent gdpr overlay dialog lightbox tooltip toast alert "
      "notice notification onetrust ccpa popover alertdialog dropdown flyout"},
@@ -84,10 +85,10 @@ static const struct vocabulary vocabularies[] = {
      "text paragraph richtext description desc prose copy txt rte wysiwyg rich mce editor"},
     {CUE_AUTHOR,
      "author authors bio avatar profile user username userinfo member writer contributor vcard "
-     "signature poster"},
+     "signature poster postprofile postdetails"},
     {CUE_TAGS,
      "tag tags category categories cat taxonomy label labels keywords badge badges chip chips "
-     "topics"},
+     "topics catlinks"},
     {CUE_CTA,
      "cta newsletter subscribe subscription signup register login signin optin join contact "
      "form donate download callout mailchimp paywall leadform hubspot"},
@@ -100,7 +101,7 @@ static const char furniture[] =
     "cookie cookies subscribe subscription newsletter copyright reserved privacy "
     "terms login signin signup register share tweet facebook twitter linkedin "
     "pinterest whatsapp instagram youtube reply comment comments advertisement "
-    "sponsored related previous next menu search skip cart checkout wishlist loading "
+    "sponsored related previous prev next menu search skip cart checkout wishlist loading "
     "javascript browser follow print email download read more view see all show less "
     "click here continue home contact about sitemap faq help back top posted author "
     "filed tagged categories tags leave cancel submit required unsubscribe permalink "
@@ -112,9 +113,70 @@ static const char furniture[] =
     "accedi iscriviti cerca delen inloggen zoeken войти поиск подписаться комментарии "
     "подробнее главная 登录 注册 首页 更多 分享 评论 ログイン 検索 ホーム 로그인 검색";
 
+/* What stands under a title is often told by a word of it. */
+static const struct {
+    enum topic topic;
+    const char *words;
+} topics[] = {
+    {TOPIC_RELATED,
+     "related similar recommended recommendations recommendation recommends also more latest "
+     "recent recently viewed trending popular featured sponsored suggested explore discover "
+     "inspired bought together elsewhere promoted picks bestsellers customers alternatives "
+     "ähnliche verwandte beliebt neueste weitere auch empfohlen similaires aussi récents "
+     "populaires lire articles relacionados relacionadas recomendados también más últimas "
+     "correlati anche leggi altri relacionado veja também leia gerelateerd meer ook bekijk "
+     "похожие также читайте популярные 相关 相关文章 推荐 "
+     "推荐阅读 热门 関連記事 関連 おすすめ 人気記事 ランキング 관련 "
+     "인기"},
+    {TOPIC_COMMENTS,
+     "comment comments reply replies leave discussion discussions responses thoughts join "
+     "conversation kommentar kommentare commentaires commentaire comentarios comentario "
+     "commenti comentários reacties комментарии 评论 コメント 댓글"},
+    {TOPIC_REVIEWS,
+     "review reviews rating ratings testimonials testimonial feedback stars say saying "
+     "customer clients bewertungen rezensionen avis opiniones reseñas recensioni avaliações "
+     "beoordelingen отзывы 评价 レビュー"},
+    {TOPIC_SPECS,
+     "specifications specification specs spec features feature details detail description "
+     "overview about dimensions technical ingredients box product information key highlights "
+     "requirements includes included materials summary eigenschaften technische daten "
+     "beschreibung caractéristiques détails características descripción detalles "
+     "caratteristiche descrizione descrição specificaties характеристики "
+     "описание"},
+    {TOPIC_LEGAL,
+     "cookie cookies privacy consent preferences legal disclaimer copyright terms policy "
+     "policies notice gdpr ccpa datenschutz impressum confidentialité privacidad privacidade"},
+    {TOPIC_SIGNUP,
+     "subscribe newsletter newsletters signup sign updates touch contact follow join inbox "
+     "download register login log account email abonnieren anmelden inscrivez abonnez "
+     "suscríbete iscriviti assine contáctanos kontakt"},
+    {TOPIC_BROWSE,
+     "filter filters sort refine categories category browse navigation menu shop search "
+     "archive archives tags topics departments brands resources company support links help "
+     "site sections kategorien catégories categorías categorie categorias"},
+    {TOPIC_CONTENTS,
+     "contents toc page jump inhalt inhaltsverzeichnis sommaire contenido índice indice "
+     "sumário article guide chapter chapters 目录 目次"},
+    {TOPIC_FAQ,
+     "faq faqs questions question answers answer q a asked ask fragen häufige fréquentes "
+     "preguntas frecuentes domande frequenti perguntas frequentes"},
+    {TOPIC_REFERENCES,
+     "references reference see external footnotes footnote notes bibliography sources source "
+     "citations citation cited further reading literatur quellen einzelnachweise weblinks "
+     "références bibliographie referencias bibliografía fuentes note bibliografia "
+     "referências примечания ссылки"},
+    {TOPIC_AUTHOR,
+     "author authors writer written contributor contributors bio editor posted by autor "
+     "autorin auteur autore"},
+    {TOPIC_SHARE,
+     "share sharing tweet facebook twitter linkedin social teilen partager compartir condividi "
+     "compartilhar"},
+};
+
 struct entry {
     uint64_t key;
     uint32_t cues;
+    uint16_t topics;
     bool furniture;
 };
 static struct entry table[SLOTS]; /* filled once, then only read */
@@ -146,7 +208,7 @@ static struct entry *entry_for(const char *word, size_t len)
     return &table[at];
 }
 
-static void add_words(const char *words, uint32_t cues, bool is_furniture)
+static void add_words(const char *words, uint32_t cues, uint32_t in_topics, bool is_furniture)
 {
     struct str rest = str_of(words);
     while (rest.ptr) {
@@ -156,6 +218,7 @@ static void add_words(const char *words, uint32_t cues, bool is_furniture)
         starts[start >> 6] |= 1ull << (start & 63);
         e->key = hash64(word.ptr, word.len, 0) | 1;
         e->cues |= cues;
+        e->topics |= (uint16_t)in_topics;
         e->furniture |= is_furniture;
     }
 }
@@ -163,8 +226,10 @@ static void add_words(const char *words, uint32_t cues, bool is_furniture)
 static void fill_table(void)
 {
     for (size_t i = 0; i < COUNT_OF(vocabularies); i++)
-        add_words(vocabularies[i].words, 1u << vocabularies[i].cue, false);
-    add_words(furniture, 0, true);
+        add_words(vocabularies[i].words, 1u << vocabularies[i].cue, 0, false);
+    for (size_t i = 0; i < COUNT_OF(topics); i++)
+        add_words(topics[i].words, 0, 1u << topics[i].topic, false);
+    add_words(furniture, 0, 0, true);
 }
 
 static bool is_lower(char c) { return c >= 'a' && c <= 'z'; }
@@ -237,4 +302,45 @@ uint32_t cues_furniture(struct str text)
         }
     }
     return hits;
+}
+
+/* Chinese and Japanese set no blanks: there the first two signs tell ("related" keywords). */
+static uint32_t topics_of(const char *word, size_t len)
+{
+    enum { TWO_SIGNS = 6 };
+    uint32_t hits = 0;
+    if (len <= WORD_MAX && may_be_known(word, len))
+        hits = entry_for(word, len)->topics;
+    if (hits == 0 && len > TWO_SIGNS && (unsigned char)word[0] >= 0xE3 &&
+        may_be_known(word, TWO_SIGNS))
+        hits = entry_for(word, TWO_SIGNS)->topics;
+    return hits;
+}
+
+uint32_t cues_topics(struct str text)
+{
+    uint32_t found[TOPIC_COUNT] = {0}, words = 0, out = 0;
+    char word[WORD_MAX];
+    size_t len = 0;
+    pthread_once(&table_once, fill_table);
+    for (size_t i = 0; i <= text.len; i++) {
+        char c = i < text.len ? text.ptr[i] : ' ';
+        if (is_lower(c) || is_upper(c) || (unsigned char)c >= 0x80) {
+            if (len < WORD_MAX)
+                word[len] = is_upper(c) ? (char)(c + 32) : c;
+            len++;
+            continue;
+        }
+        if (len == 0)
+            continue;
+        if (++words > TOPIC_WORDS)
+            return 0;
+        uint32_t hits = topics_of(word, len);
+        for (; hits; hits &= hits - 1)
+            found[__builtin_ctz(hits)]++;
+        len = 0;
+    }
+    for (int t = 0; t < TOPIC_COUNT; t++)
+        out |= found[t] * 4 >= words && found[t] > 0 ? 1u << t : 0;
+    return out;
 }

@@ -416,6 +416,8 @@ struct pools features_pools(const struct features *c, uint32_t index)
                                                              : b->heading,
                                   s->section_end[index]};
     out.range[7] = most == NO_GROUP ? whole : (struct range){list[most].first, list[most].last + 1};
+    out.range[8] = titles_part(&s->titles, index);
+    out.range[9] = titles_chapter(&s->titles, index);
     return out;
 }
 

@@ -81,6 +81,7 @@ static void group_blocks(struct finder *f, const struct page *p)
         g->longest = b->chars > g->longest ? b->chars : g->longest;
         g->first = i < g->first ? i : g->first;
         g->last = i;
+        g->fresh += FRESH / (b->copies ? b->copies : 1);
     }
 }
 

@@ -11,8 +11,9 @@ struct group {
     uint32_t blocks, first, last; /* the blocks in them: how many, the first, the last */
     uint32_t longest;             /* characters of the longest member */
     uint64_t chars, link_chars, ends, words;
+    uint64_t fresh; /* of blocks: FRESH for each text that stands nowhere else, less for copies */
 };
-enum { NO_GROUP = UINT32_MAX };
+enum { NO_GROUP = UINT32_MAX, FRESH = 4096 };
 struct groups {
     struct group *list;
     uint32_t count;
@@ -60,6 +61,34 @@ bool said_open(struct arena *a, const struct page *p, const struct asides *aside
                struct said *out);
 struct said_shares said_of_block(const struct said *s, const struct page *p, uint32_t index);
 
+/* ---- titles.c: what the titles over a block say ---- */
+enum { TITLES_BLOCK = 2 * TOPIC_COUNT + 5, HEADING_LEVELS = 6 };
+/* The innermost element with a title around an element, and levels up to one of each topic. */
+struct titled {
+    uint32_t node; /* NO_NODE: none */
+    uint8_t near[TOPIC_COUNT];
+};
+struct above {
+    /* by level, those whose section a block stands in; UINT32_MAX: none */
+    uint32_t heading[HEADING_LEVELS + 1];
+};
+struct titles {
+    const struct page *p;
+    const struct range *range;
+    struct titled *part; /* of each element */
+    uint16_t *topics;    /* of each block that may be a title */
+    struct above *above; /* of each block */
+    uint32_t *end;       /* of each block: where its section ends if it is a heading */
+};
+/* Pushed on a; p and range must stay. False when a is full. */
+bool titles_find(struct arena *a, const struct page *p, const struct range *range,
+                 struct titles *out);
+float *titles_block(float *f, const struct titles *t, uint32_t index);
+/* The innermost part with a title around a block, and the section of the widest heading above it
+ * but the page's own; the whole page where there is none. */
+struct range titles_part(const struct titles *t, uint32_t index);
+struct range titles_chapter(const struct titles *t, uint32_t index);
+
 /* ---- surround.c: where a block stands among groups, headings and long texts ---- */
 enum { ASPECT_TAGS = 8 };
 /* What the names above an element say, those that hold nearly the whole page left out: a class of
@@ -68,22 +97,25 @@ struct aspect {
     uint8_t near[CUE_COUNT];  /* levels up to the cue, NEAR_NONE: none */
     uint8_t tag[ASPECT_TAGS]; /* levels up to nav, header, footer, aside, main, article, form, li */
 };
-/* What stands in the text of a block: a price, a date or time of day, an unfilled {{name}}. */
+/* What stands in the text of a block: a price, a date or time of day, an unfilled {{name}}; the
+ * bytes of its longest run of ASCII without a blank. */
 struct marks {
     bool price, date, placeholder;
+    uint32_t run;
 };
 struct surround {
     const struct page *p;
     struct aspect *aspect; /* of each element */
     struct range *range;   /* of each element: the blocks in it */
     struct groups groups;
+    struct titles titles;
     struct said said;
     uint32_t *long_before, *long_after; /* the nearest long blocks, UINT32_MAX: none */
     uint32_t *section_end;              /* of each block: the next heading, or the page's end */
     uint32_t *link_run;                 /* blocks of links alone around it, itself included */
     struct marks *marks;                /* of each block */
 };
-enum { SURROUND_BLOCK = 46 + ASPECT_TAGS, SURROUND_PAGE = 26 };
+enum { SURROUND_BLOCK = 49 + ASPECT_TAGS + TITLES_BLOCK, SURROUND_PAGE = 26 };
 /* Pushed on a; p and asides (may be NULL) must stay. NULL when a is full. */
 struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides);
 /* A block of running text: long, and few of its characters in links. */
@@ -103,10 +135,10 @@ float *hints_page(float *f, const struct page *p, const struct asides *asides,
                   const struct aspect *aspect);
 
 /* ---- features.c: what is measured of each block ---- */
-enum { POOLS = 8 };
+enum { POOLS = 10 };
 enum {
     FEATURES_FIRST = 164 + SURROUND_BLOCK + SURROUND_PAGE,
-    FEATURES_SECOND = 27 + PAGE_KIND_COUNT,
+    FEATURES_SECOND = 19 + POOLS + PAGE_KIND_COUNT,
     FEATURES_PAGE = 13 + SURROUND_PAGE + HINTS_PAGE,
     FEATURES_PAGE_JUDGED = FEATURES_PAGE + 6,
 };
@@ -175,4 +207,7 @@ bool whole_tables(struct arena *a, const struct page *p, const float *keep, floa
                   uint8_t *decision);
 /* Drops a heading that ends the text, unless a heading stands before it: then they are names. */
 void whole_headings(const struct page *p, uint8_t *decision);
+/* Of an article: drops what stands behind its last long text in a row of three or more blocks of
+ * links alone. They are the most read or the latest of other pages. */
+void whole_articles(const struct page *p, uint8_t *decision);
 #endif

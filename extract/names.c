@@ -146,6 +146,22 @@ static const char *const around[] = {
     "levels up to form",
     "levels up to li",
 };
+static const char *const titles[] = {
+#define TOPIC_PART(name) "levels up to a part with a title of kind " #name,
+    TOPICS(TOPIC_PART)
+#undef TOPIC_PART
+#define TOPIC_SINCE(name) "blocks since a heading of kind " #name,
+        TOPICS(TOPIC_SINCE)
+#undef TOPIC_SINCE
+            "blocks in its titled part",
+    "blocks since that part's title",
+    "words of that title",
+    "heading level of that title",
+    "link share of its titled part",
+    "share of blocks under the same names that stand nowhere else",
+    "copies per block under the same names",
+    "longest run of ASCII without a blank",
+};
 static const char *const around_page[] = {
     "JSON-LD: an article",
     "JSON-LD: a product",
@@ -188,6 +204,8 @@ static const char *const second[] = {
     "opinion of its list",
     "opinion of its section",
     "opinion of the main list",
+    "opinion of the part with a title",
+    "opinion of its chapter",
     "opinion of blocks under the same names",
     "opinion of the heading above",
     "opinion of the long text before",
@@ -216,11 +234,11 @@ struct part {
         names, (int)COUNT_OF(names)                                                                \
     }
 static const struct part parts[] = {
-    PART(own),      PART(cues),   PART(places),      PART(pages),
-    PART(headings), PART(around), PART(around_page), PART(second),
+    PART(own),    PART(cues),   PART(places),      PART(pages),  PART(headings),
+    PART(around), PART(titles), PART(around_page), PART(second),
 };
 _Static_assert(COUNT_OF(own) + CUE_COUNT + COUNT_OF(places) + COUNT_OF(pages) + COUNT_OF(headings) +
-                       COUNT_OF(around) + COUNT_OF(around_page) ==
+                       COUNT_OF(around) + COUNT_OF(titles) + COUNT_OF(around_page) ==
                    FEATURES_FIRST,
                "every measure of a block has a name");
 _Static_assert(COUNT_OF(second) == FEATURES_SECOND, "every measure of the second step has a name");

@@ -29,7 +29,10 @@ const unsigned char *skip_ascii(const unsigned char *s, const unsigned char *end
 /* ---- tags.c: the tokenizer's view of a page ---- */
 /* Attributes whose words are cues. */
 enum attribute_slot {
-    SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_ITEMPROP, SLOT_ITEMTYPE, SLOT_CUES,
+    SLOT_CLASS, SLOT_ID, SLOT_ROLE, SLOT_ITEMPROP, SLOT_ITEMTYPE, SLOT_NAMES,
+    SLOT_LABEL = SLOT_NAMES, /* aria-label */
+    SLOT_TEST, /* names for testers (data-testid ...), where classes are numbers */
+    SLOT_CUES,
 };
 enum { ATTRIBUTE_MAX = 400 }; /* bytes looked at of one such value */
 struct tag {
@@ -39,7 +42,7 @@ struct tag {
     bool closing, self_closing;
     bool shadow;                   /* shadowrootmode */
     bool hidden;                   /* the attribute, or a style that hides */
-    uint32_t slots;                /* how many of slot[] are there */
+    uint32_t slots;                /* how many of slot[] below SLOT_NAMES are there */
     /* values as they stand, undecoded; ptr NULL when absent */
     struct str slot[SLOT_CUES], type, rel, href;
 };
@@ -200,6 +203,19 @@ uint32_t cues_of_tag(GumboTag tag);
 /* Boilerplate words of page furniture ("cookie", "subscribe", "copyright" ...) among the first
  * words of text. */
 uint32_t cues_furniture(struct str text);
+/* What a title says of the text below it. */
+#define TOPICS(X) \
+    X(RELATED) X(COMMENTS) X(REVIEWS) X(SPECS) X(LEGAL) X(SIGNUP) X(BROWSE) X(CONTENTS) X(FAQ) \
+    X(REFERENCES) X(AUTHOR) X(SHARE)
+enum topic {
+#define TOPIC_ENUM(name) TOPIC_##name,
+    TOPICS(TOPIC_ENUM)
+#undef TOPIC_ENUM
+    TOPIC_COUNT
+};
+/* Bits of the topics that a quarter of the words of a title or more belong to; none when it has
+ * more words than a title has. */
+uint32_t cues_topics(struct str text);
 
 /* ---- blocks.c: the page as flat arrays ---- */
 enum { NEAR_NONE = 31 }; /* levels up to a cue: none */

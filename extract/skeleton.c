@@ -241,6 +241,14 @@ static void mark_class(const struct pass *s, struct mark *m, const struct tag *t
         m->flags &= (uint8_t)~MARK_HIDDEN;
 }
 
+/* The label of a link, a button or a picture says what it does, not what stands around it. */
+static bool names_part(const struct tag *t)
+{
+    GumboTag tag = t->element.tag;
+    return tag != GUMBO_TAG_A && tag != GUMBO_TAG_BUTTON && tag != GUMBO_TAG_SPAN &&
+           tag != GUMBO_TAG_IMG && tag != GUMBO_TAG_INPUT && tag != GUMBO_TAG_UNKNOWN;
+}
+
 static uint32_t mark_new(struct pass *s, const struct tag *t)
 {
     struct skeleton *to = s->to;
@@ -249,7 +257,7 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
     m->flags = t->hidden ? MARK_HIDDEN : 0;
     m->signature = t->element.tag;
     for (int i = 0; i < SLOT_CUES; i++) {
-        if (!t->slot[i].ptr)
+        if (!t->slot[i].ptr || (i == SLOT_LABEL && !names_part(t)))
             continue;
         uint64_t hash = hash_str(t->slot[i], i == SLOT_CLASS) | 1; /* classes apart from others */
         const struct known *known = known_of(s, t->slot[i], i == SLOT_CLASS, hash);
@@ -260,6 +268,10 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
         if (known->flags)
             mark_class(s, m, t, known->flags);
     }
+    if (t->element.tag == GUMBO_TAG_A && t->rel.len) /* prev, next, author, tag, sponsored ... */
+        m->cues |= known_of(s, str_slice(t->rel, 0, ATTRIBUTE_MAX), false,
+                            hash_str(str_slice(t->rel, 0, ATTRIBUTE_MAX), 0) | 1)
+                       ->cues;
     if (t->element.tag == GUMBO_TAG_A && t->href.ptr)
         m->flags |= t->href.len && *t->href.ptr == '#' ? MARK_LINK | MARK_PLACE : MARK_LINK;
     to->formats += s->limits.formats && t->element.tag == GUMBO_TAG_A;

@@ -102,6 +102,17 @@ static void find_neighbours(struct surround *s)
 /* ---- marks in the text ---- */
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
+static uint32_t longest_run(struct str text)
+{
+    uint32_t longest = 0, run = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.ptr[i];
+        run = c > ' ' && c < 0x7F ? run + 1 : 0;
+        longest = run > longest ? run : longest;
+    }
+    return longest;
+}
+
 /* A currency sign beside a digit: $ or a multi-byte one (pound, yen, euro, rupee, won, rouble). */
 static bool is_currency(const char *at, const char *end)
 {
@@ -163,9 +174,12 @@ struct surround *surround_open(struct arena *a, const struct page *p, const stru
     find_ranges(p, s->range);
     find_aspects(p, s->aspect);
     find_neighbours(s);
-    for (uint32_t i = 0; i < p->block_count; i++)
+    for (uint32_t i = 0; i < p->block_count; i++) {
         s->marks[i] = marks_of(block_text(p, &p->block[i]), p->block[i].digits > 0);
-    if (!groups_find(a, p, s->range, &s->groups) || !said_open(a, p, asides, &s->said))
+        s->marks[i].run = longest_run(block_text(p, &p->block[i]));
+    }
+    if (!groups_find(a, p, s->range, &s->groups) || !titles_find(a, p, s->range, &s->titles) ||
+        !said_open(a, p, asides, &s->said))
         return NULL;
     return s;
 }
@@ -277,6 +291,11 @@ float *surround_block(float *f, const struct surround *s, uint32_t index)
     const struct aspect *a = &s->aspect[s->p->block[index].node];
     for (int t = 0; t < ASPECT_TAGS; t++)
         *f++ = a->tag[t];
+    f = titles_block(f, &s->titles, index);
+    const struct group *g = &s->groups.list[s->groups.path[index]];
+    *f++ = ratio((double)g->fresh, (double)g->units * FRESH);
+    *f++ = ratio(s->p->block[index].copies, g->units);
+    *f++ = (float)s->marks[index].run;
     assert(f - start == SURROUND_BLOCK);
     UNUSED(start);
     return f;

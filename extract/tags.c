@@ -83,10 +83,16 @@ static int slot_of(const char *name, size_t len)
     case 2: return name_is(name, len, "id") ? SLOT_ID : -1;
     case 4: return name_is(name, len, "role") ? SLOT_ROLE : -1;
     case 5: return name_is(name, len, "class") ? SLOT_CLASS : -1;
+    case 7: return name_is(name, len, "data-qa") ? SLOT_TEST : -1;
     case 8:
         return name_is(name, len, "itemprop")   ? SLOT_ITEMPROP
                : name_is(name, len, "itemtype") ? SLOT_ITEMTYPE
                                                 : -1;
+    case 9: return name_is(name, len, "data-test") ? SLOT_TEST : -1;
+    case 10: return name_is(name, len, "aria-label") ? SLOT_LABEL : -1;
+    case 11: return name_is(name, len, "data-testid") ? SLOT_TEST : -1;
+    case 12: return name_is(name, len, "data-test-id") ? SLOT_TEST : -1;
+    case 14: return name_is(name, len, "data-component") ? SLOT_TEST : -1;
     default: return -1;
     }
 }
@@ -112,7 +118,7 @@ static void attribute(struct tag *t, const char *name, size_t len, struct str v)
         if (t->slot[slot].ptr)
             return; /* the first one counts */
         t->slot[slot] = (struct str){v.ptr, v.len < ATTRIBUTE_MAX ? v.len : ATTRIBUTE_MAX};
-        t->slots++;
+        t->slots += slot < SLOT_NAMES;
         return;
     }
     switch (len) {

@@ -1,7 +1,7 @@
 /* whole - the choice of blocks corrected where blocks are read together or not at all. */
 #include "extract/judge.h"
 
-enum { ROWS_LEAST = 2, CELL_WORDS = 15, TAIL_WORDS = 12 };
+enum { ROWS_LEAST = 2, CELL_WORDS = 15, TAIL_WORDS = 12, LINKS_LEAST = 3 };
 
 /* ---- data tables ---- */
 struct table {
@@ -80,5 +80,26 @@ void whole_headings(const struct page *p, uint8_t *decision)
             return; /* names of things, or all there is */
         decision[last - 1] = UNLIKELY;
         last = before;
+    }
+}
+
+/* ---- lists of other pages ---- */
+static bool all_links(const struct block *b)
+{
+    return b->chars > 0 && b->link_chars * 10 >= b->chars * 9;
+}
+
+void whole_articles(const struct page *p, uint8_t *decision)
+{
+    uint32_t at = p->block_count;
+    while (at > 0 && !(decision[at - 1] == LIKELY && block_is_long(&p->block[at - 1])))
+        at--;
+    while (at > 0 && at < p->block_count) {
+        uint32_t end = at;
+        while (end < p->block_count && all_links(&p->block[end]))
+            end++;
+        for (uint32_t i = at; i < end && end - at >= LINKS_LEAST; i++)
+            decision[i] = decision[i] == LIKELY ? UNLIKELY : decision[i];
+        at = end + 1;
     }
 }

@@ -52,7 +52,7 @@ def words(text):
     return WORD.findall(text.lower())
 
 
-POOLS = 8
+POOLS = 10
 KINDS = ["article", "collection", "documentation", "forum", "listing", "product", "service"]
 
 
@@ -283,12 +283,13 @@ def choose(page, keep):
     above = np.searchsorted(-keep[order], -levels, side="left")
     truth = np.where(above > 0, taken[np.maximum(above - 1, 0)], 0)
     value = (np.minimum(taken[:, None], truth) / (taken[:, None] + truth)).sum(1)
-    seen, out = set(), []
+    seen, out, last = set(), [], None
     for i in sorted(order[:int(np.argmax(value)) + 1]):
         text = page["text"][i]
-        if len(text) < COPY_CHARS or text not in seen:
+        if text != last and (len(text) < COPY_CHARS or text not in seen):
             out.append(i)
         seen.add(text)
+        last = text
     return out
 
 
