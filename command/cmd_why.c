@@ -181,6 +181,19 @@ static int why_row(void *arg, const struct ledger_row *row, struct str source,
     return 0;
 }
 
+/* The ledger is pass 2's: until that is done there is nothing to ask. */
+static int ledger_check(const char *run)
+{
+    char base[IO_PATH_MAX], path[IO_PATH_MAX];
+    TRY(ledger_base(run, base));
+    TRY(io_path(path, "%s/ledger", base));
+    if (io_exists(path))
+        return 0;
+    return err_set(ERR_USAGE, "why: %s has no ledger yet: name a run whose pass2 is done (`sluice "
+                              "status --run=DIR` says)",
+                   base);
+}
+
 static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
 {
     struct why w = {.flags = conf};
@@ -197,7 +210,9 @@ static int command_why_main(void *conf, int argc, char **argv, struct arena *a)
         if (rc < 0)
             return err_in(rc, "why: --where");
     }
-    int rc = ledger_walk(w.flags->run, why_row, &w);
+    int rc = ledger_check(w.flags->run);
+    if (rc >= 0)
+        rc = ledger_walk(w.flags->run, why_row, &w);
     if (rc >= 0 && w.found == 0 && w.match == MATCH_GLOB && !strchr(w.pattern, '*')) {
         w.match = MATCH_EXACT; /* a URL may hold a plain question mark */
         rc = ledger_walk(w.flags->run, why_row, &w);

@@ -257,9 +257,17 @@ static void print_domains(const struct json *store, const char *what)
 static void print_text(struct run *r, const struct totals *t, const struct json *store,
                        const struct json *eval)
 {
+    uint64_t left = t->kept + t->heldout + t->duplicates ? 0 : t->in; /* before pass 2 */
+    for (int i = 0; i < t->drop_count && left; i++)
+        left -= t->drop[i].count;
     if (r->recipe->borrowed)
         printf("\n  %s: on the store of %s, %.0f tokens\n", r->recipe->run.name, r->base,
                json_num(store, "tokens", 0));
+    else if (left)
+        printf("\n  %s: %llu pages in so far, %llu passed every rule (%.1f %%); what becomes of "
+               "them is still to be settled: sluice status --run=%s\n",
+               r->recipe->run.name, (unsigned long long)t->in, (unsigned long long)left,
+               percent(left, t->in), r->dir);
     else
         printf("\n  %s: %llu pages in, %llu kept (%.1f %%), %llu held out, %llu tokens\n",
                r->recipe->run.name, (unsigned long long)t->in, (unsigned long long)t->kept,
@@ -275,7 +283,7 @@ static void print_text(struct run *r, const struct totals *t, const struct json 
                percent(t->drop[i].count, t->in), t->drop[i].rule);
     if (t->drop_count > RULES_SHOWN)
         printf("  and %d rules more: see the report\n", t->drop_count - RULES_SHOWN);
-    if (r->recipe->has_dedup && t->duplicates == 0)
+    if (r->recipe->has_dedup && t->duplicates == 0 && t->kept)
         printf("  note: dedup removed 0 of %llu\n", (unsigned long long)t->kept);
     if (store) {
         print_domains(store, "domains");

@@ -90,6 +90,10 @@ fi
     --set model.context=64 --set train.sequence=64 --run=scored > out 2> err
 check eval_documents_are_bounded bash -c "[ \"\$(grep -c 'over 2 documents' err)\" = 2 ] && grep -q '^score .* tokens' err"
 check baselines_are_of_the_same_documents python3 -c "import json; rows = json.load(open('scored/eval.json'))['rows']; assert rows and all(r['documents'] == 2 and r['unigram'] > 0 for r in rows), rows"
+# A run that is under way: what is known is said, and nothing is called none that is not known yet.
+cp -r r half && rm -rf half/done/pass2 half/done/store half/ledger half/store half/store.json
+check half_done_is_not_nothing bash -c "'$sluice' report --run=half | grep -q '40 pages in so far, 40 passed every rule'"
+check why_before_the_ledger bash -c "'$sluice' why --run=half x 2>&1 | grep -q 'whose pass2 is done'"
 # Standard output: a full disk is an error wherever it shows, a reader that has seen enough is none.
 python3 "$here/tests/tools/make_warc.py" in 1 5 5 > /dev/null
 for what in "warc check in/part-00000.warc.gz" "warc ls in/part-00000.warc.gz" "help" "keys" "why --run=r book-3" "store ls --run=r" "store export --run=r --format=jsonl --out=-" "status --run=r"; do
