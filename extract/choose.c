@@ -205,6 +205,8 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
     } else {
         if (conf->beta <= 1 && out->judged.kind == PAGE_ARTICLE)
             whole_articles(p, out->decision);
+        if (conf->beta >= 1 && out->judged.kind == PAGE_DOCUMENTATION)
+            whole_manual(p, &out->judged, out->threshold, out->decision);
         whole_headings(p, out->decision);
     }
     for (uint32_t i = 0; i < p->block_count; i++)

@@ -205,6 +205,11 @@ bool choice_make(struct arena *a, const struct page *p, const struct asides *asi
  * threshold, nothing of others. False when a, where scratch is taken, is full. */
 bool whole_tables(struct arena *a, const struct page *p, const float *keep, float threshold,
                   uint8_t *decision);
+/* For pages of documentation, of which each line was written for its place: where nearly all from
+ * the first block taken to the last is taken, what lies between and is half as likely as the
+ * threshold is taken too, but for links, menus and hidden blocks. */
+void whole_manual(const struct page *p, const struct judgement *j, float threshold,
+                  uint8_t *decision);
 /* Drops a heading that ends the text, unless a heading stands before it: then they are names. */
 void whole_headings(const struct page *p, uint8_t *decision);
 /* Of an article: drops what stands behind its last long text in a row of three or more blocks of

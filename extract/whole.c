@@ -2,6 +2,8 @@
 #include "extract/judge.h"
 
 enum { ROWS_LEAST = 2, CELL_WORDS = 15, TAIL_WORDS = 12, LINKS_LEAST = 3 };
+#define MANUAL_SHARE 0.8
+#define MANUAL_DOUBT 0.5f
 
 /* ---- data tables ---- */
 struct table {
@@ -64,6 +66,35 @@ bool whole_tables(struct arena *a, const struct page *p, const float *keep, floa
     }
     arena_reset(a, mark);
     return true;
+}
+
+/* ---- manuals ---- */
+static bool is_running(const struct judgement *j, const struct block *b, uint32_t index)
+{
+    return !(b->flags & BLOCK_HIDDEN) && b->link_chars * 2 <= b->chars &&
+           !features_furniture(j->features, index);
+}
+
+void whole_manual(const struct page *p, const struct judgement *j, float threshold,
+                  uint8_t *decision)
+{
+    uint32_t from = 0, to = p->block_count;
+    double all = 0, taken = 0;
+    while (from < to && decision[from] != LIKELY)
+        from++;
+    while (to > from && decision[to - 1] != LIKELY)
+        to--;
+    for (uint32_t i = from; i < to; i++) {
+        double weight = is_running(j, &p->block[i], i) ? block_weight(&p->block[i]) : 0;
+        all += weight;
+        taken += decision[i] == LIKELY ? weight : 0;
+    }
+    if (taken < MANUAL_SHARE * all)
+        return;
+    for (uint32_t i = from; i < to; i++)
+        if (decision[i] == UNLIKELY && j->keep[i] >= MANUAL_DOUBT * threshold &&
+            is_running(j, &p->block[i], i))
+            decision[i] = LIKELY;
 }
 
 /* ---- headings of nothing ---- */

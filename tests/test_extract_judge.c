@@ -284,6 +284,43 @@ TEST(extract_judge_whole_tables)
     read_close(&r);
 }
 
+/* Of 12 words between the first block and the last of a manual 10 are taken: what is half as likely
+ * as they are comes too. A link, in a menu, hidden, before or behind them, or where less is taken:
+ * not. */
+TEST(extract_judge_whole_manual)
+{
+    static const char full[] =
+        "<p>a 30<p>yes, four words here<p>b 30<nav><p>c 30</nav><p hidden>d"
+        "<p><a href=/x>x 30</a><p>yes, three words<p>yes, three words<p>e 30";
+    static const char half[] = "<p>yes, three words<p>three words 30<p>yes";
+    uint8_t decision[32];
+    float keep[32];
+    struct read r;
+    for (int likely = 0; likely < 2; likely++) {
+        decide(&r, full, decision, keep);
+        struct judgement j = {.keep = keep};
+        j.features = features_open(&r.work, &r.page, &r.sk.facts.asides);
+        CHECK(j.features != NULL);
+        for (uint32_t i = 0; i < r.page.block_count; i++)
+            keep[i] = decision[i] == LIKELY ? 0.8f : likely ? 0.4f : 0.39f;
+        CHECK_INT(chosen_of(&r, decision), 3);
+        whole_manual(&r.page, &j, 0.8f, decision);
+        CHECK_INT(chosen_of(&r, decision), 3 + likely);
+        CHECK_INT(decision[block_with(&r.page, "b 30")], likely ? LIKELY : UNLIKELY);
+        read_close(&r);
+    }
+    decide(&r, half, decision, keep);
+    struct judgement j = {.keep = keep};
+    j.features = features_open(&r.work, &r.page, &r.sk.facts.asides);
+    CHECK(j.features != NULL);
+    whole_manual(&r.page, &j, 0.2f, decision);
+    CHECK_INT(chosen_of(&r, decision), 2);
+    memset(decision, UNLIKELY, sizeof decision); /* nothing taken: nothing to fill */
+    whole_manual(&r.page, &j, 0.2f, decision);
+    CHECK_INT(chosen_of(&r, decision), 0);
+    read_close(&r);
+}
+
 TEST(extract_judge_whole_headings)
 {
     uint8_t decision[32];
