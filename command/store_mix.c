@@ -144,6 +144,22 @@ static void print_sources(const struct mix *x)
     }
 }
 
+/* Repeats up to some 4 times are nearly worth new text, more are worth ever less (Muennighoff et
+ * al. 2023, arXiv:2305.16264, section 6). The cap is not there by preset: a small corpus of one's
+ * own is read more often knowingly. */
+static void print_repeats(const struct mix *x)
+{
+    enum { WORTH_NEW_TEXT = 4 };
+    const struct mixture *m = &x->rows.mixture;
+    for (uint32_t s = 0; s < m->plan.source_count; s++) {
+        double epochs = sum_of(x->drawn[s].epochs);
+        if (epochs > WORTH_NEW_TEXT)
+            printf("\n%s is read %.1f times: beyond some %d a repeat is worth less and less "
+                   "(arXiv:2305.16264); a cap: mixture.epochs.%s = %d\n",
+                   m->view[s].name, epochs, WORTH_NEW_TEXT, m->view[s].name, WORTH_NEW_TEXT);
+    }
+}
+
 static void print_text(struct mix *x)
 {
     const struct mixture *m = &x->rows.mixture;
@@ -157,6 +173,7 @@ static void print_text(struct mix *x)
     }
     print_spills(x);
     print_sources(x);
+    print_repeats(x);
     if (x->dry_step >= 0)
         printf("\nStep %lld cannot be drawn: %s: raise epochs, add data or train for fewer "
                "steps.\n",

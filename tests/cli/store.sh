@@ -86,6 +86,13 @@ import collections, json
 mix = json.load(open('mix.json'))
 assert sum(s['tokens'] for p in mix['phases'] for s in p['sources']) == mix['steps'] * mix['batch'] * mix['sequence']
 assert mix['runs_dry_at_step'] == -1 and [p['steps'] for p in mix['phases']] == [16, 8], mix
+# Sources read more than four times are named, no others.
+epochs = collections.Counter()
+for p in mix['phases']:
+    for s in p['sources']:
+        epochs[s['source']] += s['epochs']
+told = {line.split()[0] for line in open('mix.txt') if ' is read ' in line}
+assert told == {name for name, n in epochs.items() if n > 4}, (told, epochs)
 # What the trainer drew, by the pages behind its rows (a row that ends a source has fewer tokens).
 rows = [json.loads(line) for line in open('r/train/train.jsonl')]
 for p in mix['phases']:
@@ -99,6 +106,8 @@ for p in mix['phases']:
 begins = [row for row in rows if 'mixture' in row]
 assert [(row['step'], row['phase']) for row in begins] == [(0, 'stable'), (16, 'anneal')], begins
 assert abs(begins[1]['mixture']['hq'] - 0.8) < 1e-9, begins\""
+# As many steps that sources are read more than four times.
+check store_mix_tells_repeats bash -c "cp -r r long && sed -i 's/^steps = 24\$/steps = 2400/' long/recipe.toml && sed -i 's/nsteps = 24\\\\n/nsteps = 2400\\\\n/' long/run.json && '$sluice' store mix --run=long --dry-run > long.txt && grep -Eq '^hq is read [0-9.]+ times' long.txt"
 check store_find bash -c "
 text=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['text'][:40], end='')\")
 url=\$(python3 -c \"import json; print(json.loads(open('corpus.jsonl').readline())['url'])\")
