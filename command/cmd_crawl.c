@@ -35,6 +35,11 @@ static const struct opt crawl_flag_opts[] = {
     FLAG_ROW(OPT_BOOL, "dry_run", dry_run, "list the files and their sizes, fetch none"),
     OPT_LAST,
 };
+/* Rows that only some ways of crawling look at. */
+static const struct opt of_lists[] = {CRAWL_WHAT_ROWS(struct crawl_flags, crawl.), OPT_LAST};
+static const struct opt of_seeds[] = {SEEDS_ROWS(struct crawl_flags, seeds.), OPT_LAST};
+static const struct opt of_fetch[] = {CRAWL_HOW_ROWS(struct crawl_flags, crawl.), OPT_LAST};
+static const struct opt of_index[] = {CDX_ROWS(struct crawl_flags, index.), OPT_LAST};
 
 /* ---- standard output ---- */
 struct out {
@@ -255,10 +260,80 @@ static int crawl_index_main(const struct crawl_flags *flags)
     return 0;
 }
 
+/* ---- flags that would change nothing ---- */
+static bool row_differs(const struct opt *row, const struct crawl_flags *a,
+                        const struct crawl_flags *b)
+{
+    const struct opt one[] = {*row, OPT_LAST};
+    struct buf left = {0}, right = {0};
+    opt_write(one, a, &left);
+    opt_write(one, b, &right);
+    bool differs = !str_eq(buf_view(&left), buf_view(&right));
+    buf_free(&left);
+    buf_free(&right);
+    return differs;
+}
+
+/* A bound or a folder that is not looked at would be found out when the disk is full. but: names
+ * that are looked at all the same; NULL-ended. */
+static int refuse_unused(const struct opt *rows, const char *const *but,
+                         const struct crawl_flags *flags, const char *why, struct arena *a)
+{
+    struct crawl_flags *preset = arena_push_zero(a, sizeof *preset, 16);
+    if (!preset)
+        return ERR_LIMIT;
+    TRY(opt_defaults(rows, preset, a));
+    for (const struct opt *row = rows; row->type != OPT_END; row++) {
+        char name[64];
+        bool used = false;
+        for (size_t i = 0; but[i]; i++)
+            used |= strcmp(but[i], row->name) == 0;
+        if (used || !row_differs(row, flags, preset))
+            continue;
+        snprintf(name, sizeof name, "%s", row->name);
+        for (char *at = name; *at; at++)
+            *at = *at == '_' ? '-' : *at;
+        return err_set(ERR_USAGE, "crawl: --%s %s", name, why);
+    }
+    return 0;
+}
+
+static int check_flags(const struct crawl_flags *flags, bool seeds, bool index, bool urls,
+                       struct arena *a)
+{
+    static const char *const none[] = {NULL};
+    static const char *const looked_up[] = {"base", "crawl", "paths", NULL};
+    static const char *const named[] = {"crawl", "paths", NULL}; /* refused for themselves */
+    static const char *const visiting[] = {"user_agent", "connections", "requests_per_s",
+                                           "bytes_per_s", "connect_ms", "stall_ms", "backoff_ms",
+                                           "ca_file", NULL};
+    if (!seeds)
+        TRY(refuse_unused(of_seeds, none, flags,
+                          "is for --seeds only: fetched files land in --cache, and --files=N says "
+                          "how many of a crawl's are taken",
+                          a));
+    if (!index)
+        TRY(refuse_unused(of_index, none, flags, "goes with --index=URL-PATTERN only", a));
+    if (seeds)
+        TRY(refuse_unused(of_fetch, visiting, flags,
+                          "is not looked at with --seeds: see --out, --page-retries, --page-max",
+                          a));
+    if (seeds)
+        return refuse_unused(of_lists, named, flags, "is for a crawl's files, not for --seeds", a);
+    if (index)
+        return refuse_unused(of_lists, looked_up, flags,
+                             "is for whole files, not for --index (--index-max bounds it)", a);
+    if (urls)
+        return refuse_unused(of_lists, named, flags,
+                             "goes with --crawl or --paths, not with URLs: those named are all "
+                             "taken",
+                             a);
+    return 0;
+}
+
 static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a)
 {
     const struct crawl_flags *flags = conf;
-    UNUSED(a);
     const struct crawl_conf *crawl = &flags->crawl;
     bool named = (crawl->crawl && crawl->crawl[0]) || (crawl->paths && crawl->paths[0]);
     bool index = flags->index.index && flags->index.index[0];
@@ -269,6 +344,10 @@ static int command_crawl_main(void *conf, int argc, char **argv, struct arena *a
     if (seeds && (named || flags->to_stdout || flags->dry_run))
         return err_set(ERR_USAGE, "crawl: --seeds crawls sites itself: it goes with none of "
                                   "--crawl, --paths, --stdout and --dry-run");
+    if (seeds && index)
+        return err_set(ERR_USAGE, "crawl: --seeds crawls sites itself, --index fetches what a "
+                                  "crawl holds of them: give one");
+    TRY(check_flags(flags, seeds, index, argc > 0, a));
     if (seeds)
         return crawl_seeds_main(flags);
     if (index && (flags->to_stdout || (crawl->paths && crawl->paths[0])))

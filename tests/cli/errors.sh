@@ -31,6 +31,12 @@ expect why_without_run 2 'run' "$sluice" why http://a/
 expect status_of_nothing 2 'run.json' "$sluice" status --run=nowhere
 expect bad_shard 2 'I/N' "$sluice" task pass1 --run=nowhere --shard=5/5
 expect port_closed 1 '127.0.0.1:9' "$sluice" crawl --crawl=CC-MAIN-2026-48 --base=http://127.0.0.1:9/ --retries=1
+expect crawl_out_without_seeds 2 '[-][-]out is for --seeds only' "$sluice" crawl --crawl=CC-MAIN-2026-48 --out=here
+expect crawl_bound_without_seeds 2 '[-][-]max-bytes is for' "$sluice" crawl --crawl=CC-MAIN-2026-48 --max-bytes=3G
+expect crawl_seeds_with_cache 2 '[-][-]cache is not looked at' "$sluice" crawl --seeds=none --cache=here
+expect crawl_index_without_pattern 2 '[-][-]index-max goes with' "$sluice" crawl --crawl=CC-MAIN-2026-48 --index-max=3
+expect crawl_urls_with_files 2 '[-][-]files goes with' "$sluice" crawl http://127.0.0.1:9/a.gz --files=3
+expect crawl_seeds_and_index 2 'give one' "$sluice" crawl --seeds=none --index=a.example
 expect memory_too_small 1 'memory' "$sluice" run "$small" --set source.path="$warc" --memory=16M --threads=8 --run=mem
 expect model_unknown 2 'lid176' "$sluice" model get nothing
 expect generate_without_model 2 'model' "$sluice" generate --prompt=x
