@@ -3,6 +3,7 @@
 #include "crawl/fetched.h"
 
 #include "core/err.h"
+#include "core/log.h"
 
 #include <stdlib.h>
 
@@ -56,11 +57,32 @@ bool crawl_path_is_safe(struct str path)
     return true;
 }
 
-static int list_add(struct list *l, struct str line, const char *file, size_t number)
+/* Lists are passed on with the place they were read from in front: base itself, or one of Common
+ * Crawl's own. */
+static struct str below_base(struct str line, const char *base)
 {
+    static const char *const places[] = {"https://data.commoncrawl.org/", "s3://commoncrawl/"};
+    struct str own = str_of(base);
+    if (own.len && str_starts(line, base)) {
+        line = str_slice(line, own.len, line.len);
+        return str_slice(line, own.ptr[own.len - 1] != '/' && str_starts(line, "/"), line.len);
+    }
+    for (size_t i = 0; i < COUNT_OF(places); i++)
+        if (str_starts(line, places[i]))
+            return str_slice(line, strlen(places[i]), line.len);
+    return line;
+}
+
+static int list_add(struct list *l, struct str line, const char *base, const char *file,
+                    size_t number)
+{
+    line = below_base(line, base);
     if (!crawl_path_is_safe(line))
-        return err_set(ERR_FORMAT, "crawl: %s line %zu: \"%.*s\" is no plain relative path", file,
-                       number, (int)(line.len < 80 ? line.len : 80), line.ptr);
+        return err_set(ERR_FORMAT,
+                       "crawl: %s line %zu: \"%.*s\" is no plain path below base: give lines like "
+                       "crawl-data/CC-MAIN-2024-22/segments/1/warc/a.warc.gz, and URLs of other "
+                       "places to sluice crawl itself",
+                       file, number, (int)(line.len < 80 ? line.len : 80), line.ptr);
     if (l->count == FILES_MAX)
         return err_set(ERR_FORMAT, "crawl: %s has more than %d lines", file, FILES_MAX);
     if (l->count == l->cap) {
@@ -78,7 +100,34 @@ static int list_add(struct list *l, struct str line, const char *file, size_t nu
     return 0;
 }
 
-static int list_read(struct list *l, const char *file)
+/* A path that stands there again would be fetched by two connections into one file. */
+static int list_unique(struct list *l, const char *file)
+{
+    size_t room = 16, kept = 0;
+    while (room < l->count * 2)
+        room *= 2;
+    const char **seen = calloc(room, sizeof *seen);
+    if (!seen)
+        return err_set(ERR_LIMIT, "crawl: no memory for the %zu paths of %s", l->count, file);
+    for (size_t i = 0; i < l->count; i++) {
+        size_t at = (size_t)hash_str(str_of(l->path[i]), 0) & (room - 1);
+        while (seen[at] && strcmp(seen[at], l->path[i]) != 0)
+            at = (at + 1) & (room - 1);
+        if (seen[at]) {
+            free(l->path[i]);
+            continue;
+        }
+        seen[at] = l->path[kept++] = l->path[i];
+    }
+    if (kept < l->count)
+        log_warn("crawl: %s names %zu paths more than once: each is taken once", file,
+                 l->count - kept);
+    l->count = kept;
+    free(seen);
+    return 0;
+}
+
+static int list_read(struct list *l, const char *file, const char *base)
 {
     struct io_reader *in;
     struct str line;
@@ -90,15 +139,15 @@ static int list_read(struct list *l, const char *file)
         line = str_trim(line);
         if (io_offset(in) > LIST_BYTES_MAX)
             rc = err_set(ERR_FORMAT, "crawl: %s is larger than %d bytes", file, LIST_BYTES_MAX);
-        else if (line.len)
-            rc = list_add(l, line, file, number);
+        else if (line.len && line.ptr[0] != '#')
+            rc = list_add(l, line, base, file, number);
     }
     io_close(in);
     if (rc == 0)
         rc = got;
     if (rc == 0 && l->count == 0)
-        rc = err_set(ERR_FORMAT, "crawl: %s names no file", file);
-    return rc;
+        rc = err_set(ERR_FORMAT, "crawl: %s names no file: put a path on each line", file);
+    return rc == 0 ? list_unique(l, file) : rc;
 }
 
 /* ---- the draw ---- */
@@ -169,8 +218,11 @@ static int check_conf(const struct crawl_conf *conf)
         return err_set(ERR_USAGE, "crawl: cache is empty: name the folder the files shall land in");
     if (has_text(conf->paths))
         return 0;
-    if (!crawl_path_is_safe(name) || memchr(name.ptr, '/', name.len))
-        return err_set(ERR_USAGE, "crawl: \"%s\" is no crawl's name: give one as CC-MAIN-2024-22",
+    bool news = str_starts(name, "CC-NEWS/"); /* one a month: CC-NEWS/2024/05 */
+    if (!crawl_path_is_safe(name) || (memchr(name.ptr, '/', name.len) && !news))
+        return err_set(ERR_USAGE,
+                       "crawl: \"%s\" is no crawl's name: give one as CC-MAIN-2024-22 or "
+                       "CC-NEWS/2024/05",
                        conf->crawl ? conf->crawl : "");
     if (!conf->kind || (strcmp(conf->kind, "warc") != 0 && strcmp(conf->kind, "wet") != 0 &&
                         strcmp(conf->kind, "wat") != 0))
@@ -185,7 +237,7 @@ static int list_load(const struct crawl_conf *conf, struct fetched *table, struc
     char path[IO_PATH_MAX], local[IO_PATH_MAX];
     uint64_t size;
     if (has_text(conf->paths))
-        return list_read(l, conf->paths);
+        return list_read(l, conf->paths, conf->base);
     TRY(io_path(path, "crawl-data/%s/%s.paths.gz", conf->crawl, conf->kind));
     TRY(io_path(local, "%s/%s", conf->cache, path));
     struct buf url = {0};
@@ -199,7 +251,7 @@ static int list_load(const struct crawl_conf *conf, struct fetched *table, struc
             rc = fetched_add(table, path, &item);
     }
     buf_free(&url);
-    return rc < 0 ? rc : list_read(l, local);
+    return rc < 0 ? rc : list_read(l, local, conf->base);
 }
 
 static int list_files(const struct crawl_conf *conf, const struct fetched *table,

@@ -139,6 +139,11 @@ TEST(crawl_commoncrawl_wrong_conf)
     conf.crawl = "CC-MAIN-9999-99";
     CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_IO); /* no such crawl */
     CHECK(strstr(err_text(), "CC-MAIN-9999-99"));
+    conf.crawl = "CC-NEWS/2024/05"; /* the one with months */
+    CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_IO);
+    CHECK(strstr(err_text(), "/crawl-data/CC-NEWS/2024/05/warc.paths.gz"));
+    conf.crawl = "CC-NEWS/../05";
+    CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_USAGE);
     conf.base = "";
     CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_USAGE);
     arena_close(&a);
@@ -185,6 +190,37 @@ TEST(crawl_commoncrawl_paths_file)
     CHECK_OK(crawl_fetch(&conf, file_list, count, &done));
     CHECK_INT(done.requests, 2); /* nothing more */
     arena_close(&a);
+}
+
+/* Lists as people pass them on: with the place in front, comments, a line twice. */
+TEST(crawl_commoncrawl_paths_as_passed_on)
+{
+#define SEGMENTS "crawl-data/CC-MAIN-2024-22/segments/"
+    log_open(LOG_QUIET);
+    struct arena a;
+    struct crawl_conf conf = crawl_conf_for(&a, "CC-MAIN-2024-22");
+    mirror_make(conf.crawl);
+    struct buf list = {0};
+    buf_printf(&list, "# ours\n%s/" SEGMENTS "1/warc/file-01.warc.gz\n", conf.base);
+    buf_text(&list, "https://data.commoncrawl.org/" SEGMENTS "3/warc/file-03.warc.gz\n");
+    buf_text(&list, "s3://commoncrawl/" SEGMENTS "1/warc/file-01.warc.gz\n");
+    buf_text(&list, SEGMENTS "1/warc/file-01.warc.gz\n");
+    put("paths", list.ptr, list.len);
+    buf_free(&list);
+    char paths[IO_PATH_MAX];
+    snprintf(paths, sizeof paths, "%s", target("paths"));
+    conf.paths = paths;
+    const char **local;
+    size_t count;
+    CHECK_OK(crawl_files(&conf, &a, &local, &count));
+    CHECK_INT(count, 2);
+    CHECK(str_ends(str_of(local[0]), "cache/" SEGMENTS "1/warc/file-01.warc.gz"));
+    CHECK(str_ends(str_of(local[1]), "cache/" SEGMENTS "3/warc/file-03.warc.gz"));
+    put("paths", "https://elsewhere.example/x.gz\n", 31);
+    CHECK_ERR(crawl_files(&conf, &a, &local, &count), ERR_FORMAT);
+    CHECK(strstr(err_text(), "line 1") && strstr(err_text(), "give lines like"));
+    arena_close(&a);
+#undef SEGMENTS
 }
 
 /* The manifest knows each file as it is; a torn line, a repeated one and a vanished file are borne;
