@@ -674,7 +674,9 @@ static enum outcome end_of_curl(struct transfer *t, CURLcode code)
                        t->reply.redirects ? "redirected to where it may not lead: " : "", text);
     case CURLE_PEER_FAILED_VERIFICATION:
     case CURLE_SSL_CACERT_BADFILE:
-        return verdict(t, OUTCOME_FAIL, ERR_IO, "the server's certificate is not trusted: %s",
+        return verdict(t, OUTCOME_FAIL, ERR_IO,
+                       "the server's certificate is not trusted: %s: look at this machine's clock, "
+                       "or name the authority of a mirror or proxy with ca_file",
                        text);
     case CURLE_FILE_COULDNT_READ_FILE: return verdict(t, OUTCOME_FAIL, ERR_IO, "%s", text);
     case CURLE_URL_MALFORMAT:
