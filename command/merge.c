@@ -22,7 +22,10 @@ static int store_item(struct run *r, struct store_writer *w, uint32_t item)
                                 .item = item,
                                 .record = head.record,
                                 .token_count = head.count,
-                                .text_bytes = head.text_bytes};
+                                .text_bytes = head.text_bytes,
+                                .lang_score = head.lang_score,
+                                .score = head.score};
+        memcpy(doc.lang, head.lang, sizeof doc.lang);
         rc = head.domain < (uint32_t)r->recipe->domain_count
                  ? store_append(w, head.domain, &doc, ids)
                  : err_set(ERR_FORMAT, "domain %u is not in the recipe", head.domain);

@@ -24,6 +24,7 @@ struct pass2 {
     struct io_writer *tokens, *corpus, *heldout, *samples;
     struct ledger_writer *ledger;
     struct buf line, also;
+    int lang_signal, quality_signal; /* -1: the recipe measures none */
     uint64_t in, kept, held, dups, token_count, kept_samples;
 };
 
@@ -69,6 +70,11 @@ static void decide(struct pass2 *p, struct spool_doc *d, struct fate *f)
     }
 }
 
+static float signal_of(const struct spool_doc *d, int signal)
+{
+    return signal < 0 ? NAN : d->signal[signal];
+}
+
 static int write_tokens(struct pass2 *p, const struct spool_doc *d, struct fate *f)
 {
     const uint32_t *ids;
@@ -79,7 +85,10 @@ static int write_tokens(struct pass2 *p, const struct spool_doc *d, struct fate 
                               .record = d->record,
                               .domain = (uint32_t)f->domain,
                               .count = f->tokens,
-                              .text_bytes = (uint32_t)d->text.len};
+                              .text_bytes = (uint32_t)d->text.len,
+                              .lang_score = signal_of(d, p->lang_signal),
+                              .score = signal_of(d, p->quality_signal)};
+    memcpy(head.lang, d->lang, sizeof head.lang);
     /* The ids lie in the arena, and nobody reads them behind this. */
     return token_file_put(p->tokens, tokenizer_vocab(p->tokenizer), &head,
                           (uint32_t *)(uintptr_t)ids);
@@ -309,7 +318,11 @@ static void pass2_close(struct pass2 *p)
 
 int task_pass2(struct run *r, uint32_t unit, struct manifest *m)
 {
-    struct pass2 p = {.run = r, .recipe = r->recipe, .item = unit};
+    struct pass2 p = {.run = r,
+                      .recipe = r->recipe,
+                      .item = unit,
+                      .lang_signal = schema_find_signal(&r->recipe->schema, "language.score"),
+                      .quality_signal = schema_find_signal(&r->recipe->schema, "quality.score")};
     struct spool_doc *d = malloc(sizeof *d);
     int rc = d ? pass2_open(&p) : err_set(ERR_LIMIT, "pass2: no memory");
     while (rc >= 0 && (rc = spool_next(p.spool, d)) > 0) {

@@ -12,6 +12,7 @@
 #include "store/exchange.h"
 #include "tokenize/tokenize.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 enum {
@@ -181,7 +182,9 @@ static int doc_put(struct importing *im, const struct import_doc *doc)
                             .item = doc->file,
                             .record = doc->record,
                             .token_count = doc->count,
-                            .text_bytes = (uint32_t)bytes};
+                            .text_bytes = (uint32_t)bytes,
+                            .lang_score = NAN,
+                            .score = NAN};
     im->documents++;
     im->tokens += doc->count;
     im->bytes += bytes;

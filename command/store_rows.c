@@ -6,6 +6,7 @@
 #include "core/ledger.h"
 #include "core/log.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 /* ---- a run's rows ---- */
@@ -88,8 +89,7 @@ static int origins_walk(const char *dir, struct origins *o)
     char base[IO_PATH_MAX], note[IO_PATH_MAX];
     TRY(ledger_base(dir, base));
     TRY(io_path(note, "%s/import.json", base));
-    return io_exists(note) ? import_walk(base, origin_import, o)
-                           : ledger_walk(dir, origin_row, o);
+    return io_exists(note) ? import_walk(base, origin_import, o) : ledger_walk(dir, origin_row, o);
 }
 
 int origins_find(const char *run_dir, const struct store *s, struct origin *origin, size_t count)
@@ -124,7 +124,8 @@ void origins_free(struct origin *origin, size_t count)
 /* ---- trace ---- */
 struct traced {
     uint32_t row, domain, from, tokens; /* from: place in the row */
-    uint64_t id, document;
+    uint64_t document;                  /* its number in the domain */
+    struct store_doc doc;
 };
 struct trace {
     struct traced *item;
@@ -157,7 +158,7 @@ static int trace_tokens(struct trace *t, struct store *s, uint32_t row, uint32_t
         TRY(store_doc_of(s, domain, at, &index, &doc));
         uint64_t doc_end = doc.token_start + doc.token_count;
         uint64_t stop = doc_end < end ? doc_end : end;
-        TRY(trace_add(t, (struct traced){row, domain, from, (uint32_t)(stop - at), doc.id, index}));
+        TRY(trace_add(t, (struct traced){row, domain, from, (uint32_t)(stop - at), index, doc}));
         from += (uint32_t)(stop - at);
         at = stop;
     }
@@ -220,7 +221,7 @@ static void print_traced(const struct store_meta *meta, const struct traced *ite
 {
     printf("row %-4u %-16s tokens %5u to %5u  document %llu  %016llx  ", item->row,
            meta->domain[item->domain].name, item->from, item->from + item->tokens - 1,
-           (unsigned long long)item->document, (unsigned long long)item->id);
+           (unsigned long long)item->document, (unsigned long long)item->doc.id);
     if (from && from->found) {
         print_clean(from->url);
         printf("  %s at byte %llu, record %u\n", from->source, (unsigned long long)from->offset,
@@ -235,7 +236,7 @@ static void print_traced_json(const struct store_meta *meta, const struct traced
 {
     struct json_writer w;
     char id[17];
-    snprintf(id, sizeof id, "%016llx", (unsigned long long)item->id);
+    snprintf(id, sizeof id, "%016llx", (unsigned long long)item->doc.id);
     const struct {
         const char *key;
         uint64_t value;
@@ -250,6 +251,14 @@ static void print_traced_json(const struct store_meta *meta, const struct traced
         json_field_u64(&w, number[i].key, number[i].value);
     json_field_text(&w, "domain", meta->domain[item->domain].name);
     json_field_text(&w, "id", id);
+    if (item->doc.lang[0])
+        json_field_str(
+            &w, "lang",
+            (struct str){item->doc.lang, strnlen(item->doc.lang, sizeof item->doc.lang)});
+    if (!isnan(item->doc.lang_score))
+        json_field_num(&w, "language.score", item->doc.lang_score);
+    if (!isnan(item->doc.score))
+        json_field_num(&w, "quality.score", item->doc.score);
     if (from && from->found) {
         json_field_text(&w, "url", from->url);
         json_field_text(&w, "source", from->source);
@@ -294,14 +303,15 @@ int store_trace(const struct store_flags *flags, struct arena *a)
     TRY_OUT(changed = store_changed(r, a));
     if (changed)
         log_warn("store trace: the store was changed since %s was trained (documents were appended "
-                 "or removed): these are the rows that a new training would read", flags->run);
+                 "or removed): these are the rows that a new training would read",
+                 flags->run);
     t.origin = calloc(t.count ? t.count : 1, sizeof *t.origin);
     TRY_OUT(t.origin ? 0 : err_set(ERR_LIMIT, "store trace: no memory"));
     for (t.origins = 0; t.origins < t.count; t.origins++)
-        t.origin[t.origins].id = t.item[t.origins].id;
+        t.origin[t.origins].id = t.item[t.origins].doc.id;
     TRY_OUT(origins_find(flags->run, r->store, t.origin, t.origins));
     for (size_t i = 0; i < t.count; i++) {
-        const struct origin *from = origins_at(t.origin, t.origins, t.item[i].id);
+        const struct origin *from = origins_at(t.origin, t.origins, t.item[i].doc.id);
         if (flags->json)
             print_traced_json(store_meta(r->store), &t.item[i], from, changed, &line);
         else

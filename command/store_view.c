@@ -25,19 +25,36 @@ static void list_columns(const bool has[static LEDGER_COLUMNS])
                                                          : "number");
 }
 
+/* Of documents without a ledger. */
+static int list_index(const struct store_flags *flags, const char *base)
+{
+    bool has[LEDGER_COLUMNS];
+    struct store *s;
+    TRY(store_of_run(flags, &s));
+    int rc = view_columns(base, s, has);
+    store_close(s);
+    TRY(rc);
+    list_columns(has);
+    if (has[LEDGER_LANG])
+        printf("signals (numbers; null where not measured)\n");
+    for (int i = 0; has[LEDGER_LANG] && view_index_signals[i]; i++)
+        printf("  %s\n", view_index_signals[i]);
+    printf("there is no ledger in %s, so these are all: no %srules\n", base,
+           has[LEDGER_LANG] ? "other signals, no " : "signals, no ");
+    return 0;
+}
+
 static int list_names(const struct store_flags *flags)
 {
     char base[IO_PATH_MAX];
     bool has[LEDGER_COLUMNS];
     struct ledger_reader *r;
     TRY(ledger_base(flags->run, base));
-    int ledger = view_columns(base, has);
+    int ledger = view_columns(base, NULL, has);
     TRY(ledger);
+    if (!ledger)
+        return list_index(flags, base);
     list_columns(has);
-    if (!ledger) {
-        printf("there is no ledger in %s, so these are all: no signals, no rules\n", base);
-        return 0;
-    }
     TRY(view_ledger(&r, base));
     const struct schema *s = ledger_schema(r);
     printf("signals (numbers; null where not measured)\n");

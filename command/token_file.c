@@ -3,22 +3,29 @@
 
 #include "core/err.h"
 
+#include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 
-enum { MAGIC = 0x324B5453, MAGIC_OLD = 0x314B5453, HEAD_OLD = 24 };
+/* By version, from 1: "STK1", ... and bytes of a document's head. */
+enum { MAGIC_BEFORE_1 = 0x304B5453, MAGIC_STEP = 1 << 24, VERSION = 3, VERSION_SUM = 2 };
+static const uint32_t head_bytes[VERSION + 1] = {0, offsetof(struct token_head, sum),
+                                                 offsetof(struct token_head, lang),
+                                                 sizeof(struct token_head)};
+_Static_assert(sizeof(struct token_head) == 48, "no padding in the file");
 
 static uint32_t width_of(uint32_t vocab_size) { return vocab_size <= 65536 ? 2 : 4; }
 
-static uint64_t sum_of(const struct token_head *head, const void *ids, size_t len)
+static uint64_t sum_of(const struct token_head *head, uint32_t version, const void *ids, size_t len)
 {
     struct token_head bare = *head;
     bare.sum = 0;
-    return hash64(ids, len, hash64(&bare, sizeof bare, 0));
+    return hash64(ids, len, hash64(&bare, head_bytes[version], 0));
 }
 
 int token_file_begin(struct io_writer *w, uint32_t vocab_size)
 {
-    const uint32_t begin[2] = {MAGIC, width_of(vocab_size)};
+    const uint32_t begin[2] = {MAGIC_BEFORE_1 + VERSION * MAGIC_STEP, width_of(vocab_size)};
     return io_write(w, begin, sizeof begin);
 }
 
@@ -30,7 +37,7 @@ int token_file_put(struct io_writer *w, uint32_t vocab_size, struct token_head *
         uint16_t id = (uint16_t)ids[i];
         memcpy(bytes + 2 * (size_t)i, &id, sizeof id); /* behind it nothing is left unread */
     }
-    head->sum = sum_of(head, bytes, (size_t)head->count * width);
+    head->sum = sum_of(head, VERSION, bytes, (size_t)head->count * width);
     TRY(io_write(w, head, sizeof *head));
     return io_write(w, bytes, (size_t)head->count * width);
 }
@@ -39,8 +46,7 @@ int token_file_put(struct io_writer *w, uint32_t vocab_size, struct token_head *
 struct token_file {
     char path[IO_PATH_MAX];
     struct io_reader *in;
-    uint32_t width;
-    bool old;
+    uint32_t width, version;
     uint32_t *ids;
     unsigned char *bytes; /* as stored; the ids themselves where they have 4 bytes */
     uint32_t max;         /* ids there is room for */
@@ -77,13 +83,14 @@ int token_file_open(struct token_file **out, const char *run_dir, uint32_t item)
         memcpy(f->path, old, sizeof old);
     TRY_OUT(io_open(&f->in, f->path));
     TRY_OUT(read_exact(f, begin, sizeof begin[0]));
-    f->old = begin[0] == MAGIC_OLD;
+    f->version = (begin[0] - MAGIC_BEFORE_1) / MAGIC_STEP;
     f->width = 4;
-    if (begin[0] == MAGIC) {
+    if (f->version >= VERSION_SUM && f->version <= VERSION) {
         TRY_OUT(read_exact(f, &begin[1], sizeof begin[1]));
         f->width = begin[1];
     }
-    if ((!f->old && begin[0] != MAGIC) || (f->width != 2 && f->width != 4)) {
+    if (f->version < 1 || f->version > VERSION ||
+        begin[0] != MAGIC_BEFORE_1 + f->version * MAGIC_STEP || (f->width != 2 && f->width != 4)) {
         rc = err_set(ERR_FORMAT, "%s is no token file: delete it and run again", f->path);
         goto out;
     }
@@ -122,8 +129,8 @@ static void ids_widen(const uint16_t *restrict from, size_t count, uint32_t *res
 int token_file_next(struct token_file *f, struct token_head *head, const uint32_t **ids)
 {
     int rc;
-    memset(head, 0, sizeof *head);
-    if ((rc = read_exact(f, head, f->old ? HEAD_OLD : sizeof *head)) <= 0)
+    *head = (struct token_head){.lang_score = NAN, .score = NAN};
+    if ((rc = read_exact(f, head, head_bytes[f->version])) <= 0)
         return rc;
     if (head->count > TOKEN_FILE_COUNT_MAX)
         return err_set(ERR_FORMAT, "%s: record %u is damaged: delete the file and run again",
@@ -132,7 +139,7 @@ int token_file_next(struct token_file *f, struct token_head *head, const uint32_
     unsigned char *bytes = f->width == 2 ? f->bytes : (unsigned char *)f->ids;
     size_t len = (size_t)head->count * f->width;
     TRY(rc = len ? read_exact(f, bytes, len) : 1);
-    if (rc == 0 || (!f->old && head->sum != sum_of(head, bytes, len)))
+    if (rc == 0 || (f->version >= VERSION_SUM && head->sum != sum_of(head, f->version, bytes, len)))
         return err_set(ERR_FORMAT, "%s: record %u is %s: delete the file and run again", f->path,
                        head->record, rc ? "damaged" : "cut");
     if (f->width == 2)

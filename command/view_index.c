@@ -8,7 +8,10 @@
 
 enum { INDEX_ARENA = 1 << 30 };
 
-int view_columns(const char *dir, bool has[static LEDGER_COLUMNS])
+const char *const view_index_signals[] = {"language.score", "quality.score", NULL};
+enum { INDEX_SIGNALS = COUNT_OF(view_index_signals) - 1 };
+
+int view_columns(const char *dir, const struct store *s, bool has[static LEDGER_COLUMNS])
 {
     static const enum ledger_column index[] = {LEDGER_ID,     LEDGER_RECORD, LEDGER_TEXT_BYTES,
                                                LEDGER_TOKENS, LEDGER_DOMAIN, LEDGER_VERDICT};
@@ -22,6 +25,7 @@ int view_columns(const char *dir, bool has[static LEDGER_COLUMNS])
     if (!ledger) {
         TRY(io_path(path, "%s/import.json", dir));
         has[LEDGER_SOURCE] = io_exists(path);
+        has[LEDGER_LANG] = s && store_knows_lang(s) && !has[LEDGER_SOURCE];
     }
     return ledger;
 }
@@ -57,10 +61,13 @@ static void walk_doc(const struct index_walk *w, uint32_t domain, uint64_t at,
                      const struct store_doc *doc)
 {
     uint32_t file = doc->item - w->first;
+    const float signal[INDEX_SIGNALS] = {doc->lang_score, doc->score};
     const struct ledger_row row = {.id = doc->id,
                                    .record = doc->record,
                                    .text_bytes = doc->text_bytes,
                                    .tokens = doc->token_count - 1,
+                                   .lang = {doc->lang, strnlen(doc->lang, sizeof doc->lang)},
+                                   .signal = signal,
                                    .verdict = STR("kept"),
                                    .domain = str_of(store_meta(w->store)->domain[domain].name)};
     struct str source = file < w->paths ? w->path[file] : STR("");
@@ -95,7 +102,7 @@ int view_index_walk(struct view_query *query, const struct where_names *names, i
     struct str *path = NULL;
     int rc;
     TRY_OUT(arena_open(&a, INDEX_ARENA));
-    TRY_OUT(view_columns(dir, has));
+    TRY_OUT(view_columns(dir, s, has));
     if (has[LEDGER_SOURCE])
         TRY_OUT(import_paths(dir, &a, &path, &w.paths));
     w.path = path;

@@ -58,7 +58,7 @@ static int add_run(struct search *s, const char *dir, uint32_t first, uint32_t l
                        "%s: there is no such folder: documents of this run were appended, and its "
                        "ledger says what they are: put it back",
                        dir);
-    int ledger = view_columns(dir, has);
+    int ledger = view_columns(dir, s->store, has);
     TRY(ledger);
     if (!ledger)
         return add_file(s, &f);
@@ -206,9 +206,10 @@ static int walk_items(struct search *s, const struct ledger_file *f)
 {
     bool has[LEDGER_COLUMNS];
     struct where_names *names = calloc((size_t)s->count, sizeof *names);
-    int rc = names ? view_columns(f->dir, has) : err_set(ERR_LIMIT, "views: no memory");
+    int rc = names ? view_columns(f->dir, s->store, has) : err_set(ERR_LIMIT, "views: no memory");
     for (int i = 0; i < s->count && rc >= 0; i++)
-        rc = where_bind_columns(s->query[i].where, has, f->lax, &names[i]);
+        rc = where_bind_columns(s->query[i].where, has,
+                                has[LEDGER_LANG] ? view_index_signals : NULL, f->lax, &names[i]);
     if (rc == ERR_USAGE)
         rc = err_in(rc, "%s has no ledger", f->dir);
     else if (rc >= 0)

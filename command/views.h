@@ -54,8 +54,10 @@ int view_ledger(struct ledger_reader **out, const char *base);
 
 /* ---- documents without a ledger (command/view_index.c) ---- */
 /* 1: dir has a ledger, and all columns are there. 0: it has none; has says what the store's index
- * knows (and import.json, of imported files: their paths as `source`). */
-int view_columns(const char *dir, bool has[static LEDGER_COLUMNS]);
+ * knows (and import.json, of imported files: their paths as `source`). Where that is `lang`, it
+ * knows view_index_signals too. s may be NULL: not opened, so languages are not known. */
+int view_columns(const char *dir, const struct store *s, bool has[static LEDGER_COLUMNS]);
+extern const char *const view_index_signals[]; /* NULL behind the last */
 /* As view_search, for the items first .. first + items - 1 of s, which dir's store brought. */
 int view_index_walk(struct view_query *query, const struct where_names *names, int count,
                     struct store *s, const char *dir, uint32_t first, uint64_t items);

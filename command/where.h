@@ -45,10 +45,11 @@ struct where_names {
  * one; with lax it is null instead (a rule then never fired). */
 int where_bind(const struct where *w, const struct schema *schema, bool lax,
                struct where_names *out);
-/* The same for rows of some columns only, without signals and rules: ERR_USAGE names what is not
- * among them and what is; with lax it is null, or empty text. */
-int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS], bool lax,
-                       struct where_names *out);
+/* The same for rows of some columns and signals only, without rules: ERR_USAGE names what is not
+ * among them and what is; with lax it is null, or empty text. signal: names in the order of a row's
+ * signals, NULL behind the last; or NULL. */
+int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS],
+                       const char *const *signal, bool lax, struct where_names *out);
 /* Adds to need what where_true looks at. */
 void where_need(const struct where *w, const struct where_names *names, struct ledger_need *need);
 bool where_true(const struct where *w, const struct where_names *names,

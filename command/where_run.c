@@ -117,27 +117,34 @@ int where_bind(const struct where *w, const struct schema *schema, bool lax,
     return 0;
 }
 
-static int missing(const char *kind, struct str name, const bool has[static LEDGER_COLUMNS])
+static int missing(const char *kind, struct str name, const bool has[static LEDGER_COLUMNS],
+                   const char *const *signal)
 {
     struct buf known = {0};
     for (int i = 0; i < LEDGER_COLUMNS; i++)
         if (has[i])
             buf_printf(&known, "%s%s", known.len ? ", " : "", ledger_columns[i].name);
+    for (; signal && *signal; signal++)
+        buf_printf(&known, ", %s", *signal);
     int rc = err_set(ERR_USAGE, "%s %.*s is not known of its documents, only %s", kind,
                      STR_ARG(name), buf_cstr(&known));
     buf_free(&known);
     return rc;
 }
 
-int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS], bool lax,
-                       struct where_names *out)
+int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUMNS],
+                       const char *const *signal, bool lax, struct where_names *out)
 {
     static_assert(LEDGER_COLUMNS <= 32, "a bit a column");
     out->unknown = 0;
     for (uint32_t i = 0; i < w->name_count; i++) {
         out->at[i].signal = -1;
-        if (!lax)
-            return missing(w->name[i].rule ? "rule" : "column or signal", w->name[i].text, has);
+        for (int k = 0; signal && signal[k] && !w->name[i].rule; k++)
+            if (str_is(w->name[i].text, signal[k]))
+                out->at[i].signal = k;
+        if (out->at[i].signal < 0 && !lax)
+            return missing(w->name[i].rule ? "rule" : "column or signal", w->name[i].text, has,
+                           signal);
     }
     for (uint32_t i = 0; i < w->ops; i++) {
         const struct where_op *op = &w->op[i];
@@ -145,7 +152,7 @@ int where_bind_columns(const struct where *w, const bool has[static LEDGER_COLUM
         if (!column || has[op->arg])
             continue;
         if (!lax)
-            return missing("column", str_of(ledger_columns[op->arg].name), has);
+            return missing("column", str_of(ledger_columns[op->arg].name), has, signal);
         out->unknown |= 1u << op->arg;
     }
     return 0;

@@ -95,7 +95,7 @@ static int document_remove(struct removing *r, uint32_t domain, uint64_t index,
                            const struct store_doc *doc)
 {
     struct store *s = r->s;
-    uint64_t block = index / DOCS_PER_BLOCK, bit = index % DOCS_PER_BLOCK;
+    uint64_t block = index / store_doc_rows(s), bit = index % store_doc_rows(s);
     uint64_t at = doc->token_start, left = doc->token_count;
     uint32_t ids[1024];
     if (!s->domain[domain].removed)

@@ -30,7 +30,8 @@ int writer_take(struct store_writer *w, struct store **s)
     TRY(pages_free(path, w->file, PAGES_OWNERS, &pages));
     TRY(store_open_locked(s, w->dir));
     memcpy(&w->meta, &(*s)->meta, sizeof w->meta);
-    w->meta.version = STORE_VERSION;
+    if (w->meta.version < STORE_VERSION_REMOVED)
+        w->meta.version = STORE_VERSION_REMOVED; /* the same documents, and place for removals */
     w->unigram = malloc(w->meta.vocab_size * sizeof *w->unigram);
     w->origin = malloc(((*s)->origin_count + 1) * sizeof *w->origin);
     if (!w->unigram || !w->origin)
@@ -186,6 +187,12 @@ static int origins_join(struct store_writer *w, const struct store_origin *origi
     return 0;
 }
 
+/* Bytes of a full block of documents. */
+static uint32_t full_documents(const struct store_writer *w)
+{
+    return docs_per_block(w->meta.version) * doc_bytes(w->meta.version);
+}
+
 /* The last block of each domain, where it is not full: what is new goes on in it. */
 static int fillings_load(struct store_writer *w, struct store *s)
 {
@@ -199,8 +206,7 @@ static int fillings_load(struct store_writer *w, struct store *s)
             const struct block_table *t = &s->domain[d].table[kind];
             uint64_t last = t->count ? t->count - 1 : 0;
             uint64_t used = t->count ? block_bytes(s, d, kind, last) : 0;
-            bool full = kind == KIND_TOKENS ? used == STORE_BLOCK_BYTES
-                                            : used == DOCS_PER_BLOCK * sizeof(struct store_doc);
+            bool full = kind == KIND_TOKENS ? used == STORE_BLOCK_BYTES : used == full_documents(w);
             f->block = t->count;
             if (t->count == 0 || full)
                 continue;
@@ -261,8 +267,7 @@ int extend_finish(struct store_writer *w)
             continue; /* what it has is as it was */
         for (uint32_t kind = 0; kind < KIND_COUNT; kind++) {
             const struct filling *f = &w->domain[d].fill[kind];
-            uint32_t full =
-                kind == KIND_TOKENS ? STORE_BLOCK_BYTES : DOCS_PER_BLOCK * sizeof(struct store_doc);
+            uint32_t full = kind == KIND_TOKENS ? STORE_BLOCK_BYTES : full_documents(w);
             if (w->domain[d].held[kind])
                 TRY(writer_put_block(w, d, kind, w->domain[d].old_blocks[kind] - 1,
                                      w->domain[d].held[kind], full));

@@ -5,28 +5,45 @@
 
 #include <lmdb.h>
 #include <stdatomic.h>
+#include <stddef.h>
 
 /* Named databases of data.mdb; numbers are little-endian but in keys, where they sort big-endian.
  *   meta       "store" -> struct meta_disk, "unigram" -> vocab_size u64, "origins" -> struct
  *              store_origin each (absent: none), "change" -> u32 enum change_kind while a change in
  *              place is under way; an XXH3-64 ends each
  *   tokens     (domain u32, block u64) -> STORE_BLOCK_BYTES of ids, the last of a domain shorter
- *   documents  (domain u32, block u64) -> DOCS_PER_BLOCK struct store_doc, the last shorter
+ *   documents  (domain u32, block u64) -> docs_per_block struct store_doc, the last shorter (in
+ *              front of version 3 without what begins at lang)
  *   sums       (kind u32, domain u32, block u64) -> XXH3-64 of that block
  *   removed    (domain u32, block u64 of documents) -> struct removed_disk and its XXH3-64, for
  *              blocks in which a document was removed (since version 2)
  * The values of tokens and documents go to runs of 64 pages of their own. While a change is under
  * way there may be blocks beyond the counts of meta: an append that was killed left them, and they
  * are no part of the store. */
-enum { STORE_VERSION = 2, STORE_VERSION_OLDEST = 1 };
-enum { DOCS_PER_BLOCK = (STORE_BLOCK_BYTES / (int)sizeof(struct store_doc)) };
+enum {
+    STORE_VERSION_OLDEST = 1,
+    STORE_VERSION_REMOVED = 2, /* has the database of what was removed */
+    STORE_VERSION_LANG = 3,    /* documents have language and scores */
+    STORE_VERSION = STORE_VERSION_LANG,
+};
+static inline uint32_t doc_bytes(uint32_t version)
+{
+    return version < STORE_VERSION_LANG ? (uint32_t)offsetof(struct store_doc, lang)
+                                        : (uint32_t)sizeof(struct store_doc);
+}
+static inline uint32_t docs_per_block(uint32_t version)
+{
+    return STORE_BLOCK_BYTES / doc_bytes(version);
+}
+enum { DOCS_PER_BLOCK_MAX = STORE_BLOCK_BYTES / offsetof(struct store_doc, lang) };
 enum block_kind { KIND_TOKENS, KIND_DOCUMENTS, KIND_COUNT };
 enum { STORE_DATABASES = KIND_COUNT + 3 };
 enum change_kind { CHANGE_NONE, CHANGE_APPEND, CHANGE_REMOVE, CHANGE_KINDS };
 #define STORE_FILE "data.mdb"
 /* The remedy in messages about damage. */
 #define STORE_REBUILD                                                                              \
-    "build the store again (a run: delete its done/store and run it again; an import: import again)"
+    "build the store again (a run: delete its done/store and run it again; an import: import "     \
+    "again)"
 
 /* In the file only the first domain_count rows are written. */
 struct meta_disk {
@@ -42,9 +59,10 @@ struct meta_disk {
  */
 struct removed_disk {
     uint64_t tokens, bytes;
-    unsigned char bits[(DOCS_PER_BLOCK + 7) / 8];
+    unsigned char bits[(DOCS_PER_BLOCK_MAX + 7) / 8];
 };
 _Static_assert(sizeof(struct removed_disk) == 2 * 8 + 1024, "no padding on the disk");
+_Static_assert(sizeof(struct store_doc) == 48, "no padding on the disk");
 extern const char store_magic[8], store_key_meta[], store_key_unigram[], store_key_origins[],
     store_key_change[], store_db_removed[];
 extern const char *const store_kind_names[KIND_COUNT];
@@ -99,6 +117,11 @@ struct store {
 /* As store_open, for who holds the file's lock already. */
 int store_open_locked(struct store **out, const char *dir);
 uint64_t block_bytes(const struct store *s, uint32_t domain, int kind, uint64_t block);
+/* Of its documents, by its version. */
+static inline uint32_t store_doc_rows(const struct store *s)
+{
+    return docs_per_block(s->meta.version);
+}
 /* Reads a block and compares it with its sum, whether that was done before or not. */
 int block_check(struct store *s, uint32_t domain, int kind, uint64_t block);
 /* Asks the disk for a block without waiting; one behind the last is nothing. */

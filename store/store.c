@@ -15,6 +15,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -49,12 +50,12 @@ static int mdb_fail(const struct store *s, int rc)
 
 static uint32_t row_bytes(const struct store *s, int kind)
 {
-    return kind == KIND_TOKENS ? s->meta.token_bytes : (uint32_t)sizeof(struct store_doc);
+    return kind == KIND_TOKENS ? s->meta.token_bytes : doc_bytes(s->meta.version);
 }
 
 static uint32_t block_rows(const struct store *s, int kind)
 {
-    return kind == KIND_TOKENS ? STORE_BLOCK_BYTES / s->meta.token_bytes : DOCS_PER_BLOCK;
+    return kind == KIND_TOKENS ? STORE_BLOCK_BYTES / s->meta.token_bytes : store_doc_rows(s);
 }
 
 static uint64_t domain_rows(const struct store *s, uint32_t domain, int kind)
@@ -98,7 +99,7 @@ static int meta_check(const struct store *s, const struct meta_disk *m, uint64_t
             return store_damaged(s, "a domain's name has no end");
         if (tokens > file_bytes / m->token_bytes || documents > tokens)
             return store_damaged(s, "more tokens than bytes");
-        bytes += tokens * m->token_bytes + documents * sizeof(struct store_doc);
+        bytes += tokens * m->token_bytes + documents * doc_bytes(m->version);
         if (bytes > file_bytes)
             return store_damaged(s, "more tokens than bytes");
     }
@@ -330,7 +331,7 @@ static int removed_take(struct store *s, const MDB_val *k, const MDB_val *v)
     }
     memcpy(r, v->mv_data, sizeof *r);
     s->domain[domain].removed[block] = r;
-    uint64_t rows = block_bytes(s, domain, KIND_DOCUMENTS, block) / sizeof(struct store_doc);
+    uint64_t rows = block_bytes(s, domain, KIND_DOCUMENTS, block) / doc_bytes(s->meta.version);
     for (uint64_t i = 0; i < 8 * sizeof r->bits; i++) {
         uint32_t bit = r->bits[i / 8] >> i % 8 & 1;
         if (bit && i >= rows)
@@ -351,7 +352,7 @@ static int removed_load(struct store *s)
     MDB_cursor *cursor;
     MDB_val k, v;
     int rc = 0, found = 0;
-    if (s->meta.version < 2)
+    if (s->meta.version < STORE_VERSION_REMOVED)
         return 0;
     MDB_TRY(s, mdb_dbi_open(s->txn, store_db_removed, 0, &s->removed));
     MDB_TRY(s, mdb_cursor_open(s->txn, s->removed, &cursor));
@@ -499,6 +500,8 @@ void store_close(struct store *s)
 /* ---- reading ---- */
 
 const struct store_meta *store_meta(const struct store *s) { return &s->meta; }
+
+bool store_knows_lang(const struct store *s) { return s->meta.version >= STORE_VERSION_LANG; }
 
 int store_domain(const struct store *s, const char *name)
 {
@@ -684,8 +687,10 @@ int store_doc_at(struct store *s, uint32_t domain, uint64_t index, struct store_
                        (unsigned long long)index, s->meta.domain[domain].name,
                        (unsigned long long)s->meta.domain[domain].documents);
     const unsigned char *block;
-    TRY(block_get(s, domain, KIND_DOCUMENTS, index / DOCS_PER_BLOCK, &block));
-    memcpy(out, block + index % DOCS_PER_BLOCK * sizeof *out, sizeof *out);
+    uint32_t rows = store_doc_rows(s), bytes = doc_bytes(s->meta.version);
+    TRY(block_get(s, domain, KIND_DOCUMENTS, index / rows, &block));
+    *out = (struct store_doc){.lang_score = NAN, .score = NAN};
+    memcpy(out, block + index % rows * bytes, bytes);
     return 0;
 }
 
@@ -719,10 +724,11 @@ bool store_removed(const struct store *s, uint32_t domain, uint64_t index)
 {
     assert(domain < s->meta.domain_count && index < s->meta.domain[domain].documents);
     struct removed_disk *const *removed = s->domain[domain].removed;
-    if (!removed || !removed[index / DOCS_PER_BLOCK])
+    uint32_t rows = store_doc_rows(s);
+    if (!removed || !removed[index / rows])
         return false;
-    uint64_t bit = index % DOCS_PER_BLOCK;
-    return removed[index / DOCS_PER_BLOCK]->bits[bit / 8] >> bit % 8 & 1;
+    uint64_t bit = index % rows;
+    return removed[index / rows]->bits[bit / 8] >> bit % 8 & 1;
 }
 
 uint64_t store_removed_count(const struct store *s, uint32_t domain)

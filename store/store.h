@@ -19,7 +19,8 @@ enum {
 
 /* One environment DIR/data.mdb on a local disk: meta; per domain blocks of token ids (u16 when the
  * vocabulary has at most 65536 entries, else u32), XXH3 beside each; per domain a document index
- * (place, id, token start, count, bytes of text); how often each id occurs; what was removed.
+ * (place, id, token start, count, bytes of text, language, scores); how often each id occurs; what
+ * was removed.
  * Databases and keys: see store/layout.h.
  *
  * A domain is one long sequence of tokens: <|endoftext|>, document, <|endoftext|>, document, ...
@@ -37,10 +38,14 @@ struct store_meta {
     } domain[STORE_DOMAINS_MAX];
 };
 /* Its place is (item, record): the number of its input file and of its record in that file. In a
- * domain documents stand by place, and token_start counts the domain's tokens. */
+ * domain documents stand by place, and token_start counts the domain's tokens. Language and scores
+ * are those of the ledger; a store of an older version (meta's 1 or 2) knows none, whoever appends
+ * to it. */
 struct store_doc {
     uint64_t id, token_start;
     uint32_t item, record, token_count, text_bytes;
+    char lang[8];            /* ISO code, zeros behind it; all zeros: not known */
+    float lang_score, score; /* signals language.score and quality.score; NaN: not measured */
 };
 
 /* A run whose documents were appended: its input k is item first_item + k here. */
@@ -71,8 +76,9 @@ int store_create(struct store_writer **out, const char *dir, const struct store_
  * does abandoning. store_commit leaves *info's hash zero. */
 int store_extend(struct store_writer **out, const char *dir, const struct store_meta *meta,
                  const struct store_origin *origin, uint32_t origin_count);
-/* doc: id, place, text_bytes and token_count = number of ids (none is fine). An id outside the
- * vocabulary or a place out of order is ERR_FORMAT. After any error only abandoning helps. */
+/* doc: id, place, text_bytes, language, scores and token_count = number of ids (none is fine). An
+ * id outside the vocabulary or a place out of order is ERR_FORMAT. After any error only abandoning
+ * helps. */
 int store_append(struct store_writer *w, uint32_t domain, const struct store_doc *doc,
                  const uint32_t *ids);
 /* Frees w, whatever it returns. *info (may be NULL): size and hash of data.mdb. A full disk is
@@ -113,6 +119,8 @@ struct store;
 int store_open(struct store **out, const char *dir);
 const struct store_meta *store_meta(const struct store *s);
 int store_domain(const struct store *s, const char *name); /* -1: none */
+/* It has a place for language and scores: its version is not an older one. */
+bool store_knows_lang(const struct store *s);
 /* count ids from token start of a domain, to u32; past the end is ERR_LIMIT. */
 int store_read(struct store *s, uint32_t domain, uint64_t start, uint32_t count, uint32_t *ids);
 /* The same without a copy: *window points at *have ids (1 to count; fewer than count where a block

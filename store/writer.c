@@ -15,6 +15,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <math.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
@@ -403,12 +404,15 @@ int store_append(struct store_writer *w, uint32_t domain, const struct store_doc
     struct store_doc row = *doc;
     row.token_start = w->meta.domain[domain].tokens;
     row.token_count = doc->token_count + 1;
+    row.lang_score = isnan(doc->lang_score) ? NAN : doc->lang_score; /* of all NaNs one */
+    row.score = isnan(doc->score) ? NAN : doc->score;
     TRY(tokens_put(w, domain, &w->meta.eot, 1));
     TRY(tokens_put(w, domain, ids, doc->token_count));
     struct filling *f = &w->domain[domain].fill[KIND_DOCUMENTS];
-    memcpy(f->bytes + f->used, &row, sizeof row);
-    f->used += (uint32_t)sizeof row;
-    if (f->used == DOCS_PER_BLOCK * sizeof row)
+    uint32_t bytes = doc_bytes(w->meta.version);
+    memcpy(f->bytes + f->used, &row, bytes);
+    f->used += bytes;
+    if (f->used == docs_per_block(w->meta.version) * bytes)
         TRY(block_flush(w, domain, KIND_DOCUMENTS));
     w->meta.domain[domain].tokens += row.token_count;
     w->meta.domain[domain].documents++;

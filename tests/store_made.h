@@ -5,6 +5,8 @@
 #include "store/store.h"
 #include "tests/test.h"
 
+#include <math.h>
+
 struct made_domain {
     uint32_t *ids; /* as they must stand in the store */
     uint64_t count, cap;
@@ -52,6 +54,9 @@ static inline void made_add(struct made *m, struct store_writer *w, uint32_t dom
     doc->record = record % 100 * 7;
     doc->text_bytes = n * 4;
     doc->token_start = d->count;
+    snprintf(doc->lang, sizeof doc->lang, "%s", record % 3 ? "en" : "zh-Hant");
+    doc->lang_score = (float)record / 1e6f;
+    doc->score = record % 5 ? -(float)record : NAN;
     made_push(d, vocab - 1);
     uint64_t first = d->count;
     for (uint32_t k = 0; k < n; k++)

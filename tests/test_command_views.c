@@ -16,12 +16,13 @@ struct made_view {
 };
 
 static const char where_text[] =
-    "(lang == 'de' or test.a > 0.5) and tokens >= 40 and not url ~ '*7'";
+    "(lang == 'de' or quality.score > 0.5) and tokens >= 40 and not url ~ '*7'";
 
 static void schema_make(struct schema *s)
 {
     schema_init(s);
-    CHECK_OK(schema_signal(s, "test.a", ""));
+    CHECK_INT(schema_signal(s, "quality.score", ""), 0);
+    CHECK_INT(schema_signal(s, "language.score", ""), 1);
 }
 
 /* One row, and its document when it is kept. */
@@ -33,6 +34,7 @@ static void row_make(struct made_view *m, struct ledger_writer *l, struct store_
     uint32_t count = (uint32_t)(test_random(state) % 100);
     uint64_t kind = test_random(state) % 10; /* 0, 1: dropped, 2: held out */
     float signal = test_random(state) % 5 ? (float)hash_unit(3, *state) : NAN;
+    float signals[] = {signal, (float)hash_unit(4, *state)};
     char url[32];
     for (uint32_t i = 0; i < count; i++)
         ids[i] = (uint32_t)(test_random(state) % 200);
@@ -49,11 +51,17 @@ static void row_make(struct made_view *m, struct ledger_writer *l, struct store_
 
                              .value = NAN,
                              .threshold = NAN,
-                             .signal = &signal};
+                             .signal = signals};
     CHECK_OK(ledger_add(l, &row));
     if (kind <= 2)
         return;
-    struct store_doc doc = {.id = row.id, .item = item, .record = record, .token_count = count};
+    struct store_doc doc = {.id = row.id,
+                            .item = item,
+                            .record = record,
+                            .token_count = count,
+                            .lang_score = signals[1],
+                            .score = signal};
+    memcpy(doc.lang, row.lang.ptr, row.lang.len);
     CHECK_OK(store_append(w, domain, &doc, ids));
     bool holds = (str_is(row.lang, "de") || signal > 0.5f) && row.tokens >= 40 &&
                  url[strlen(url) - 1] != '7';
@@ -191,10 +199,10 @@ TEST(command_views_need_a_ledger_that_knows_the_names)
     struct where *w;
     char path[IO_PATH_MAX];
     open_made(m, &s);
-    CHECK_OK(where_parse(&w, "test.b > 1"));
+    CHECK_OK(where_parse(&w, "quality.scores > 1"));
     query.where = w;
     CHECK_ERR(view_search(&query, 1, s, m->dir, 2, NULL), ERR_USAGE);
-    CHECK(strstr(err_text(), "did you mean test.a?") != NULL);
+    CHECK(strstr(err_text(), "did you mean quality.score?") != NULL);
     view_query_free(&query);
     CHECK_OK(io_path(path, "%s/nowhere", m->dir));
     CHECK_ERR(view_search(&query, 1, s, path, 2, NULL), ERR_USAGE);
@@ -210,14 +218,19 @@ TEST(command_views_without_a_ledger_ask_the_index)
 {
     static const char *const known[] = {"tokens >= 40 and not domain == 'domain-1'",
                                         "id < '7' or record in [3, 6, 9, 300]",
-                                        "draw(4) < 0.25 and verdict == 'kept' and text_bytes == 0"};
+                                        "draw(4) < 0.25 and verdict == 'kept' and text_bytes == 0",
+                                        "lang == 'de' and not quality.score >= 0.5",
+                                        "quality.score is null or quality.score < 0.125",
+                                        "language.score < 0.375 and lang in ['en', 'fr']"};
     static const struct {
         const char *where, *why;
-    } unknown[] = {{"lang == 'de'", "column lang is not known of its documents, only id, record"},
-                   {"tokens > 3 and offset > 1", "column offset is not known"},
-                   {"test.a > 0.5", "column or signal test.a is not known"},
-                   {"source ~ '*'", "column source is not known"}, /* it was not imported */
-                   {"not rule('x.y')", "rule x.y is not known"}};
+    } unknown[] = {
+        {"host == 'de'", "column host is not known of its documents, only id, record, lang"},
+        {"tokens > 3 and offset > 1", "column offset is not known"},
+        {"gopher.words > 0.5", "column or signal gopher.words is not known"},
+        {"margin('quality.score') > 0", ", language.score, quality.score"},
+        {"source ~ '*'", "column source is not known"}, /* it was not imported */
+        {"not rule('x.y')", "rule x.y is not known"}};
     struct made_view *m = view_made(5);
     struct view_query with[COUNT_OF(known)] = {{0}}, without[COUNT_OF(known)] = {{0}};
     struct where *w[COUNT_OF(known)];

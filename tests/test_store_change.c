@@ -6,6 +6,7 @@
 #include "tests/store_made.h"
 
 #include <fcntl.h>
+#include <math.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -671,12 +672,12 @@ TEST_LIMIT(store_remove_survives_kills, 120)
     made_close(&m);
 }
 
-/* ---- files of earlier versions ---- */
+/* ---- files of earlier versions, and of this one as it was written first ---- */
 
 /* tests/golden/store: 200 documents, document i of id 1000 + i in domain "short" when i % 5 is 0,
  * else in "long"; its token k is (7i + 13k + domain) % 299. v1 was written by the last program
  * whose version was 1; v2 got one document from another run, and lost those of ids 1003, 1005,
- * 1199. */
+ * 1199; v3 has languages and scores as lang_check wants them. */
 static const char *golden_open(int version)
 {
     static char dir[IO_PATH_MAX];
@@ -700,12 +701,21 @@ static const char *golden_open(int version)
     return dir;
 }
 
+static void lang_check(const struct store_doc *doc, uint32_t i, bool known)
+{
+    const char *lang = i % 4 == 0 ? "" : i % 2 ? "en" : "zh-Hant";
+    CHECK_STR(str_of(doc->lang), known ? lang : "");
+    CHECK(known && i % 3 ? doc->lang_score == (float)i / 256 : isnan(doc->lang_score));
+    CHECK(known && i % 7 ? doc->score == -(float)i : isnan(doc->score));
+}
+
 static void golden_check(const char *dir, int version)
 {
     struct store *s;
     uint32_t ids[64], own[2] = {0};
     CHECK_OK(store_open(&s, dir));
     CHECK_INT(store_meta(s)->version, version);
+    CHECK(store_knows_lang(s) == (version == 3));
     CHECK_INT(store_domain(s, "short"), 1);
     for (uint32_t i = 0; i < 200; i++) {
         uint32_t d = i % 5 == 0, n = d ? i % 3 : i % 40;
@@ -715,6 +725,7 @@ static void golden_check(const char *dir, int version)
         CHECK_OK(store_doc_at(s, d, own[d]++, &doc));
         CHECK_INT(doc.id, 1000 + i);
         CHECK_INT(doc.token_count, n + 1);
+        lang_check(&doc, i, version == 3);
         CHECK_OK(store_read(s, d, doc.token_start, n + 1, ids));
         for (uint32_t k = 0; k < n; k++)
             CHECK_INT(ids[k + 1], gone ? 299 : (i * 7 + k * 13 + d) % 299);
@@ -725,13 +736,15 @@ static void golden_check(const char *dir, int version)
     store_close(s);
 }
 
-TEST(store_reads_files_of_earlier_versions)
+TEST(store_reads_files_of_all_versions)
 {
     golden_check(golden_open(1), 1);
     golden_check(golden_open(2), 2);
+    golden_check(golden_open(3), 3);
 }
 
-/* A change in place makes an old file one of this version: as the golden v2 was made. */
+/* A change in place makes a file of version 1 one of version 2, as the golden v2 was made, and what
+ * is new in it has no language either. */
 TEST(store_changes_files_of_earlier_versions)
 {
     const char *dir = golden_open(1);
@@ -740,6 +753,7 @@ TEST(store_changes_files_of_earlier_versions)
     struct store_meta meta = {.vocab_size = 300, .domain_count = 1, .eot = 299};
     struct store_origin o = {10, 2, {5, 6}, "abc", "/runs/other"};
     struct store_doc doc = {.id = 5000, .item = 11, .record = 3, .token_count = 1, .text_bytes = 2};
+    snprintf(doc.lang, sizeof doc.lang, "de");
     struct store_writer *w;
     struct store_removal done;
     meta.tokenizer_hash = (struct hash128){11, 22};

@@ -537,7 +537,7 @@ TEST(store_first_read_names_the_damaged_block)
     int fd = open(file, O_RDWR);
     for (uint32_t d = 0; d < 2; d++)
         for (int kind = 0; kind < KIND_COUNT; kind++) {
-            uint64_t rows = kind == KIND_TOKENS ? ROWS : DOCS_PER_BLOCK;
+            uint64_t rows = kind == KIND_TOKENS ? ROWS : docs_per_block(STORE_VERSION);
             uint64_t all = kind == KIND_TOKENS ? m.domain[d].count : m.domain[d].docs;
             for (uint64_t b = 0; b * rows < all; b++) {
                 uint64_t here = all - b * rows < rows ? all - b * rows : rows;

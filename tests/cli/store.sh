@@ -60,13 +60,13 @@ if [ -s corpus.jsonl ]; then check store_files_hold_the_corpus python3 back.py "
 check store_trace_names_pages bash -c "'$sluice' store trace --run=r --step=5 --json > trace.jsonl && python3 -c \"
 import json
 rows = [json.loads(line) for line in open('trace.jsonl')]
-corpus = {row['url'] for row in map(json.loads, open('corpus.jsonl'))}
+corpus = {row['url']: row['metadata']['lang'] for row in map(json.loads, open('corpus.jsonl'))}
 assert {row['row'] for row in rows} == {0, 1, 2, 3}, rows
 for want in range(4):
     mine = [row for row in rows if row['row'] == want]
     assert mine[0]['first'] == 0 and all(a['first'] + a['tokens'] == b['first'] for a, b in zip(mine, mine[1:]))
 assert not any('store_changed' in row for row in rows)
-assert all(row['url'] in corpus and row['source'].startswith('in/') for row in rows)\""
+assert all(row['lang'] == corpus[row['url']] and 0 <= row['quality.score'] <= 1 and row['source'].startswith('in/') for row in rows)\""
 # train.jsonl has what the trainer itself drew at each step: tokens of each domain.
 cat > steps.py <<'PY'
 import collections, json, subprocess, sys

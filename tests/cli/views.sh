@@ -48,6 +48,13 @@ assert len(seen) >= 7, "the cases are too alike to tell anything"
 PY
 check views_as_asked_in_python python3 twin.py "$sluice"
 check views_lists_what_may_be_asked bash -c "'$sluice' store view --run=r > names && grep -q '^  quality.score .*probability' names && grep -Eq '^  gopher_quality.min_words +gopher_quality.words below 50' names && grep -q '^  id .*16 hex digits' names"
+# The store's index alone knows language and scores as the ledger has them.
+cp -r r bare && mv bare/ledger aside
+check views_of_the_index_alone bash -c "
+for where in \"lang == 'en'\" 'language.score < 0.9' 'quality.score >= 0.5 and tokens >= 300' \"lang != 'en' or quality.score is null\"; do
+    '$sluice' store view --run=r --json \"\$where\" >> by_ledger && '$sluice' store view --run=bare --json \"\$where\" >> by_index || exit 1
+done
+[ \$(sort -u by_ledger | wc -l) -ge 3 ] && cmp by_ledger by_index && '$sluice' store view --run=bare | grep -q '^  quality.score'"
 check views_nothing_was_written bash -c "find r -type f -printf '%p %s %T@ %i\n' | LC_ALL=C sort > now; find r -type f | LC_ALL=C sort | xargs sha256sum >> now; cmp now before"
 
 check views_why_where bash -c "'$sluice' why --run=r --json --limit=100000 --where=\"rule('length.min_chars') and length.chars < 200\" > short.jsonl && python3 -c \"
