@@ -352,7 +352,7 @@ TARGET_256 static inline uint32_t write_256(uint64_t bits, uint32_t base, uint32
                 uint64_t starts = block_starts(pretok, &m, text.ptr + at);                         \
                 if (starts) {                                                                      \
                     count += write(starts, (uint32_t)(at - pos), end + count);                     \
-                    at = pos + end[count - 1];                                                     \
+                    at += 63 - (unsigned)__builtin_clzll(starts);                                  \
                     continue;                                                                      \
                 }                                                                                  \
             } else {                                                                               \
