@@ -139,7 +139,7 @@ static uint64_t count_text(const struct skeleton *from)
     for (uint32_t i = 0; i < from->piece_count; i++) {
         uint64_t len = piece_len(from->piece[i]);
         enum piece_kind kind = piece_kind(from->piece[i]);
-        bool formula = kind == PIECE_MATH || kind == PIECE_SCRIPT;
+        bool formula = kind == PIECE_MATH || kind == PIECE_SCRIPT || kind == PIECE_PICTURE;
         bytes += len + len / 5 + (formula ? MATHS_SPARE + 2 : 2); /* &nGt; makes 6 bytes of 5 */
     }
     return bytes;
@@ -321,19 +321,21 @@ static void format_tag(struct walk *w, uint32_t at)
 }
 
 /* Behind the text is room for the longest formula. */
-static void put_formula(struct walk *w, struct str at, bool script)
+static void put_formula(struct walk *w, struct str at, enum piece_kind kind)
 {
     char *room = w->page->text + w->text_max;
-    size_t len;
+    size_t len, most = at.len + MATHS_SPARE;
     struct tag t;
-    if (!script) {
-        len = maths_text(at, room, at.len + MATHS_SPARE);
+    if (kind == PIECE_MATH) {
+        len = maths_text(at, room, most);
     } else {
         bool read = tag_read(at.ptr, at.ptr + at.len, &t);
         assert(read);
-        len = maths_script(t.type, str_slice(at, (size_t)(t.end - at.ptr), at.len), room,
-                           at.len + MATHS_SPARE);
         UNUSED(read);
+        if (kind == PIECE_PICTURE)
+            len = maths_picture(t.alt, room, most);
+        else
+            len = maths_script(t.type, str_slice(at, (size_t)(t.end - at.ptr), at.len), room, most);
     }
     w->gap = false;
     struct open_format whole = {(uint32_t)(at.ptr - w->from->page.ptr), w->page->text_len,
@@ -355,7 +357,7 @@ static void inner_open(struct walk *w, uint32_t mark)
     w->place_depth += (m->flags & MARK_PLACE) != 0;
     w->hidden_depth += (m->flags & MARK_HIDDEN) != 0;
     w->skip_depth += (m->flags & MARK_SKIP) != 0;
-    if ((display_of(m->tag) == DISPLAY_SPACED || w->gap) && !w->pre)
+    if ((display_of(m->tag) == DISPLAY_SPACED || w->gap) && !w->pre && !w->skip_depth)
         w->space = true; /* </span><span>, </a><a>: style sheets show them apart */
     if (m->tag == GUMBO_TAG_A)
         format_start(w, m->tag, m->at);
@@ -368,7 +370,7 @@ static void inner_close(struct walk *w)
     if (m->tag == GUMBO_TAG_A)
         format_end(w, m->tag);
     w->block.inner_cues |= m->cues | cues_of_tag(m->tag);
-    w->space |= display_of(m->tag) == DISPLAY_SPACED && !w->pre;
+    w->space |= display_of(m->tag) == DISPLAY_SPACED && !w->pre && !w->skip_depth;
     w->gap = true;
     w->link_depth -= (m->flags & MARK_LINK) != 0;
     w->place_depth -= (m->flags & MARK_PLACE) != 0;
@@ -381,6 +383,9 @@ static void put_segment(struct walk *w, struct segment segment)
     for (uint32_t i = segment.from; i < segment.to; i++) {
         struct piece piece = w->from->piece[i];
         struct str at = {w->from->page.ptr + piece.at, piece_len(piece)};
+        bool element = piece_kind(piece) == PIECE_OPEN || piece_kind(piece) == PIECE_CLOSE;
+        if (w->skip_depth && !element)
+            continue;
         switch (piece_kind(piece)) {
         case PIECE_SPACED:
         case PIECE_BROKEN:
@@ -393,8 +398,9 @@ static void put_segment(struct walk *w, struct segment segment)
             put_text(w, at.ptr, at.ptr + at.len, true);
             break;
         case PIECE_RAW: put_text(w, at.ptr, at.ptr + at.len, false); break;
-        case PIECE_SCRIPT: put_formula(w, at, true); break;
-        case PIECE_MATH: put_formula(w, at, false); break;
+        case PIECE_SCRIPT:
+        case PIECE_PICTURE:
+        case PIECE_MATH: put_formula(w, at, piece_kind(piece)); break;
         case PIECE_OPEN: inner_open(w, piece.at); break;
         case PIECE_CLOSE: inner_close(w); break;
         case PIECE_BREAK: put_newline(w); break;
@@ -606,7 +612,7 @@ static void open_element(struct walk *w, const GumboNode *from)
     const GumboElement *e = &from->v.element;
     enum display display = display_of(e->tag);
     if (display == DISPLAY_NONE || w->frame_count == FRAMES_MAX) {
-        w->space = true;
+        w->space |= e->tag != GUMBO_TAG_RT && e->tag != GUMBO_TAG_RP; /* inside words of Japanese */
         return;
     }
     if (display >= DISPLAY_BLOCK || display == DISPLAY_RULE)
@@ -631,7 +637,7 @@ static void open_element(struct walk *w, const GumboNode *from)
     if (display >= DISPLAY_BLOCK) {
         w->owner = index;
         w->block.links = w->link_depth > 0; /* a link around blocks is one in each of them */
-    } else if ((display == DISPLAY_SPACED || w->gap) && !w->pre) {
+    } else if ((display == DISPLAY_SPACED || w->gap) && !w->pre && !w->skip_depth) {
         w->space = true;
     }
     if (frame.link)
@@ -653,7 +659,7 @@ static void close_element(struct walk *w)
             w->owner = w->page->node[w->owner].parent;
     } else {
         w->block.inner_cues |= n->cues;
-        w->space |= display == DISPLAY_SPACED && !w->pre;
+        w->space |= display == DISPLAY_SPACED && !w->pre && !w->skip_depth;
         w->gap = true;
     }
     n->end = w->page->node_count;

@@ -93,6 +93,8 @@ uint8_t class_flags(struct str classes)
         WORD("mw-editsection", CLASS_RENDERED),
         WORD("mwe-math-mathml-inline", CLASS_SHOWN),
         WORD("mwe-math-mathml-display", CLASS_SHOWN),
+        WORD("tex", CLASS_TEX),
+        WORD("latex", CLASS_TEX),
     };
 #undef WORD
     uint8_t flags = 0;

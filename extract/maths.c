@@ -438,3 +438,42 @@ size_t maths_script(struct str type, struct str script, char *out, size_t room)
         s = str_slice(s, 11, s.len - 4);
     return put_tex(s, str_find(type, STR("display")) != SIZE_MAX, out, room);
 }
+
+/* ---- pictures ---- */
+static bool cut_signs(struct str *tex, const char *left, const char *right)
+{
+    size_t before = strlen(left), behind = strlen(right);
+    if (tex->len <= before + behind || !str_starts(*tex, left) || !str_ends(*tex, right))
+        return false;
+    *tex = str_slice(*tex, before, tex->len - behind);
+    return true;
+}
+
+size_t maths_picture(struct str alt, char *out, size_t room)
+{
+    struct str tex = str_trim(alt);
+    bool display =
+        cut_signs(&tex, "$$", "$$") || cut_signs(&tex, "\\[", "\\]") || str_starts(tex, "\\begin{");
+    if (!display && !cut_signs(&tex, "$", "$"))
+        cut_signs(&tex, "\\(", "\\)");
+    return put_tex(tex, display, out, room);
+}
+
+bool maths_is_tex(struct str alt)
+{
+    if (cut_signs(&alt, "\\(", "\\)") || cut_signs(&alt, "\\[", "\\]") ||
+        str_starts(alt, "\\begin{"))
+        return true;
+    if (!cut_signs(&alt, "$$", "$$") && !cut_signs(&alt, "$", "$"))
+        return false;
+    bool letter = false, sign = false, blank = false; /* "$100 or $" is a price */
+    for (size_t i = 0; i < alt.len; i++) {
+        char c = (char)(alt.ptr[i] | 0x20);
+        letter |= c >= 'a' && c <= 'z';
+        sign |= memchr("\\^_{}=", alt.ptr[i], 6) != NULL;
+        blank |= is_blank(alt.ptr[i]);
+        if (alt.ptr[i] == '$')
+            return false;
+    }
+    return sign || (letter && !blank);
+}

@@ -13,4 +13,10 @@ size_t maths_text(struct str mathml, char *out, size_t room);
 /* The content of a script of type math/tex ("$...$"), math/tex; mode=display ("$$...$$") or
  * math/mml, as above. */
 size_t maths_script(struct str type, struct str script, char *out, size_t room);
+/* The alternative text of a picture of a formula, with or without TeX's own signs around it, as
+ * above. */
+size_t maths_picture(struct str alt, char *out, size_t room);
+/* Whether an alternative text says itself that it is TeX: "$x^2$", "\(x\)", "\[x\]",
+ * "\begin{...". */
+bool maths_is_tex(struct str alt);
 #endif

@@ -44,7 +44,7 @@ struct tag {
     bool hidden;                   /* the attribute, or a style that hides */
     uint32_t slots;                /* how many of slot[] below SLOT_NAMES are there */
     /* values as they stand, undecoded; ptr NULL when absent */
-    struct str slot[SLOT_CUES], type, rel, href;
+    struct str slot[SLOT_CUES], type, rel, href, alt;
 };
 /* What stands at a '<'. A declaration is a comment, a doctype, <?...> or </ and no letter. */
 enum markup { MARKUP_TAG, MARKUP_DECLARATION, MARKUP_TEXT };
@@ -120,6 +120,7 @@ enum piece_kind {
     PIECE_RAW,     /* text in which nothing is to be decoded (xmp) */
     PIECE_MATH,    /* a formula from <math on, without its end tag */
     PIECE_SCRIPT,  /* a formula in TeX: from <script on, without its end tag */
+    PIECE_PICTURE, /* a formula as a picture, <img ...> whole: its TeX stands in alt */
     PIECE_OPEN,    /* an inline element opens: at is the index of its mark */
     PIECE_CLOSE,   /* the innermost of them closes */
     PIECE_BREAK,   /* br */
@@ -272,8 +273,8 @@ static inline struct str block_text(const struct page *p, const struct block *b)
 /* ---- code.c: what classes say of code and formulas ---- */
 /* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it, and MediaWiki's
  * edit links in headings: no text; SHOWN: a formula's source that is hidden in favour of a picture;
- * GUTTER: numbers of lines, where code is. */
-enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4 };
+ * GUTTER: numbers of lines, where code is; TEX: of a picture, that its alt is TeX. */
+enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4, CLASS_TEX = 8 };
 uint8_t class_flags(struct str classes);
 
 /* ---- markup.c: the chosen blocks as text ---- */

@@ -26,6 +26,7 @@
  * with scripts, a long one is the page. Script and style without end do swallow the rest. */
 #include "core/err.h"
 #include "core/hash.h"
+#include "extract/maths.h"
 #include "extract/scan.h"
 
 #include <assert.h>
@@ -622,6 +623,30 @@ static void put_formula(struct pass *s, enum piece_kind kind, const struct tag *
         s->to->maths_max = (uint32_t)len;
 }
 
+/* As WordPress, MediaWiki before MathML and LaTeX2HTML leave formulas. */
+static bool is_formula_picture(const struct tag *t)
+{
+    struct str alt = str_trim(t->alt);
+    return alt.len > 0 &&
+           ((t->slot[SLOT_CLASS].len && class_flags(t->slot[SLOT_CLASS]) & CLASS_TEX) ||
+            maths_is_tex(alt));
+}
+
+static void picture(struct pass *s, const struct tag *t)
+{
+    const char *start = t->name - 1;
+    if (is_formula_picture(t)) {
+        size_t len = (size_t)(t->end - start);
+        put_piece(s, PIECE_PICTURE, place(s, start), len);
+        s->to->formats += s->limits.formats;
+        if (len > s->to->maths_max)
+            s->to->maths_max = (uint32_t)len;
+    } else {
+        put_format(s, t);
+    }
+    put_nothing(s);
+}
+
 static bool has_part(struct str value, const char *part)
 {
     return value.len && str_find(value, str_of(part)) != SIZE_MAX;
@@ -678,10 +703,7 @@ static void void_tag(struct pass *s, const struct tag *t)
 {
     switch ((GumboTag)t->element.tag) {
     case GUMBO_TAG_IMG:
-    case GUMBO_TAG_IMAGE:
-        put_format(s, t);
-        put_nothing(s);
-        break;
+    case GUMBO_TAG_IMAGE: picture(s, t); break;
     case GUMBO_TAG_AREA:
     case GUMBO_TAG_EMBED:
     case GUMBO_TAG_INPUT:

@@ -125,6 +125,8 @@ static void attribute(struct tag *t, const char *name, size_t len, struct str v)
     case 3:
         if (!t->rel.ptr && name_is(name, len, "rel"))
             t->rel = v;
+        else if (!t->alt.ptr && name_is(name, len, "alt"))
+            t->alt = v;
         break;
     case 4:
         if (!t->href.ptr && name_is(name, len, "href"))

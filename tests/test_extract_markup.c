@@ -252,6 +252,39 @@ TEST(extract_markup_maths)
     check_text("<p>then <script type='math/tex; mode=display'>\\frac{a}{b}</script>",
                "then $$\\frac{a}{b}$$");
     check_text("<p>with <math><mfrac><mi>a</mi><mi>b</mi></mfrac></math>", "with a/b");
+    /* what is left out leaves no blank: the full stop stands at the formula */
+    check_text(
+        "<p>so <span class=katex><span class=katex-mathml><math><mi>x</mi></math></span><span "
+        "class=katex-html><span class=base> <b>x</b> <a href=y>y</a></span></span></span>.",
+        "so x.");
+}
+
+/* Formulas as pictures: WordPress, MediaWiki before MathML, LaTeX2HTML; and pictures that are none.
+ */
+TEST(extract_markup_formula_pictures)
+{
+    check_text("<p>so <img src='https://s0.wp.com/latex.php?latex=E' class=latex "
+               "alt='E=mc^2 &gt; 0'> holds",
+               "so $E=mc^2 > 0$ holds");
+    check_markdown("<p>so <img class='mwe-math-fallback-png-inline tex' alt='a_1*b_2*'>, too",
+                   "so $a_1*b_2*$, too");
+    check_text("<p>let <IMG ALT=\"$ x_i$\" SRC=img1.gif>. <img alt='\\[ \\sum y \\]' src=a>",
+               "let $x_i$. $$\\sum y$$");
+    check_text("<p>a <img alt='$n$'> b <img alt='\\(m\\)'>", "a $n$ b $m$");
+    check_text("<p>costs <img alt='$100 or $'> and <img alt='$5$'> <img class=latex> "
+               "<img class=latex alt=' '> <img class=texture alt=wood> <img alt='tex'>",
+               "costs and");
+    check_as("markdown", true, STR("<p>b <img class=tex alt='x*y*z' src=/f.png> c"), "b $x*y*z$ c");
+}
+
+/* Readings over Japanese words go, and the word stays one. */
+TEST(extract_markup_ruby)
+{
+    check_text("<p>これは<ruby>漢<rp>(</rp><rt>かん</rt><rp>)</rp>字<rp>(</rp><rt>じ</rt><rp>)</rp>"
+               "</ruby>です。",
+               "これは漢字です。");
+    check_text("<p><ruby>東京<rt>とうきょう</ruby>へ<ruby><rb>行<rt>い</rt></rb></ruby>く",
+               "東京へ行く");
 }
 
 TEST(extract_markup_gutters)

@@ -30,7 +30,8 @@ static void show_piece(struct buf *to, const struct skeleton *sk, struct piece p
     case PIECE_TEXT:
     case PIECE_RAW:
     case PIECE_MATH:
-    case PIECE_SCRIPT: buf_add(to, sk->page.ptr + p.at, piece_len(p)); break;
+    case PIECE_SCRIPT:
+    case PIECE_PICTURE: buf_add(to, sk->page.ptr + p.at, piece_len(p)); break;
     case PIECE_OPEN:
         buf_printf(to, "{%s%s%s:", gumbo_normalized_tagname(sk->mark[p.at].tag),
                    sk->mark[p.at].flags & MARK_LINK ? " link" : "",
