@@ -1,6 +1,7 @@
 /* source - one input file, told by its content, as a stream of documents with first verdicts. */
 #include "crawl/crawl.h"
 #include "crawl/members.h"
+#include "crawl/table.h"
 
 #include "core/err.h"
 #include "core/hash.h"
@@ -43,6 +44,7 @@ struct input {
     struct warc_stats stats;      /* of what is no WARC; for WARC only more `skipped` */
     /* JSON lines and text */
     struct members *members;
+    struct table *table;          /* Parquet */
     struct arena scratch;
     char *line;                   /* [line_at, line_len) is unread */
     size_t line_at, line_len, line_cap;
@@ -156,9 +158,27 @@ static bool binary_magic(struct str body)
     return false;
 }
 
+/* ASCII in two bytes a character from a '<' on, without a mark in front, as the charset's detection
+ * reads it: the place of the first low byte, SIZE_MAX: not so. */
+static size_t wide_tag(struct str body)
+{
+    enum { LOOKED_AT = 16 };
+    size_t low = body.len > 0 && body.ptr[0] ? 0 : 1;
+    if (body.len < 4 || body.ptr[low] != '<')
+        return SIZE_MAX;
+    for (size_t i = 0; i + 1 < body.len && i < LOOKED_AT; i += 2) {
+        char here = body.ptr[i + low], other = body.ptr[i + 1 - low];
+        bool printable = (here >= ' ' && here < 127) || memchr("\t\n\r", here, 3);
+        if (other || !printable)
+            return SIZE_MAX;
+    }
+    return low;
+}
+
 static bool wide_text(struct str body, struct str charset)
 {
-    return starts_with(body, "\xff\xfe", 2) || starts_with(body, "\xfe\xff", 2)
+    return wide_tag(body) != SIZE_MAX || starts_with(body, "\xff\xfe", 2)
+           || starts_with(body, "\xfe\xff", 2)
            || str_starts_nocase(charset, "utf-16") || str_starts_nocase(charset, "utf-32")
            || str_starts_nocase(charset, "utf16");
 }
@@ -367,6 +387,14 @@ static struct str first_str(const struct json *object, const char *one, const ch
     return s.len ? s : json_str(object, two, (struct str){"", 0});
 }
 
+/* What has no address is named by its id, as books and papers are. */
+static void name_doc(struct found *f, struct str url, struct str id)
+{
+    f->url = url.len ? url : id;
+    f->url_is_name = !url.len && !str_starts_nocase(id, "http://") &&
+                     !str_starts_nocase(id, "https://");
+}
+
 static void read_json(struct input *in, struct str line, struct found *f)
 {
     struct json *doc = NULL;
@@ -384,14 +412,10 @@ static void read_json(struct input *in, struct str line, struct found *f)
     if (rc < 0 || f->bad_json)
         return;
     const struct json *meta = json_get(doc, "metadata");
-    f->url = json_str(doc, "url", (struct str){"", 0});
-    if (!f->url.len && meta)
-        f->url = first_str(meta, "url", "WARC-Target-URI");
-    if (!f->url.len) { /* books and papers have no address: the id names them */
-        f->url = json_str(doc, "id", (struct str){"", 0});
-        f->url_is_name = !str_starts_nocase(f->url, "http://") &&
-                         !str_starts_nocase(f->url, "https://");
-    }
+    struct str url = json_str(doc, "url", (struct str){"", 0});
+    if (!url.len && meta)
+        url = first_str(meta, "url", "WARC-Target-URI");
+    name_doc(f, url, json_str(doc, "id", (struct str){"", 0}));
     f->date = first_str(doc, "date", "timestamp");
     f->kind = html ? DOC_HTML : DOC_TEXT;
     f->body = text->string;
@@ -421,6 +445,21 @@ static int next_json(struct input *in, struct batch *b)
     return rc < 0 ? rc : 1;
 }
 
+static int next_row(struct input *in, struct batch *b)
+{
+    struct table_row row;
+    int rc = table_next(in->table, &row);
+    if (rc <= 0)
+        return rc;
+    struct found f = {.status = 200, .kind = row.html ? DOC_HTML : DOC_TEXT, .offset = row.at,
+                      .date = row.date, .body = row.body, .bytes = row.body.len};
+    name_doc(&f, row.url, row.id);
+    f.too_large = f.bytes > in->record_max;
+    in->stats.records++;
+    rc = add_doc(in, b, &f, arena_mark(&b->arena));
+    return rc < 0 ? rc : 1;
+}
+
 /* A file that is named as a page, or starts with a tag of whatever name, is one: nobody keeps text
  * that way. UTF-16 is looked at by its low bytes. */
 static bool is_page(const struct input *in, struct str body)
@@ -432,7 +471,9 @@ static bool is_page(const struct input *in, struct str body)
         if (str_ends(str_of(in->name), ends[i]))
             return true;
     if (wide_text(head, STR(""))) {
-        size_t len = 0, first = head.ptr[0] == '\xff' ? 2 : 3;
+        size_t len = 0, first = head.ptr[0] == '\xff' ? 2 : head.ptr[0] == '\xfe' ? 3 : 0;
+        if (wide_tag(head) != SIZE_MAX)
+            first = wide_tag(head);
         for (size_t i = first; i < head.len; i += 2)
             low[len++] = head.ptr[i];
         head = (struct str){low, len};
@@ -538,6 +579,10 @@ static int check_text(const struct input *in, const char *path, struct str head)
 static int open_by_content(struct input *in, const char *path)
 {
     char bytes[HEAD_BYTES];
+    if (!is_stdin(path) && table_is(path)) {
+        in->next = next_row;
+        return table_open(&in->table, path);
+    }
     if (is_stdin(path))
         TRY(members_open_fd(&in->members, STDIN_FILENO, "standard input", READ_BYTES));
     else
@@ -613,7 +658,8 @@ int source_fill(void *self, struct batch *b)
 
 uint64_t source_bytes(const struct input *in)
 {
-    return in->warc ? warc_stats(in->warc)->compressed_bytes : members_stored(in->members);
+    return in->warc    ? warc_stats(in->warc)->compressed_bytes
+           : in->table ? table_bytes(in->table) : members_stored(in->members);
 }
 
 void source_counts(const struct input *in, struct warc_stats *out)
@@ -630,6 +676,7 @@ void source_close(struct input *in)
         return;
     warc_close(in->warc);
     members_close(in->members);
+    table_close(in->table);
     arena_close(&in->scratch);
     free(in->line);
     free(in);

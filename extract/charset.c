@@ -631,6 +631,33 @@ static bool is_wide(const struct encoding *enc)
     return enc->kind >= KIND_UTF16LE && enc->kind <= KIND_UTF32BE;
 }
 
+/* ESC $ B (or @), an even number of printable bytes on one line, ESC ( B (or J), all the way: pages
+ * of Japan without a label would be "$B9A$NNr;K" else. */
+static bool shifts_to_kanji(struct str raw)
+{
+    enum { LOOKED_AT = 64 << 10 };
+    const char *at = raw.ptr, *end = at + (raw.len < LOOKED_AT ? raw.len : LOOKED_AT);
+    size_t runs = 0;
+    while ((at = memchr(at, 0x1B, (size_t)(end - at))) && end - at > 3) {
+        struct str rest = {at, (size_t)(end - at)};
+        at += 3;
+        if (!str_starts(rest, "\x1B$B") && !str_starts(rest, "\x1B$@"))
+            continue;
+        const char *from = at;
+        while (at<end && * at> 0x20 && *at < 0x7F)
+            at++;
+        if (end - at < 3)
+            break; /* cut */
+        struct str behind = {at, 3};
+        bool back = str_starts(behind, "\x1B(B") || str_starts(behind, "\x1B(J") ||
+                    str_starts(behind, "\x1B(I") || str_starts(behind, "\x1B$");
+        if (!back || (at - from) % 2)
+            return false;
+        runs++;
+    }
+    return runs > 0;
+}
+
 static const struct encoding *choose(struct str raw, struct str http, const struct byte_facts *f)
 {
     const struct encoding *label = by_label(http);
@@ -644,9 +671,11 @@ static const struct encoding *choose(struct str raw, struct str http, const stru
         label = prescan(raw, LATE_MAX);
     if (label && label->kind == KIND_NONE)
         label = NULL;
-    bool shift_codes = label && label->kind == KIND_ISO2022 && f->escape;
+    if (f->high == 0 && f->escape && shifts_to_kanji(raw))
+        return by_label(STR("iso-2022-jp")); /* whatever is said: nothing else has such codes */
     if (f->high == 0)
-        return label && (is_wide(label) || shift_codes) ? label : utf8;
+        return label && (is_wide(label) || (label->kind == KIND_ISO2022 && f->escape)) ? label
+                                                                                       : utf8;
     if (f->bad == 0) {
         /* A handful of double bytes may be valid UTF-8 by accident; a single-byte text hardly ever
          * is. */

@@ -643,6 +643,11 @@ TEST(crawl_source_text_and_others)
     CHECK_INT(b->doc[0].kind, DOC_TEXT);
     b = fill_one(test_put("page.txt", STR("<!DOCTYPE html><p>x")), 1 << 20);
     CHECK_INT(b->doc[0].kind, DOC_HTML);
+    static const struct str wide[] = {{"<\0p\0>\0x\0", 8}, {"\0<\0p\0>\0x", 8}};
+    for (size_t i = 0; i < COUNT_OF(wide); i++) { /* UTF-16 without a mark, as saved by some */
+        b = fill_one(test_put("wide.txt", wide[i]), 1 << 20);
+        CHECK(b->doc_count == 1 && b->doc[0].rule == 0 && b->doc[0].kind == DOC_HTML);
+    }
     b = fill_one(test_put("long.txt", STR("0123456789")), 9);
     CHECK_STR(str_of(rule_of(&b->doc[0])), "source.too_large");
     CHECK_NUM(b->doc[0].value, 10, 0);

@@ -158,6 +158,11 @@ TEST(extract_charset_order)
           "<meta charset=koi8-r>ртй");
     check(STR("\xC3\xE7\xC3\xF1"), "gb2312", "GBK", "苗民"); /* oracle: iconv -f GB18030 */
     check(STR("\x1B$B$3$s\x1B(B"), "iso-2022-jp", "ISO-2022-JP", "こん");
+    check(STR("<p>\x1B$B$3$s\x1B(B ok"), "", "ISO-2022-JP", "<p>こん ok");
+    check(STR("<p>\x1B$B$3$s\x1B(J"), "shift_jis", "ISO-2022-JP", "<p>こん");
+    check(STR("a \x1B[31mred\x1B[0m $B$3"), "", "UTF-8", "a \x1B[31mred\x1B[0m $B$3");
+    check(STR("\x1B$B$3$\x1B(B"), "", "UTF-8", "\x1B$B$3$\x1B(B"); /* half a character */
+    check(STR("\x1B$B no kanji"), "", "UTF-8", "\x1B$B no kanji");
     check(STR("\x87\x40\x83\x65"), "shift_jis", "Shift_JIS", "①テ");
     check(STR("\x80\xB0\xA1"), "gbk", "GBK", "€啊");
     check(STR("\xB0\xA1\x8C\x63"), "euc-kr", "EUC-KR", "가똠"); /* UHC beyond KS X 1001 */
