@@ -1,7 +1,6 @@
 /* source - one input file, told by its content, as a stream of documents with first verdicts. */
 #include "crawl/crawl.h"
 #include "crawl/members.h"
-#include "crawl/table.h"
 
 #include "core/err.h"
 #include "core/hash.h"
@@ -44,7 +43,6 @@ struct input {
     struct warc_stats stats;      /* of what is no WARC; for WARC only more `skipped` */
     /* JSON lines and text */
     struct members *members;
-    struct table *table;          /* Parquet */
     struct arena scratch;
     char *line;                   /* [line_at, line_len) is unread */
     size_t line_at, line_len, line_cap;
@@ -387,14 +385,6 @@ static struct str first_str(const struct json *object, const char *one, const ch
     return s.len ? s : json_str(object, two, (struct str){"", 0});
 }
 
-/* What has no address is named by its id, as books and papers are. */
-static void name_doc(struct found *f, struct str url, struct str id)
-{
-    f->url = url.len ? url : id;
-    f->url_is_name = !url.len && !str_starts_nocase(id, "http://") &&
-                     !str_starts_nocase(id, "https://");
-}
-
 static void read_json(struct input *in, struct str line, struct found *f)
 {
     struct json *doc = NULL;
@@ -412,10 +402,14 @@ static void read_json(struct input *in, struct str line, struct found *f)
     if (rc < 0 || f->bad_json)
         return;
     const struct json *meta = json_get(doc, "metadata");
-    struct str url = json_str(doc, "url", (struct str){"", 0});
-    if (!url.len && meta)
-        url = first_str(meta, "url", "WARC-Target-URI");
-    name_doc(f, url, json_str(doc, "id", (struct str){"", 0}));
+    f->url = json_str(doc, "url", (struct str){"", 0});
+    if (!f->url.len && meta)
+        f->url = first_str(meta, "url", "WARC-Target-URI");
+    if (!f->url.len) { /* books and papers have no address: the id names them */
+        f->url = json_str(doc, "id", (struct str){"", 0});
+        f->url_is_name = !str_starts_nocase(f->url, "http://") &&
+                         !str_starts_nocase(f->url, "https://");
+    }
     f->date = first_str(doc, "date", "timestamp");
     f->kind = html ? DOC_HTML : DOC_TEXT;
     f->body = text->string;
@@ -442,21 +436,6 @@ static int next_json(struct input *in, struct batch *b)
     in->stats.damaged += f.bad_json;
     rc = add_doc(in, b, &f, arena_mark(&b->arena));
     arena_trim(&in->scratch, SCRATCH_KEEP);
-    return rc < 0 ? rc : 1;
-}
-
-static int next_row(struct input *in, struct batch *b)
-{
-    struct table_row row;
-    int rc = table_next(in->table, &row);
-    if (rc <= 0)
-        return rc;
-    struct found f = {.status = 200, .kind = row.html ? DOC_HTML : DOC_TEXT, .offset = row.at,
-                      .date = row.date, .body = row.body, .bytes = row.body.len};
-    name_doc(&f, row.url, row.id);
-    f.too_large = f.bytes > in->record_max;
-    in->stats.records++;
-    rc = add_doc(in, b, &f, arena_mark(&b->arena));
     return rc < 0 ? rc : 1;
 }
 
@@ -579,10 +558,6 @@ static int check_text(const struct input *in, const char *path, struct str head)
 static int open_by_content(struct input *in, const char *path)
 {
     char bytes[HEAD_BYTES];
-    if (!is_stdin(path) && table_is(path)) {
-        in->next = next_row;
-        return table_open(&in->table, path);
-    }
     if (is_stdin(path))
         TRY(members_open_fd(&in->members, STDIN_FILENO, "standard input", READ_BYTES));
     else
@@ -658,8 +633,7 @@ int source_fill(void *self, struct batch *b)
 
 uint64_t source_bytes(const struct input *in)
 {
-    return in->warc    ? warc_stats(in->warc)->compressed_bytes
-           : in->table ? table_bytes(in->table) : members_stored(in->members);
+    return in->warc ? warc_stats(in->warc)->compressed_bytes : members_stored(in->members);
 }
 
 void source_counts(const struct input *in, struct warc_stats *out)
@@ -676,7 +650,6 @@ void source_close(struct input *in)
         return;
     warc_close(in->warc);
     members_close(in->members);
-    table_close(in->table);
     arena_close(&in->scratch);
     free(in->line);
     free(in);
