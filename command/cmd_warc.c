@@ -5,6 +5,8 @@
 #include "core/err.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "crawl/fetch.h"
+#include "crawl/remote.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -42,6 +44,15 @@ static const struct opt warc_opts[] = {
 
 int warc_tool_open(struct warc_reader **out, const char *path, size_t body_max)
 {
+    char shown[IO_PATH_MAX];
+    if (remote_is_url(path)) {
+        fetch_url_shown(path, shown);
+        return err_set(ERR_USAGE,
+                       "warc: %s is a URL: stream it (sluice crawl URL --stdout | sluice warc ls -) "
+                       "or fetch it (sluice crawl URL prints where it lies); single captures come "
+                       "by sluice crawl --index",
+                       shown);
+    }
     return strcmp(path, "-") == 0 ? warc_open_fd(out, STDIN_FILENO, "standard input", body_max)
                                   : warc_open(out, path, body_max);
 }

@@ -38,7 +38,13 @@ static int fetch_input(struct feed *f, const char *url)
     struct buf bytes = {.max = FEED_URL_MAX};
     struct fetch_answer answer = {0};
     struct fetch_item item = {.url = url, .memory = &bytes, .answer = &answer};
+    char shown[IO_PATH_MAX];
     int rc = fetch_all(&conf, &item, 1, NULL);
+    if (rc == ERR_LIMIT) /* an archive: file_max is no flag here */
+        rc = err_set(ERR_LIMIT,
+                     "extract: %s is over %d MiB, more than a page has: stream an archive with "
+                     "sluice crawl URL --stdout | sluice extract -",
+                     fetch_url_shown(url, shown), FEED_URL_MAX >> 20);
     if (rc >= 0)
         keep_charset(f, &answer);
     f->fd = rc < 0 ? -1 : memfd_create("page", MFD_CLOEXEC);

@@ -119,6 +119,8 @@ code not_a_page 3 'picture.png' "$sluice" extract picture.png
 code empty_file 3 'empty' "$sluice" extract empty.html
 printf '<nav></nav><script>x()</script>' > bare.html
 code no_text_is_a_verdict 0 'extract.empty' "$sluice" extract bare.html
+truncate -s 65M big.page
+code large_address 1 'stream an archive' "$sluice" extract "file://$work/big.page"
 code refused_address 1 '127.0.0.1' "$sluice" extract http://127.0.0.1:9/
 [ -n "${ASAN_OPTIONS:-}" ] || check start_is_quick bash -c "start=\$(date +%s%N); for i in 1 2 3 4 5 6 7 8 9 10; do '$sluice' extract bare.html > /dev/null 2>&1; done; [ \$(( (\$(date +%s%N) - start) / 10000000 )) -lt 100 ]"
 check help bash -c "'$sluice' extract --help | grep -q 'usage: sluice extract'"
