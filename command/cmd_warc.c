@@ -48,9 +48,9 @@ int warc_tool_open(struct warc_reader **out, const char *path, size_t body_max)
     if (remote_is_url(path)) {
         fetch_url_shown(path, shown);
         return err_set(ERR_USAGE,
-                       "warc: %s is a URL: stream it (sluice crawl URL --stdout | sluice warc ls -) "
-                       "or fetch it (sluice crawl URL prints where it lies); single captures come "
-                       "by sluice crawl --index",
+                       "warc: %s is a URL: stream it (sluice crawl URL --stdout | sluice warc "
+                       "ls -) or fetch it (sluice crawl URL prints where it lies); single captures "
+                       "come by sluice crawl --index",
                        shown);
     }
     return strcmp(path, "-") == 0 ? warc_open_fd(out, STDIN_FILENO, "standard input", body_max)
