@@ -181,6 +181,19 @@ static int read_table(struct recipe *r, const char *key, const struct opt *rows,
     return opt_from_recipe(rows, conf, table, NULL, &r->arena);
 }
 
+/* What a recipe says ends in recipe.toml, run.json and the report. */
+static int refuse_secrets(const char *key, const char *url)
+{
+    char shown[IO_PATH_MAX];
+    if (!url || strcmp(fetch_url_shown(url, shown), url) == 0 || !strstr(url, "://"))
+        return 0;
+    return err_set(ERR_USAGE,
+                   "recipe: source.%s, %s, holds a password or a key, which the run's files and "
+                   "report would show: put it into ~/.netrc (machine HOST login NAME password "
+                   "WORD), or fetch with `sluice crawl URL` and name the files",
+                   key, shown);
+}
+
 static int read_source(struct recipe *r)
 {
     struct conf_node *table = conf_get(r->root, "source");
@@ -199,6 +212,9 @@ static int read_source(struct recipe *r)
         TRY(opt_from_recipe(set[i], conf[i], table, names, &r->arena));
     }
     const struct crawl_conf *from = &r->source.crawl;
+    TRY(refuse_secrets("base", from->base));
+    for (size_t i = 0; i < r->source.path.count; i++)
+        TRY(refuse_secrets("path", r->source.path.item[i]));
     bool crawl = (from->crawl && from->crawl[0]) || (from->paths && from->paths[0]);
     if (!crawl && r->source.path.count == 0)
         return err_set(

@@ -133,7 +133,8 @@ enum { FETCH_MEMBER_MAX = 16 << 20 };
  * connections are retried; fewer connections are used and fewer requests made while a server asks
  * for patience or more than one try in twenty fails. The other files go on when one fails, but for
  * what would fail them all (no connection, no such host, full disk). Returns the error of the first
- * item that failed; ERR_STOP soon after pipe_stop. */
+ * item that failed; ERR_STOP soon after pipe_stop. Names and passwords for http and https come from
+ * the URL or from ~/.netrc (not with public_only). */
 int fetch_all(const struct fetch_conf *conf, struct fetch_item *items, size_t count,
               struct progress *p);
 /* One small document to memory (free *out; a NUL follows it); more than max bytes is an error. */

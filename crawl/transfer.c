@@ -588,6 +588,8 @@ static void set_options(struct transfer *t, const struct transfer_request *q)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
     if (t->scheme)
         curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L); /* dots are part of a key */
+    else if (!c->public_only)
+        curl_easy_setopt(e, CURLOPT_NETRC, (long)CURL_NETRC_OPTIONAL);
 }
 
 int transfer_start(struct transfer *t)
@@ -647,6 +649,10 @@ static enum outcome end_of_status(struct transfer *t)
     if (s == 403 || s == 408 || s == 425 || s == 429 || s >= 500)
         return verdict(t, OUTCOME_BUSY, s == 429 || s == 503 ? ERR_AGAIN : ERR_IO,
                        "the server answered %ld%s", s, s == 403 ? ": slower, or not allowed" : "");
+    if (s == 401)
+        return verdict(t, OUTCOME_FAIL, ERR_IO,
+                       "the server wants a name and a password (401): write them into ~/.netrc, "
+                       "machine HOST login NAME password WORD");
     return verdict(t, OUTCOME_FAIL, ERR_IO, "the server answered %ld instead of the file", s);
 }
 

@@ -44,11 +44,13 @@ http {
         location /busy/ { alias www/; limit_req zone=few burst=1 nodelay; limit_req_status 503; add_header Retry-After 1 always; }
         location /norange/ { alias www/; max_ranges 0; limit_rate 200k; }
         location /gone/ { return 403; }
+        location /locked/ { alias www/; auth_basic here; auth_basic_user_file pw; }
     }
     $(tls_server "$tls" good) $(tls_server "$late" late) $(tls_server "$other" other) $(tls_server "$self" self)
 }
 N
-sed -i "s|\([ (]\)tls/|\1$work/tls/|g; s|root www|root $work/www|g; s|alias www/|alias $work/www/|g" nginx.conf
+echo 'me:{PLAIN}hushhush' > pw; mkdir home; echo 'machine 127.0.0.1 login me password hushhush' > home/.netrc; chmod 600 home/.netrc
+sed -i "s|pw;|$work/pw;|; s|\([ (]\)tls/|\1$work/tls/|g; s|root www|root $work/www|g; s|alias www/|alias $work/www/|g" nginx.conf
 web() { nginx -p "$work" -c "$work/nginx.conf" -e "$work/logs/error.log"; }
 web_ends() { [ -s nginx.pid ] && kill -KILL "$(cat nginx.pid)" $(pgrep -P "$(cat nginx.pid)") 2> /dev/null; rm -f nginx.pid; }
 trap 'web_ends; rm -rf "$work"' EXIT
@@ -76,6 +78,11 @@ for name in names:
 P
 check json_summary bash -c "'$sluice' crawl --crawl=$crawl --base=$url --cache=plain --json 2> /dev/null | python3 -c 'import json,sys; d = json.load(sys.stdin); assert d[\"files\"] == 7 and d[\"fetched\"] == 0 and len(d[\"paths\"]) == 7'"
 check secrets_are_not_noted bash -c "'$sluice' crawl --crawl=$crawl --base=http://me:hushhush@127.0.0.1:$http/ --cache=secret --json > secret.out 2>&1 && ! grep -rq hushhush secret secret.out"
+
+check secrets_from_a_file bash -c "HOME=$work/home '$sluice' crawl --crawl=$crawl --base=$url/locked/ --cache=locked > locked.out 2>&1 && ! grep -rq hushhush locked locked.out"
+check secrets_from_a_file_bytes landed locked
+fetch --base=$url/locked/ --cache=unlocked > locked.out 2>&1; [ $? = 1 ] && grep -q '401.*netrc' locked.out && ok secrets_are_asked_for || bad secrets_are_asked_for "$(tail -n 1 locked.out)"
+"$sluice" run "$here/tests/cli/read.toml" --set 'source.path=[]' --set source.crawl=$crawl --set source.base=http://me:hushhush@127.0.0.1:$http/ --run=secret.run > secret.out 2>&1; [ $? = 2 ] && grep -q 'source.base, .*netrc' secret.out && ! grep -rq hushhush secret.out secret.run 2> /dev/null && ok secrets_are_in_no_recipe || bad secrets_are_in_no_recipe "$(tail -n 1 secret.out)"
 
 # libcurl is loaded when something is fetched, and only then: one that lacks everything is noticed by who needs it.
 mkdir nolib && echo 'int nothing;' | "${CC:-gcc}" -shared -fPIC -x c - -o nolib/libcurl.so.4
