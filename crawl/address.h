@@ -15,6 +15,13 @@ bool address_host_is_private(struct str host, bool (*is_private)(const struct so
 /* The same for the text of an address, as libcurl tells it; what is no address counts as
  * private. */
 bool address_text_is_private(const char *ip, bool (*is_private)(const struct sockaddr *));
+/* (crawl/proxy.c) Whether the environment names a proxy as libcurl reads it (http_proxy and so on),
+ * and whether this is the address and port of one: what goes there was the user's choice, however
+ * private. What the proxy then connects to only it knows; hosts written as private addresses are
+ * refused before it is asked. */
+bool proxy_is_set(void);
+bool proxy_is_at(const struct sockaddr *address);
+bool proxy_is_text(const char *ip, int port);
 /* The same number for the same IP address, whatever the port; never 0. */
 uint64_t address_hash(const struct sockaddr *address);
 #endif

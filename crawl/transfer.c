@@ -101,18 +101,32 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
 {
     struct transfer *t = self;
     UNUSED(purpose);
-    if (!address_allowed(t, t->conf->is_private(&address->addr)))
+    if (!proxy_is_at(&address->addr) &&
+        !address_allowed(t, t->conf->is_private(&address->addr)))
         return CURL_SOCKET_BAD;
     return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+}
+
+/* Behind a proxy only what the URL itself says can be looked at. Without one on this machine the
+ * first host is a public one. */
+static bool leads_inside(struct transfer *t)
+{
+    char *url = NULL;
+    struct url_parts parts;
+    t->first = t->first < 0 ? 0 : t->first;
+    return curl_easy_getinfo(t->easy, CURLINFO_EFFECTIVE_URL, &url) == CURLE_OK && url &&
+           url_split(str_of(url), &parts) &&
+           address_host_is_private(parts.host, t->conf->is_private);
 }
 
 static int on_request(void *self, char *to, char *from, int to_port, int from_port)
 {
     struct transfer *t = self;
     UNUSED(from);
-    UNUSED(to_port);
     UNUSED(from_port);
-    if (!address_allowed(t, address_text_is_private(to, t->conf->is_private)))
+    bool proxy = proxy_is_text(to, to_port);
+    if (!address_allowed(t, proxy ? leads_inside(t)
+                                  : address_text_is_private(to, t->conf->is_private)))
         return CURL_PREREQFUNC_ABORT;
     if (t->item->answer)
         snprintf(t->item->answer->ip, sizeof t->item->answer->ip, "%s", to);

@@ -4,6 +4,7 @@
 #include "core/err.h"
 #include "core/log.h"
 #include "crawl/address.h"
+#include "crawl/crawl.h"
 #include "crawl/libcurl.h"
 
 #include <stdlib.h>
@@ -65,7 +66,8 @@ static curl_socket_t on_socket(void *self, curlsocktype purpose, struct curl_soc
     s->crowded = crowded(s->all, s, s->visit.address);
     if (s->crowded)
         return CURL_SOCKET_BAD;
-    if (!s->all->conf->allow_private && address_is_private(&address->addr)) {
+    if (!s->all->conf->allow_private && address_is_private(&address->addr) &&
+        !proxy_is_at(&address->addr)) {
         s->private = true;
         return CURL_SOCKET_BAD;
     }
@@ -166,7 +168,10 @@ static void set_up(struct slot *s)
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_LIMIT, (long)STALL_BYTES_S);
     curl_easy_setopt(e, CURLOPT_LOW_SPEED_TIME, (long)((c->stall_ms + 999) / 1000));
     curl_easy_setopt(e, CURLOPT_PRIVATE, s);
-    if (c->allow_private)
+    struct url_parts parts; /* no proxy is asked for a private address: it is refused here */
+    bool inside = url_split(str_of(s->visit.url), &parts) &&
+                  address_host_is_private(parts.host, address_is_private);
+    if (c->allow_private || inside)
         curl_easy_setopt(e, CURLOPT_NOPROXY, "*");
 }
 
@@ -319,17 +324,6 @@ static int lists_make(struct visits *v)
     return 0;
 }
 
-/* True when a proxy may stand between: then all connections lead to it. */
-static bool behind_proxy(const struct visit_conf *c)
-{
-    static const char *const name[] = {"http_proxy", "https_proxy", "HTTPS_PROXY", "all_proxy",
-                                       "ALL_PROXY"};
-    bool found = false;
-    for (size_t i = 0; i < COUNT_OF(name); i++)
-        found |= getenv(name[i]) && getenv(name[i])[0];
-    return found && !c->allow_private;
-}
-
 int visits_open(struct visits **out, const struct visit_conf *conf)
 {
     *out = NULL;
@@ -338,7 +332,8 @@ int visits_open(struct visits **out, const struct visit_conf *conf)
     if (!v)
         return err_set(ERR_LIMIT, "crawl: no memory for connections");
     v->conf = conf;
-    v->address_connections = behind_proxy(conf) ? 0 : conf->address_connections;
+    bool behind_proxy = proxy_is_set() && !conf->allow_private; /* all connections lead there */
+    v->address_connections = behind_proxy ? 0 : conf->address_connections;
     int64_t count = conf->connections < CONNECTIONS_MAX ? conf->connections : CONNECTIONS_MAX;
     v->slot = calloc((size_t)count, sizeof *v->slot);
     v->multi = curl_multi_init();

@@ -106,6 +106,17 @@ echo "http://127.0.0.1:$port/" > private.seeds
 "$sluice" crawl --seeds=private.seeds --out=private --user_agent='bot (a@b.example)' > private.out 2>&1; same seeds_private_exit 1 $?
 grep -q 'private address' private.out && ok seeds_private_said || bad seeds_private_said "$(cat private.out)"
 same seeds_private_not_asked "$lines" "$(wc -l < site.log)"
+# A proxy may have a private address; what it is asked for may not.
+lines=$(wc -l < site.log)
+printf 'http://wide.test/\nhttp://169.254.169.254/latest\n' > proxied.seeds
+http_proxy=http://127.0.0.1:$port "$sluice" crawl --seeds=proxied.seeds --out=proxied --depth=1 --delay=0 --delay_factor=0 --user_agent='bot (a@b.example)' --json > proxied.json 2> proxied.err
+same seeds_proxy_exit 0 $?
+same seeds_proxy_pages 3 "$(uris proxied | grep -vc robots)"
+same seeds_proxy_private 1 "$(end proxied private)"
+inward() { http_proxy=http://127.0.0.1:$port "$sluice" crawl http://inward.test/a --cache=inward --retries=0 --user_agent='bot (a@b.example)'; }
+inward > inward.out 2>&1; same proxy_redirects_inside_exit 1 $?
+grep -q 'redirected to a private address' inward.out && ok proxy_redirects_inside_said || bad proxy_redirects_inside_said "$(tail -n 1 inward.out)"
+same proxy_never_asked_inside "" "$(tail -n +$((lines + 1)) site.log | grep 169.254)"
 "$sluice" crawl --seeds=private.seeds --out=private --user_agent=bot/1.0 > private.out 2>&1; same seeds_contact_wanted 2 $?
 "$sluice" crawl --seeds=private.seeds --out=private --user_agent='(a@b.example)' > private.out 2>&1; same seeds_token_wanted 2 $?
 echo 'mailto:x@y.example' > none.seeds

@@ -66,12 +66,17 @@ class Site(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.host = self.headers.get("Host", "").split(":")[0]
+        if self.path.startswith("http://"):  # asked as a proxy
+            self.path = "/" + (self.path.split("/", 3) + [""])[3]
         with LOCK:
             tries[self.host + self.path] = tries.get(self.host + self.path, 0) + 1
         getattr(self, "at_" + self.host.replace(".", "_"), self.at_nowhere)(self.path)
 
     def at_nowhere(self, path):
         self.answer(404, {}, "no such site")
+
+    def at_inward_test(self, path):
+        self.answer(302, {"Location": "http://169.254.169.254/latest"}, "")
 
     def at_good_test(self, path):
         if path == "/chunked":
