@@ -2,14 +2,16 @@
 # The extraction and WARC table of docs/SPEED.md: this program beside the tools of others, same pages, same core.
 # Peers come from PyPI into an environment that is kept (PEERS_VENV); one that cannot be had is named and counted.
 # BUILD, SLUICE_DATA, CORE and CACHE may be set; arguments go to extract_bench.py (--help). PAGES=debian and
-# PAGES=news take pages that nobody fitted anything to instead: see extract_debian.py and extract_news.py.
+# PAGES=news take pages that nobody fitted anything to instead: see extract_debian.py and extract_news.py. PAGES=latin,
+# cyrillic, greek, devanagari, chinese or thai takes the gold pages in a language that does not exist: extract_cipher.py.
 set -eu
 cd "$(dirname "$0")/../.."
 build=${BUILD:-build} data=${SLUICE_DATA:-../shared/data}
 cache=${CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/bench-extract}
 venv=${PEERS_VENV:-$cache/venv}
 pages=$data/html/wcxb-dev.warc.gz gold=$data/html/wcxb-dev.gold.jsonl.zst
-[ "${PAGES:-gold}" != gold ] || { [ -f "$pages" ] && [ -f "$gold" ]; } || { echo "bench-extract: skipped: $pages and its gold texts are not there (SLUICE_DATA)"; exit 0; }
+case ${PAGES:-gold} in debian | news) ;; *) { [ -f "$pages" ] && [ -f "$gold" ]; } || { echo "bench-extract: skipped: $pages and its gold texts are not there (SLUICE_DATA)"; exit 0; } ;;
+esac
 mkdir -p "$cache"
 
 if [ ! -x "$venv/bin/python" ]; then
@@ -36,6 +38,13 @@ case ${PAGES:-gold} in debian | news)
     pages=$cache/$PAGES.warc.gz gold=$cache/$PAGES.gold.jsonl.zst
     [ -f "$gold" ] || "$venv/bin/python" "tests/bench/extract_$PAGES.py" "$cache/$PAGES"
     set -- --foreign "$@" ;;
+latin | cyrillic | greek | devanagari | chinese | thai)
+    key=$cache/$PAGES-$(cat "$pages" "$gold" tests/bench/extract_cipher.py | cksum | cut -d ' ' -f 1)
+    [ -f "$key.warc.gz" ] || "$venv/bin/python" tests/bench/extract_cipher.py "$PAGES" "$pages" "$gold" "$key"
+    set -- --cipher "$pages" "$gold" "$@"
+    pages=$key.warc.gz gold=$key.gold.jsonl.zst ;;
+gold) ;;
+*) echo "bench-extract: PAGES=$PAGES: gold, debian, news, latin, cyrillic, greek, devanagari, chinese or thai"; exit 2 ;;
 esac
 exec "$venv/bin/python" tests/bench/extract_bench.py --build "$build" --pages "$pages" --gold "$gold" --cache "$cache" \
     --core "${CORE:-$(($(nproc) - 1))}" "$@"

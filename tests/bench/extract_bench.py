@@ -13,7 +13,7 @@ import numpy
 import extract_hostile, extract_peers as peers
 
 WORD = re.compile(r"\w+")
-# Without spaces a run of \w is a whole clause: there every character counts as a word (--foreign only).
+# Without spaces a run of \w is a whole clause: there every character counts as a word (--foreign, --cipher).
 WORD_OR_SIGN = re.compile(r"[\u0e00-\u0eff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]|[^\W\u0e00-\u0eff\u3041-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
 RESAMPLES, COLUMNS_MAX, HOSTILE_BYTES, ARCHIVE_TURNS = 5000, 16, 7_000_000, 5
 SHIPPED, HONEST = "sluice, fitted to these pages", "sluice, sites held out"
@@ -21,7 +21,7 @@ BARS_F1 = {"all": .87, "forum": .80, "product": .68, "listing": .72, "collection
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 def words(text):
-    return collections.Counter((WORD_OR_SIGN if A.foreign else WORD).findall(text.lower()))
+    return collections.Counter((WORD_OR_SIGN if A.foreign or A.cipher else WORD).findall(text.lower()))
 
 def squeeze(text):
     return " ".join(text.lower().split())
@@ -130,20 +130,22 @@ def measure_peer(name):
     return answer, ""
 
 def held_out_texts():
-    """Our texts from trees that never saw the page's site: {url: text}."""
+    """Our texts from trees that never saw the page's site: {url: text}. Enciphered pages (--cipher) are read by the
+    programs of the plain ones' folds: what they were fitted to has neither the site nor the language."""
+    plain_pages, plain_gold = A.cipher or (A.pages, A.gold)
     features = f"{A.build}/bench-features.bin"
     subprocess.run([f"{A.build}/unit", "extract_gold_features"], check=True, capture_output=True,
-                   env=os.environ | {"SLUICE_FEATURES": os.path.abspath(features), "SLUICE_DATA": os.path.dirname(os.path.dirname(A.pages))})
+                   env=os.environ | {"SLUICE_FEATURES": os.path.abspath(features), "SLUICE_DATA": os.path.dirname(os.path.dirname(plain_pages))})
     trainer = f"{HERE}/extract_train.py"
-    key = digest("folds", file_bytes(features), file_bytes(trainer), file_bytes(A.gold), peers.version("lightgbm", A.wheels))
+    key = digest("folds", file_bytes(features), file_bytes(trainer), file_bytes(plain_gold), peers.version("lightgbm", A.wheels))
     folder = f"{A.cache}/folds-{key}"
     if not os.path.exists(f"{folder}/done"):
         os.makedirs(folder, exist_ok=True)
-        subprocess.run([sys.executable, trainer, features, A.gold, "--folds", f"{folder}/folds.json"], check=True)
+        subprocess.run([sys.executable, trainer, features, plain_gold, "--folds", f"{folder}/folds.json"], check=True)
         for fold in range(1 + max(json.load(open(f"{folder}/folds.json")).values())):
             print(f"fitting trees without fold {fold + 1}", file=sys.stderr)
             os.makedirs(f"{folder}/{fold}/extract", exist_ok=True)
-            subprocess.run([sys.executable, trainer, features, A.gold, "--fold", str(fold), "--write",
+            subprocess.run([sys.executable, trainer, features, plain_gold, "--fold", str(fold), "--write",
                             f"{folder}/{fold}/extract/trees.def"], check=True)
         open(f"{folder}/done", "w").close()
     fold_of = json.load(open(f"{folder}/folds.json"))
@@ -216,13 +218,13 @@ def quality(results, skipped, bars):
                 lost.append(f"{group}: {name}")
         rows.append(row)
     table(f"{HONEST}, minus each peer: points of F1 and 95 % interval ({RESAMPLES} paired resamples of pages)", ["ahead of"] + groups, rows)
-    if A.foreign:
+    if A.foreign or A.cipher:
         for name in ("trafilatura", "resiliparse"):
             if name in results:
                 behind = [f"{group} {100 * results[name]['ahead'][group][0]:+.1f}" for group in groups if results[name]["ahead"][group][0] < 0]
                 bars.add(f"held-out set, beside {name}", "above overall", f"{100 * results[name]['ahead']['all'][0]:+.1f}" + (", behind on " + ", ".join(behind) if behind else ""),
                          results[name]["ahead"]["all"][0] > 0)
-    if A.no_folds:
+    if A.no_folds or A.cipher:
         return
     mine = results[HONEST]["quality"]
     for group, bar in BARS_F1.items():
@@ -344,7 +346,7 @@ def main():
     report = {"head": head, "skipped": skipped}
     quality(results, skipped, bars)
     speed(results, rows["extract.pages"]["count"], rows["extract.pages"]["bytes"], bars)
-    if not A.foreign:
+    if not (A.foreign or A.cipher):
         report["archives"] = archives(bench, bars)
         report["hostile"] = hostile(bench, bars)
     table("Bars of issue 3", ["what", "bar", "here", ""], bars.rows)
@@ -364,6 +366,7 @@ parser.add_argument("--only", action="append", metavar="PEER", help="this peer a
 parser.add_argument("--fresh", action="store_true", help="use nothing kept from earlier runs")
 parser.add_argument("--keep-times", action="store_true", help="times of the peers from the earlier run too")
 parser.add_argument("--foreign", action="store_true", help="pages nobody fitted anything to (extract_debian.py): as it ships is honest")
+parser.add_argument("--cipher", nargs=2, metavar=("PAGES", "GOLD"), help="the pages are those, enciphered (extract_cipher.py): folds are fitted to those")
 parser.add_argument("--no-folds", action="store_true", help="only the program as it ships: its F1 is of pages it was fitted to")
 parser.add_argument("--archives", action="store_true", help="only the tables of going through archives")
 if __name__ == "__main__":
