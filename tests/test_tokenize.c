@@ -293,6 +293,96 @@ TEST(tokenize_merge_equals_slow_twin)
     tokenizer_close(t);
 }
 
+/* Random words of 1 to 15 of the letters, as jobs: both ways of merging many give what the slow
+ * twin gives. */
+static void check_many(const struct tokenizer *t, const char *letters)
+{
+    static struct merge_job many[MERGE_JOBS], plain[MERGE_JOBS];
+    struct merge_job *list[2][MERGE_JOBS];
+    uint32_t slow[MERGE_JOBS][SHORT_BYTES], bytes[MERGE_JOBS];
+    uint64_t state = 5;
+    for (int round = 0; round < 200; round++) {
+        for (uint32_t i = 0; i < MERGE_JOBS; i++) {
+            char word[SHORT_BYTES + 1] = {0};
+            bytes[i] = 1 + (uint32_t)(test_random(&state) % SHORT_BYTES);
+            for (uint32_t k = 0; k < bytes[i]; k++) {
+                word[k] = letters[test_random(&state) % strlen(letters)];
+                slow[i][k] = t->byte_id[(unsigned char)word[k]];
+            }
+            many[i].key = plain[i].key = key_read(word, bytes[i], 0);
+            many[i].count = plain[i].count = bytes[i];
+            list[0][i] = &many[i];
+            list[1][i] = &plain[i];
+        }
+        bpe_merge_many(t, list[0], MERGE_JOBS);
+        bpe_merge_plain(t, list[1], MERGE_JOBS);
+        for (uint32_t i = 0; i < MERGE_JOBS; i++) {
+            uint32_t want = slow_merge(&t->merges, slow[i], bytes[i]);
+            CHECK_INT(many[i].count, want);
+            CHECK_INT(plain[i].count, want);
+            CHECK(memcmp(many[i].symbol, slow[i], sizeof **slow * want) == 0);
+            CHECK(memcmp(plain[i].symbol, slow[i], sizeof **slow * want) == 0);
+        }
+    }
+}
+
+TEST(tokenize_merge_many_equals_slow_twin)
+{
+    const char *texts[] = {"abababab aaaaaaaa abcabcabc cbacba aabbaabb abab abc aab bba"};
+    struct tokenizer *t;
+    train_on(test_dir(), PRETOK_GPT2, 280, texts, 1);
+    CHECK_OK(tokenizer_open(&t, test_dir()));
+    check_many(t, "abc");
+    tokenizer_close(t);
+}
+
+/* A table of merges with lines that are full. */
+TEST(tokenize_merge_many_equals_slow_twin_cl100k)
+{
+    struct tokenizer *t;
+    CHECK_OK(tokenizer_open(&t, test_data("vocab/cl100k_base.tiktoken")));
+    check_many(t, " aeinorst");
+    check_many(t, "\xD0\xD1\xB0\xB5\xBE\x81\x82");
+    tokenizer_close(t);
+}
+
+/* More new words than are put off at a time, some of them more often than there are gaps, around
+ * long ones and such of more ids than an entry holds; then all of it again, when none is new. */
+TEST(tokenize_new_words_equal_slow_twin)
+{
+    const char *texts[] = {"ababab aaaa abcabc cbacba aabb abab abc aab bba"};
+    enum { WORDS = 3000 };
+    static char text[2 * WORDS * 24];
+    static uint32_t want[sizeof text], got[sizeof text];
+    char path[300];
+    size_t len = 0;
+    uint64_t state = 11;
+    train_on(test_dir(), PRETOK_CL100K, 280, texts, 1);
+    for (uint32_t i = 0; i < WORDS; i++) {
+        uint32_t letters = 1 + (uint32_t)(test_random(&state) % (i % 50 ? 14 : 22));
+        text[len++] = ' ';
+        for (uint32_t k = 0; k < letters; k++)
+            text[len++] = i % 3 ? "abcxyz"[test_random(&state) % 6] : "xabcyacb"[k % 8];
+    }
+    memcpy(text + len, text, len);
+    len *= 2;
+    for (int ranks = 0; ranks < 2; ranks++) {
+        struct tokenizer *t;
+        uint32_t count = 0;
+        snprintf(path, sizeof path, "%s/tokenizer.%s", test_dir(), ranks ? "tiktoken" : "json");
+        CHECK_OK(tokenizer_open(&t, path));
+        for (size_t at = 0, end; at < len; at = end) {
+            end = pretok_next(PRETOK_CL100K, (struct str){text, len}, at);
+            for (size_t i = at; i < end; i++)
+                want[count + i - at] = t->byte_id[(unsigned char)text[i]];
+            count += slow_merge(&t->merges, want + count, (uint32_t)(end - at));
+        }
+        CHECK_INT(encode(t, (struct str){text, len}, got, COUNT_OF(got)), count);
+        CHECK(memcmp(got, want, sizeof *want * count) == 0);
+        tokenizer_close(t);
+    }
+}
+
 TEST_LIMIT(tokenize_long_runs_stay_fast, 120)
 {
     const char *texts[] = {"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx -------------------- aaaa"};

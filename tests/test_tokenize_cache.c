@@ -28,7 +28,7 @@ static void short_fill(struct piece_cache *c, uint64_t from, uint64_t to)
         for (uint32_t i = 0; i < SHORT_IDS; i++)
             id[i] = (n * 5 + i) & 0x1FFFFF;
         struct piece_key k = short_key_of(n);
-        short_put(c, k, short_place(c, k), id, short_count_of(n));
+        short_set(short_put(c, k, short_place(c, k)), id, short_count_of(n));
         if (n % 256 == 0)
             piece_cache_grow(c);
     }

@@ -133,15 +133,17 @@ struct merge_map {
     uint32_t *byte_pair;        /* [256 * 256] order of two bytes' merge, NO_ID: none */
     struct table_memory memory; /* of slot and byte_pair */
 };
-enum { MERGE_ORDER_BITS = 22 };
+enum { MERGE_ORDER_BITS = 22, MERGE_LINE = 8 }; /* slots in a line of the processor's caches */
 #define MERGE_FREE (~(uint64_t)0)
 static inline uint64_t merge_key(uint32_t left, uint32_t right)
 {
     return ((uint64_t)left << 21 | right) << MERGE_ORDER_BITS;
 }
+/* The first slot of a key's line; a full line goes on in the next one. */
 static inline uint64_t merge_place(const struct merge_map *m, uint64_t key)
 {
-    return (key >> MERGE_ORDER_BITS) * 0x9E3779B97F4A7C15u >> m->shift;
+    uint64_t place = (key >> MERGE_ORDER_BITS) * 0x9E3779B97F4A7C15u >> m->shift;
+    return place & ~(uint64_t)(MERGE_LINE - 1);
 }
 /* Order of the merge of two tokens, NO_ID: they do not merge. */
 static inline uint32_t merge_find(const struct merge_map *m, uint32_t left, uint32_t right)
@@ -209,20 +211,25 @@ uint32_t bpe_merge(const struct pair_table *merges, uint32_t *symbol, uint32_t c
  * piece.len when that is above BPE_SCAN_MAX. */
 uint32_t bpe_merge_bytes(const struct tokenizer *t, struct str piece, uint32_t *symbol,
                          struct merge_work *w);
-/* Many short pieces in step with each other: what one needs from memory comes while the others
- * work. On return symbol holds count ids. */
-enum { MERGE_JOBS = 64 };
-struct merge_job {
-    const unsigned char *byte;
-    uint32_t count; /* before: bytes, 1 to SHORT_BYTES */
-    uint32_t at;    /* the last merge */
-    uint32_t symbol[SHORT_BYTES + 1], order[SHORT_BYTES + 1];
-};
-void bpe_merge_many(const struct tokenizer *t, struct merge_job *job, uint32_t count);
 int merge_map_open(struct tokenizer *t); /* from t->merges, tokens and byte_id */
 void merge_map_close(struct merge_map *m);
 int merge_work_grow(struct merge_work *w, uint32_t count);
 void merge_work_free(struct merge_work *w);
+
+/* ---- many short pieces in step with each other (tokenize/merge_many.c) ---- */
+enum { MERGE_JOBS = 64 };
+struct merge_job {
+    _Alignas(64) uint32_t symbol[SHORT_BYTES + 1];
+    uint32_t order[SHORT_BYTES + 1];
+    struct piece_key key; /* before: the bytes; what stands behind count of them does not matter */
+    uint64_t left, right; /* keys of the new neighbours, under way */
+    uint32_t count;       /* before: bytes, 1 to SHORT_BYTES; then symbols, which are ids */
+    uint32_t at;          /* the last merge */
+};
+/* Up to MERGE_JOBS of them; the list of pointers is used up. */
+void bpe_merge_many(const struct tokenizer *t, struct merge_job **job, uint32_t count);
+/* The same for machines without AVX-512, and the definition. */
+void bpe_merge_plain(const struct tokenizer *t, struct merge_job **job, uint32_t count);
 
 /* ---- reading (tokenize/formats.c; gguf.c; formats_pair.c) ----
  * Each fills pretok, tokens, added tokens and merges of a zeroed tokenizer with an open arena, from

@@ -9,8 +9,11 @@
  *
  * What is new costs memory accesses far apart: the token of that name, then a look for each pair of
  * neighbours. One after the other they took 0.6 us a piece, three quarters of a first pass over
- * text; so the new pieces of a batch are learnt together (units_learn), each asking for what it
- * needs next while the others work.
+ * text. So a new piece is put off (piece_later): a gap as long as it may need is left among the
+ * ids, and an entry in the cache says that it is known to be new. When 64 are put off they are
+ * merged in step, each asking for what it needs next while the others work (merge_many.c), and the
+ * gaps are closed. New parts of a piece are learnt together in the same way, but at once
+ * (parts_learn): what a piece comes to is kept as one.
  *
  * A piece that is a token is that token where the tokenizer says so (tiktoken; Llama 3), without
  * regard to merges. A part of a piece is not a piece: its entry in the cache carries a mark. */
@@ -24,7 +27,8 @@
 enum {
     SPLIT_MAX = 1024, /* pieces cut at a time */
     AHEAD = 256,      /* pieces whose places are asked for before they are looked at */
-    PARTS = 64,       /* the same of parts of a piece */
+    GAPS = 256,       /* places of pieces that are put off */
+    PARTS = 64,       /* the same of parts of a piece, at most MERGE_JOBS */
     ROOM = 16,        /* ids written past the end of what counts */
 };
 
@@ -37,7 +41,19 @@ struct unit {
     const char *ptr;
     uint32_t len, place;
 };
+/* Pieces put off: their jobs, and where in out ids of which are missing. */
+struct later {
+    struct merge_job job[MERGE_JOBS];
+    struct unit unit[MERGE_JOBS];
+    struct gap {
+        uint32_t at, job;
+    } gap[GAPS];
+    uint32_t jobs, gaps;
+};
 struct encoder {
+    struct later later;
+    struct merge_job job[MERGE_JOBS]; /* of parts */
+    const struct unit *job_unit[MERGE_JOBS];
     const struct tokenizer *t;
     struct piece_cache cache;
     struct merge_work work;
@@ -45,9 +61,8 @@ struct encoder {
     const char *limit; /* end of the text that is being encoded */
     struct nfc_work normal;
     uint32_t end[SPLIT_MAX];
+    uint32_t *out; /* ids of the text that is being encoded */
     struct cuts_memory pairs;
-    struct merge_job job[MERGE_JOBS];
-    const struct unit *job_unit[MERGE_JOBS];
 };
 
 /* ---- keys ---- */
@@ -103,68 +118,58 @@ static bool piece_token(const struct encoder *e, struct str piece, uint32_t *out
 
 /* Keeps what a short unit came to. Where the ids are too many for an entry, one with the count 0
  * says that the other cache has them. */
-static void short_keep(struct encoder *e, const struct unit *u, uint32_t mark, const uint32_t *id,
-                       uint32_t count)
+static void short_keep(struct encoder *e, struct short_entry *s, const struct unit *u,
+                       uint32_t mark, const struct merge_job *j)
 {
-    if (count > LONG_IDS)
-        return;
-    if (count > SHORT_IDS) {
+    if (j->count > SHORT_IDS && j->count <= LONG_IDS) {
         struct long_key k = long_key(u->ptr, u->len, e->limit, long_mark(e, mark));
-        long_put(&e->cache, &k, long_place(&e->cache, &k), id, count);
+        long_put(&e->cache, &k, long_place(&e->cache, &k), j->symbol, j->count);
     }
-    short_put(&e->cache, u->key, u->place, id, count > SHORT_IDS ? 0 : count);
+    short_set(s, j->symbol, j->count > SHORT_IDS ? 0 : j->count);
+}
+
+static inline void job_of(struct merge_job *j, const struct unit *u)
+{
+    j->key = u->key;
+    j->count = u->len;
 }
 
 /* Those that the cache lacks and that nothing needs to be known of but their bytes: merged in step
  * with each other. */
-static void jobs_learn(struct encoder *e, uint32_t jobs, uint32_t mark)
+static void jobs_learn(struct encoder *e, uint32_t jobs)
 {
-    bpe_merge_many(e->t, e->job, jobs);
+    struct merge_job *job[MERGE_JOBS];
     for (uint32_t i = 0; i < jobs; i++)
-        short_keep(e, e->job_unit[i], mark, e->job[i].symbol, e->job[i].count);
+        job[i] = &e->job[i];
+    bpe_merge_many(e->t, job, jobs);
+    for (uint32_t i = 0; i < jobs; i++) {
+        const struct unit *u = e->job_unit[i];
+        short_keep(e, short_put(&e->cache, u->key, u->place), u, PART, &e->job[i]);
+    }
 }
 
-/* Fills the cache with those of the units that it lacks, all of them together: what one needs from
+/* Fills the cache with those of the parts that it lacks, all of them together: what one needs from
  * memory comes while the others work. */
-static void units_learn(struct encoder *e, const struct unit *unit, uint32_t count, uint32_t mark)
+static void parts_learn(struct encoder *e, const struct unit *unit, uint32_t count)
 {
-    const struct tokenizer *t = e->t;
-    const struct unit *unknown[AHEAD];
+    const struct unit *unknown[PARTS];
     uint32_t unknowns = 0, jobs = 0;
-    bool by_token = t->whole_piece_first && !mark;
+    assert(count <= PARTS);
     for (uint32_t i = 0; i < count; i++) {
         const struct unit *u = &unit[i];
         if (u->len > SHORT_BYTES || line_find(e->cache.line[u->place].way, u->key))
             continue;
         __builtin_prefetch(&e->cache.line[u->place ^ 1]);
-        if (by_token)
-            __builtin_prefetch(token_slot_at(&t->map, key_hash(u->key)));
         unknown[unknowns++] = u;
     }
-    if (by_token)
-        for (uint32_t i = 0; i < unknowns; i++) {
-            uint32_t id = token_slot_at(&t->map, key_hash(unknown[i]->key))->id;
-            if (id != NO_ID)
-                __builtin_prefetch(&t->map.key[id]);
-        }
     for (uint32_t i = 0; i < unknowns; i++) {
         const struct unit *u = unknown[i];
         if (short_find(&e->cache, u->key, u->place))
             continue;
-        uint32_t id = by_token ? token_map_find_key(&t->map, u->key, key_hash(u->key)) : NO_ID;
-        if (id != NO_ID) {
-            short_keep(e, u, mark, &id, 1);
-            continue;
-        }
-        e->job[jobs].byte = (const unsigned char *)u->ptr;
-        e->job[jobs].count = u->len;
+        job_of(&e->job[jobs], u);
         e->job_unit[jobs++] = u;
-        if (jobs == MERGE_JOBS) {
-            jobs_learn(e, jobs, mark);
-            jobs = 0;
-        }
     }
-    jobs_learn(e, jobs, mark);
+    jobs_learn(e, jobs);
 }
 
 static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32_t *count);
@@ -195,9 +200,9 @@ static int unit_encode(struct encoder *e, const struct unit *u, uint32_t mark, u
     return 0;
 }
 
-/* Their ids one after the other; mark: PART when they are parts of a piece. */
-static inline int units_encode(struct encoder *e, const struct unit *unit, uint32_t units,
-                               uint32_t mark, uint32_t *out, uint32_t *total)
+/* Ids of the parts of a piece, one after the other. */
+static int parts_encode(struct encoder *e, const struct unit *unit, uint32_t units, uint32_t *out,
+                        uint32_t *total)
 {
     bool learnt = false;
     for (uint32_t i = 0; i < units; i++) {
@@ -206,7 +211,7 @@ static inline int units_encode(struct encoder *e, const struct unit *unit, uint3
         if (u->len <= SHORT_BYTES) {
             const struct short_entry *s = short_find(&e->cache, u->key, u->place);
             if (!s && !learnt) {
-                units_learn(e, u, units - i, mark);
+                parts_learn(e, u, units - i);
                 learnt = true;
                 s = short_find(&e->cache, u->key, u->place);
             }
@@ -214,7 +219,7 @@ static inline int units_encode(struct encoder *e, const struct unit *unit, uint3
                 count = short_copy(s, out);
         }
         if (!count)
-            TRY(unit_encode(e, u, mark, out, &count));
+            TRY(unit_encode(e, u, PART, out, &count));
         out += count;
         *total += count;
     }
@@ -286,7 +291,7 @@ static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32
             else
                 unit_long(e, &unit[i], piece.ptr + at, end[i] - at, PART);
         }
-        TRY(units_encode(e, unit, units, PART, out + *count, count));
+        TRY(parts_encode(e, unit, units, out + *count, count));
     }
     return 0;
 }
@@ -294,9 +299,10 @@ static int cut_encode(struct encoder *e, struct str piece, uint32_t *out, uint32
 /* ---- opening ---- */
 int encoder_open(struct encoder **out, const struct tokenizer *t)
 {
-    struct encoder *e = calloc(1, sizeof *e);
+    struct encoder *e = aligned_alloc(_Alignof(struct encoder), sizeof *e);
     if (!e)
         return err_set(ERR_LIMIT, "encoder: no memory");
+    memset(e, 0, sizeof *e);
     e->t = t;
     int rc = piece_cache_open(&e->cache);
     if (rc < 0) {
@@ -320,23 +326,119 @@ void encoder_close(struct encoder *e)
 
 const struct tokenizer *encoder_tokenizer(const struct encoder *e) { return e->t; }
 
+/* ---- pieces that are put off ---- */
+/* What each of them comes to. */
+static void later_merge(struct encoder *e)
+{
+    const struct token_map *map = &e->t->map;
+    struct later *l = &e->later;
+    struct merge_job *job[MERGE_JOBS];
+    bool by_token = e->t->whole_piece_first;
+    uint32_t jobs = 0;
+    for (uint32_t i = 0; by_token && i < l->jobs; i++) {
+        uint32_t id = token_slot_at(map, key_hash(l->unit[i].key))->id;
+        if (id != NO_ID)
+            __builtin_prefetch(&map->key[id]);
+    }
+    for (uint32_t i = 0; i < l->jobs; i++) {
+        struct piece_key k = l->unit[i].key;
+        uint32_t id = by_token ? token_map_find_key(map, k, key_hash(k)) : NO_ID;
+        if (id == NO_ID) {
+            job_of(&l->job[i], &l->unit[i]);
+            job[jobs++] = &l->job[i];
+        } else {
+            l->job[i].symbol[0] = id;
+            l->job[i].count = 1;
+        }
+    }
+    bpe_merge_many(e->t, job, jobs);
+    for (uint32_t i = 0; i < l->jobs; i++) {
+        const struct unit *u = &l->unit[i];
+        /* Looked for again: its place may be another one by now, or its entry pushed out. */
+        uint32_t place = short_place(&e->cache, u->key);
+        struct short_entry *s = (struct short_entry *)short_find(&e->cache, u->key, place);
+        short_keep(e, s ? s : short_put(&e->cache, u->key, place), u, 0, &l->job[i]);
+    }
+}
+
+/* Merges what was put off and closes the gaps in the ids, which end at out: returns their new end.
+ */
+static uint32_t *later_close(struct encoder *e, uint32_t *out)
+{
+    struct later *l = &e->later;
+    uint32_t *to = l->gaps ? e->out + l->gap[0].at : out;
+    later_merge(e);
+    for (uint32_t i = 0; i < l->gaps; i++) {
+        const struct merge_job *j = &l->job[l->gap[i].job];
+        const uint32_t *from = e->out + l->gap[i].at + l->unit[l->gap[i].job].len;
+        const uint32_t *end = i + 1 < l->gaps ? e->out + l->gap[i + 1].at : out;
+        memcpy(to, j->symbol, sizeof *to * j->count);
+        memmove(to + j->count, from, sizeof *to * (size_t)(end - from));
+        to += j->count + (size_t)(end - from);
+    }
+    l->jobs = l->gaps = 0;
+    return to;
+}
+
+/* Puts off a piece that is not in the cache, or by s there only as put off, which says which job it
+ * is. Of another text's s only the key is true. Returns the end of the ids. */
+__attribute__((noinline)) static uint32_t *piece_later(struct encoder *e, const struct unit *u,
+                                                       uint32_t *out)
+{
+    struct later *l = &e->later;
+    if (l->gaps == GAPS || l->jobs == MERGE_JOBS)
+        out = later_close(e, out);
+    struct short_entry *s = (struct short_entry *)short_find(&e->cache, u->key, u->place);
+    uint32_t job = s && !short_count(s) ? s->id[1] - 1 : NO_ID;
+    if (job >= l->jobs || !key_equal(l->unit[job].key, u->key)) {
+        job = l->jobs++;
+        l->unit[job] = *u;
+        s = s ? s : short_put(&e->cache, u->key, u->place);
+        short_set(s, NULL, 0);
+        s->id[1] = job + 1;
+        __builtin_prefetch(token_slot_at(&e->t->map, key_hash(u->key)));
+    }
+    l->gap[l->gaps++] = (struct gap){(uint32_t)(out - e->out), job};
+    return out + u->len;
+}
+
 /* ---- encoding ---- */
-/* Up to AHEAD pieces, whose ends are given as offsets from base. */
+static inline bool is_later(const struct short_entry *s) { return !s || s->id[1]; }
+
+/* Up to AHEAD pieces, whose ends are given as offsets from base; to: the end of the ids. */
 static int pieces_encode(struct encoder *e, struct str text, size_t base, size_t start,
-                         const uint32_t *end, uint32_t pieces, uint32_t *out, uint32_t *total)
+                         const uint32_t *end, uint32_t pieces, uint32_t **to)
 {
     struct unit unit[AHEAD];
     const char *from = text.ptr + start;
+    uint32_t *out = *to;
     for (uint32_t i = 0; i < pieces; i++) {
-        const char *to = text.ptr + base + end[i];
-        size_t len = (size_t)(to - from);
+        const char *stop = text.ptr + base + end[i];
+        size_t len = (size_t)(stop - from);
         if (len <= SHORT_BYTES)
             unit_short(e, &unit[i], from, (uint32_t)len, 0);
         else
             unit_long(e, &unit[i], from, (uint32_t)len, 0);
-        from = to;
+        from = stop;
     }
-    return units_encode(e, unit, pieces, 0, out, total);
+    for (uint32_t i = 0; i < pieces; i++) {
+        const struct unit *u = &unit[i];
+        uint32_t count = 0;
+        if (u->len <= SHORT_BYTES) {
+            const struct short_entry *s = short_find(&e->cache, u->key, u->place);
+            if (s)
+                count = short_copy(s, out);
+            if (!count && is_later(s)) {
+                out = piece_later(e, u, out);
+                continue;
+            }
+        }
+        if (!count)
+            TRY(unit_encode(e, u, 0, out, &count));
+        out += count;
+    }
+    *to = out;
+    return 0;
 }
 
 int encoder_encode(struct encoder *e, struct str text, struct arena *a, const uint32_t **ids,
@@ -347,10 +449,10 @@ int encoder_encode(struct encoder *e, struct str text, struct arena *a, const ui
     if (text.len > UINT32_MAX / 16)
         return err_set(ERR_LIMIT, "encoder: a text of %zu bytes", text.len);
     size_t mark = arena_mark(a);
-    uint32_t total = 0;
     e->limit = text.ptr + text.len;
+    e->later.jobs = e->later.gaps = 0; /* a text that failed may have left some */
     /* Never more ids than bytes. */
-    uint32_t *out = arena_array(a, uint32_t, text.len + ROOM);
+    uint32_t *out = e->out = arena_array(a, uint32_t, text.len + ROOM);
     if (!out)
         return ERR_LIMIT;
     for (size_t pos = 0; pos < text.len;) {
@@ -360,13 +462,14 @@ int encoder_encode(struct encoder *e, struct str text, struct arena *a, const ui
         piece_cache_grow(&e->cache);
         for (uint32_t done = 0; done < pieces; done += AHEAD) {
             uint32_t now = pieces - done < AHEAD ? pieces - done : AHEAD;
-            TRY(pieces_encode(e, text, pos, start, e->end + done, now, out + total, &total));
+            TRY(pieces_encode(e, text, pos, start, e->end + done, now, &out));
             start = pos + e->end[done + now - 1];
         }
         pos = start;
     }
+    out = later_close(e, out);
     arena_reset(a, mark); /* keep what was used */
-    *ids = arena_array(a, uint32_t, total ? total : 1);
-    *count = total;
+    *count = (uint32_t)(out - e->out);
+    *ids = arena_array(a, uint32_t, *count ? *count : 1);
     return 0;
 }

@@ -2,7 +2,6 @@
 #include "core/err.h"
 #include "tokenize/bpe.h"
 
-#include <assert.h>
 #include <stdlib.h>
 
 /* Straight from the definition, as merge_scan of bpe.c; count is 2 to BPE_SCAN_MAX bytes. */
@@ -48,78 +47,6 @@ uint32_t bpe_merge_bytes(const struct tokenizer *t, struct str piece, uint32_t *
     for (uint32_t i = 0; i < count; i++)
         symbol[i] = t->byte_id[byte[i]];
     return count > 1 ? bpe_merge(&t->merges, symbol, count, w) : count;
-}
-
-/* ---- many in step ---- */
-static inline void job_begin(const struct tokenizer *t, struct merge_job *j)
-{
-    const uint32_t *byte_pair = t->fast.byte_pair;
-    for (uint32_t i = 0; i + 1 < j->count; i++) {
-        j->symbol[i] = t->byte_id[j->byte[i]];
-        j->order[i] = byte_pair[j->byte[i] << 8 | j->byte[i + 1]];
-    }
-    j->symbol[j->count - 1] = t->byte_id[j->byte[j->count - 1]];
-}
-
-static inline void ask(const struct merge_map *m, uint32_t left, uint32_t right)
-{
-    __builtin_prefetch(&m->slot[merge_place(m, merge_key(left, right))]);
-}
-
-/* The lowest merge of a piece, and a request for the orders of its new neighbours; false: none. */
-static inline bool job_merge(const struct merge_map *m, struct merge_job *j)
-{
-    /* Order and place in one number: the lowest is the leftmost of its kind. */
-    uint32_t lowest = NO_ID;
-    for (uint32_t i = 0; i + 1 < j->count; i++) {
-        uint32_t here = j->order[i] << 4 | i;
-        lowest = here < lowest ? here : lowest;
-    }
-    if (lowest >= NO_ID << 4)
-        return false;
-    uint32_t at = lowest & 15;
-    j->symbol[at] = m->id ? m->id[lowest >> 4] : lowest >> 4;
-    j->count--;
-    for (uint32_t i = at + 1; i < j->count; i++) {
-        j->symbol[i] = j->symbol[i + 1];
-        j->order[i - 1] = j->order[i];
-    }
-    j->at = at;
-    if (at)
-        ask(m, j->symbol[at - 1], j->symbol[at]);
-    if (at + 1 < j->count)
-        ask(m, j->symbol[at], j->symbol[at + 1]);
-    return j->count > 1;
-}
-
-static inline void job_look(const struct merge_map *m, struct merge_job *j)
-{
-    uint32_t at = j->at;
-    if (at)
-        j->order[at - 1] = merge_find(m, j->symbol[at - 1], j->symbol[at]);
-    if (at + 1 < j->count)
-        j->order[at] = merge_find(m, j->symbol[at], j->symbol[at + 1]);
-}
-
-void bpe_merge_many(const struct tokenizer *t, struct merge_job *job, uint32_t count)
-{
-    struct merge_job *left[MERGE_JOBS];
-    uint32_t active = 0;
-    assert(count <= MERGE_JOBS);
-    for (uint32_t i = 0; i < count; i++) {
-        job_begin(t, &job[i]);
-        if (job_merge(&t->fast, &job[i]))
-            left[active++] = &job[i];
-    }
-    while (active) {
-        uint32_t kept = 0;
-        for (uint32_t i = 0; i < active; i++) {
-            job_look(&t->fast, left[i]);
-            if (job_merge(&t->fast, left[i]))
-                left[kept++] = left[i];
-        }
-        active = kept;
-    }
 }
 
 /* ---- the merges as encoding wants them ---- */

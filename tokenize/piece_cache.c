@@ -44,13 +44,17 @@ static struct short_entry *short_victim(struct piece_cache *c, uint32_t place)
     return &line->way[1];
 }
 
-void short_put(struct piece_cache *c, struct piece_key k, uint32_t place, const uint32_t *id,
-               uint32_t count)
+struct short_entry *short_put(struct piece_cache *c, struct piece_key k, uint32_t place)
 {
     struct short_entry *s = short_victim(c, place);
+    *s = (struct short_entry){.key = k};
+    return s;
+}
+
+void short_set(struct short_entry *s, const uint32_t *id, uint32_t count)
+{
     assert(count <= SHORT_IDS);
-    s->key = k;
-    s->id[0] = 0;
+    memset(s->id, 0, sizeof s->id);
     for (uint32_t i = 0; i < count; i++)
         s->id[i] = id[i];
     s->id[0] |= count << COUNT_SHIFT;

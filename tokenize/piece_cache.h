@@ -35,7 +35,7 @@ enum {
 
 struct short_entry {
     struct piece_key key;
-    uint32_t id[SHORT_IDS];
+    uint32_t id[SHORT_IDS]; /* with a count of 0, id[1] is whose who put it there: see encode.c */
 };
 struct short_line {
     struct short_entry way[2];
@@ -74,19 +74,27 @@ static inline uint32_t short_place(const struct piece_cache *c, struct piece_key
     return (uint32_t)(key_hash(k) & c->line_mask);
 }
 
+static inline bool key_equal(struct piece_key a, struct piece_key b)
+{
+    return a.low == b.low && a.high == b.high;
+}
+
 static inline const struct short_entry *line_find(const struct short_entry *way, struct piece_key k)
 {
-    bool first = way[0].key.low == k.low && way[0].key.high == k.high;
-    bool second = way[1].key.low == k.low && way[1].key.high == k.high;
+    bool first = key_equal(way[0].key, k), second = key_equal(way[1].key, k);
     return first || second ? &way[!first] : NULL;
 }
 
 static inline const struct short_entry *short_find(const struct piece_cache *c, struct piece_key k,
                                                    uint32_t place)
 {
-    const struct short_entry *found = line_find(c->line[place].way, k);
-    return found ? found : line_find(c->line[place ^ 1].way, k);
+    const struct short_entry *way = c->line[place].way, *found = line_find(way, k);
+    if (found || !way[1].key.high)
+        return found; /* only what found its line full stands beside it */
+    return line_find(c->line[place ^ 1].way, k);
 }
+
+static inline uint32_t short_count(const struct short_entry *s) { return s->id[0] >> COUNT_SHIFT; }
 
 /* Writes SHORT_IDS ids, of which the returned count are meant. */
 static inline uint32_t short_copy(const struct short_entry *s, uint32_t *out)
@@ -97,9 +105,11 @@ static inline uint32_t short_copy(const struct short_entry *s, uint32_t *out)
     return count;
 }
 
-/* Keeps up to SHORT_IDS ids; a count of 0 says that the piece is kept, but among the long ones. */
-void short_put(struct piece_cache *c, struct piece_key k, uint32_t place, const uint32_t *id,
-               uint32_t count);
+/* Makes an entry for a key that has none, with a count of 0. */
+struct short_entry *short_put(struct piece_cache *c, struct piece_key k, uint32_t place);
+/* Gives it up to SHORT_IDS ids; a count of 0 says that the piece is kept, but among the long ones.
+ */
+void short_set(struct short_entry *s, const uint32_t *id, uint32_t count);
 
 /* ---- long pieces ---- */
 /* The key of len (up to LONG_BYTES) bytes at p; none behind end is read. */
