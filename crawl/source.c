@@ -285,6 +285,14 @@ static bool is_lookup(const struct warc_record *rec)
            || type_is(rec->content_type, "text/dns");
 }
 
+/* Crawlers archive what a site says to crawlers, too. */
+static bool is_robots(struct str url)
+{
+    struct url_parts parts;
+    return str_ends(url, "/robots.txt") && url_split(url, &parts) &&
+           str_is(parts.path, "/robots.txt");
+}
+
 static int take_record(struct input *in, struct batch *b, const struct warc_record *rec)
 {
     struct found f = {
@@ -298,6 +306,10 @@ static int take_record(struct input *in, struct batch *b, const struct warc_reco
     bool http = response && (str_starts_nocase(rec->body, "HTTP/") || rec->content_type.len == 0
                              || str_starts_nocase(rec->content_type, "application/http"));
     size_t mark = arena_mark(&b->arena);
+    if (http && is_robots(rec->target_uri)) {
+        in->stats.skipped++;
+        return 1;
+    }
     if (http) {
         TRY(take_http(in, b, rec, &f));
     } else if (response || str_eq_nocase(rec->type, STR("resource"))) {

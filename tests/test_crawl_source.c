@@ -668,6 +668,19 @@ TEST(crawl_source_text_and_others)
     CHECK_INT(open_fails(test_put("cut.txt.gz", STR("\x1f\x8b\x08\0\0\0\0\0\0\3"))), ERR_FORMAT);
 }
 
+/* What a site says to crawlers is no text of it. */
+TEST(crawl_source_robots_txt)
+{
+    static struct buf f = {0};
+    add_response(&f, URI("http://a/robots.txt"), "200 OK\r\nContent-Type: text/plain",
+                 STR("User-agent: *\nDisallow: /"));
+    add_response(&f, URI("http://a/about/robots.txt"), "200 OK\r\nContent-Type: text/plain",
+                 STR("How to write one."));
+    struct batch *b = fill_one(test_put("robots.warc", buf_view(&f)), 1 << 20);
+    CHECK_INT(b->doc_count, 1);
+    CHECK_STR(b->doc[0].url, "http://a/about/robots.txt");
+}
+
 /* A web archive under any name is one; a damaged one under its own name too. */
 TEST(crawl_source_tells_by_content)
 {
