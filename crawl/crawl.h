@@ -111,8 +111,8 @@ struct str url_host_lower(struct arena *a, struct str url);
  * text, conversion records as text), jsonl(.gz/.zst) with text or html and url or id, or plain text
  * (one document a file); "-" is standard input, which may be a pipe. Told by content, not by name;
  * a name with .warc or .wet decides where damage leaves nothing to tell by. Every record that could
- * hold a document becomes one doc; records that
- * are none by type (warcinfo, request, metadata, revisit) or place (/robots.txt) are only counted. A record whose body is
+ * hold a document becomes one doc; records that are none by type (warcinfo, request, metadata,
+ * revisit) or place (/robots.txt) are only counted. A record whose body is
  * not text (image, PDF, JSON), empty, not 200, over record_max or damaged, and a line that is
  * no JSON with text, still becomes a doc, already dropped by one of the rules source_rules()
  * registered, so that the ledger knows it: its raw is empty, the signal source.raw_bytes has its
