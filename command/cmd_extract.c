@@ -8,13 +8,14 @@
 #include "core/err.h"
 #include "core/json.h"
 #include "core/log.h"
+#include "crawl/warc.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 struct extract_flags {
-    const char *format, *mode, *url, *user_agent;
+    const char *format, *mode, *url, *user_agent, *wet;
     bool markdown, links, images, explain, whole;
     int64_t threads;
     uint64_t record_max;
@@ -40,6 +41,8 @@ static const struct opt extract_flag_opts[] = {
             "0: one per core; the output is the same for any number", NULL),
     OPT_ROW(OPT_SIZE, struct extract_flags, record_max, "8M", 1024, BATCH_ARENA_MAX / 4, "bytes",
             "a larger page is dropped", NULL),
+    OPT_ROW(OPT_STR, struct extract_flags, wet, NULL, 0, 0, NULL,
+            "write what is kept to this archive (.warc.wet.gz) as WET, print nothing", NULL),
     OPT_ROW(OPT_STR, struct extract_flags, user_agent, NULL, 0, 0, NULL,
             "what to tell servers; must hold a contact for public hosts", NULL),
     OPT_LAST,
@@ -55,6 +58,7 @@ struct extracting {
     enum output output;
     bool one;  /* there is one page and no more */
     bool gone; /* the reader of our output left */
+    struct warc_writer *wet; /* NULL: lines or text are printed */
     struct buf line;
     uint64_t pages, kept;
     struct str dropped; /* of the one page: the rule */
@@ -126,6 +130,57 @@ static void put_row(struct extracting *x, const struct doc *d)
     buf_char(&x->line, '\n');
 }
 
+/* ---- WET ---- */
+/* What the archive is; its date is that of the first page, so that a rerun gives the same bytes. */
+static int put_wet_info(struct extracting *x, struct str date)
+{
+    const char *path = x->flags->wet, *slash = strrchr(path, '/');
+    struct warc_field name = {"WARC-Filename", str_of(slash ? slash + 1 : path)};
+    struct warc_write info = {.type = "warcinfo",
+                              .date = date,
+                              .body = STR("software: sluice/" SLUICE_VERSION "\r\n"
+                                          "description: main text of web pages\r\n"
+                                          "format: WARC File Format 1.1\r\n"),
+                              .field = &name,
+                              .field_count = 1};
+    return warc_writer_bytes(x->wet) ? 0 : warc_writer_record(x->wet, &info, NULL);
+}
+
+/* As Common Crawl's: the text, a line end behind it, under the page's address and date. */
+static int put_wet(struct extracting *x, const struct doc *d)
+{
+    TRY(put_wet_info(x, d->date));
+    struct buf uri = {0};
+    bool name = d->url_is_name || !d->url.len;
+    buf_printf(&uri, "%s%.*s", name ? "file:" : "", STR_ARG(d->url));
+    if (!d->url.len)
+        buf_text(&uri, x->input[d->item]);
+    buf_clear(&x->line);
+    buf_str(&x->line, d->text);
+    buf_char(&x->line, '\n');
+    struct warc_write rec = {.type = "conversion",
+                             .target_uri = buf_view(&uri),
+                             .date = d->date,
+                             .body = buf_view(&x->line)};
+    int rc = uri.failed || x->line.failed
+                 ? err_set(ERR_LIMIT, "extract: no memory for a record of WET")
+                 : warc_writer_record(x->wet, &rec, NULL);
+    buf_free(&uri);
+    return rc;
+}
+
+static int close_wet(struct extracting *x, int rc)
+{
+    struct warc_writer *w = x->wet;
+    if (w && rc >= 0)
+        rc = put_wet_info(x, (struct str){0});
+    x->wet = NULL;
+    if (w && rc >= 0)
+        return warc_writer_close(w);
+    warc_writer_abandon(w);
+    return rc;
+}
+
 static int take(void *self, struct batch *b)
 {
     struct extracting *x = self;
@@ -134,6 +189,10 @@ static int take(void *self, struct batch *b)
         x->pages++;
         x->kept += d->rule == 0;
         memcpy(x->rule, x->schema.rule[d->rule].name, sizeof x->rule);
+        if (x->wet) {
+            TRY(d->rule ? 0 : put_wet(x, d));
+            continue;
+        }
         buf_clear(&x->line);
         if (x->output == OUTPUT_JSON) {
             put_row(x, d);
@@ -250,8 +309,14 @@ static int command_extract_main(void *conf, int argc, char **argv, struct arena 
     int rc = feed_open(&x->feed);
     if (rc >= 0)
         rc = choose_output(x, rc);
+    bool wet = x->flags->wet && x->flags->wet[0];
+    if (rc >= 0 && wet && x->flags->explain)
+        rc = err_set(ERR_USAGE, "extract: --explain prints, --wet does not: give one");
+    if (rc >= 0 && wet)
+        rc = warc_writer_open(&x->wet, x->flags->wet, 0);
     if (rc >= 0)
         rc = x->flags->explain ? explain_all(x) : run_pipe(x);
+    rc = close_wet(x, rc);
     feed_close(&x->feed);
     buf_free(&x->line);
     if (x->gone) {
@@ -292,6 +357,7 @@ const struct command command_extract = {
         "  sluice extract --format=markdown --links https://example.com/post\n"
         "  sluice extract --explain page.html | less -R\n"
         "  sluice extract CC-MAIN-*.warc.gz | zstd > text.jsonl.zst\n"
+        "  sluice extract --wet=main.warc.wet.gz CC-MAIN-*.warc.gz\n"
         "  sluice crawl --crawl=CC-MAIN-2024-22 --stdout | sluice extract -",
     .opts = extract_flag_opts,
     .conf_size = sizeof(struct extract_flags),

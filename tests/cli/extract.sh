@@ -105,6 +105,25 @@ printf '<p>one\033[31mtwo\xe2\x80\xae three\x9b four, a sentence of some length 
 "$sluice" extract --explain evil.html > explained 2> err
 LC_ALL=C grep -q $'\033\|\xe2\x80\xae\|\x9b' explained && bad explain_strips_controls || ok explain_strips_controls
 
+# ---- WET: what is kept, as records that our own reader and warcio take back ----
+"$sluice" extract "$warc" > lines.jsonl 2> err
+check wet_written "$sluice" extract --wet=out.warc.wet.gz "$warc" article.html
+"$sluice" extract out.warc.wet.gz > back.jsonl 2> err
+check wet_is_read_back python3 - <<'PY'
+import json
+kept = [(d["url"], d["text"].strip(), d["captured"]) for d in map(json.loads, open("lines.jsonl")) if d["verdict"] == "kept"]
+back = [(d["url"], d["text"].strip(), d["captured"]) for d in map(json.loads, open("back.jsonl"))]
+assert len(kept) > 40 and back[:-1] == kept, (len(kept), len(back), back[:1], kept[:1])
+assert back[-1][0] == "file:article.html" and len(back[-1][1]) > 500, back[-1]
+PY
+check wet_is_sound "$sluice" warc check --digests out.warc.wet.gz
+[ "$("$sluice" warc ls out.warc.wet.gz | awk '{ print $2 }' | sort | uniq -c | awk '{ printf "%s ", $2 }')" = "conversion warcinfo " ] && ok wet_types || bad wet_types
+if python3 -c 'import warcio' 2> /dev/null; then check wet_warcio python3 -m warcio.cli check out.warc.wet.gz
+else skip wet_warcio "warcio is not installed"; fi
+"$sluice" extract --threads=3 --wet=again/out.warc.wet.gz "$warc" 2> err; "$sluice" extract --threads=1 --wet=out.warc.wet.gz "$warc" 2> err
+cmp -s out.warc.wet.gz again/out.warc.wet.gz && ok wet_same_bytes || bad wet_same_bytes "$(cmp out.warc.wet.gz again/out.warc.wet.gz)"
+code wet_leaves_nothing 1 'No such file|not exist|No such device' "$sluice" extract --wet=/proc/none/x.warc.wet.gz "$warc"
+
 # ---- misuse and bad input ----
 code nothing_named 2 'name pages' "$sluice" extract
 code missing_file 2 'nowhere.html' "$sluice" extract nowhere.html
