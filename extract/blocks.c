@@ -378,6 +378,29 @@ static void inner_close(struct walk *w)
     w->skip_depth -= (m->flags & MARK_SKIP) != 0;
 }
 
+/* Whether the text ends in an amount: $2,898 */
+static bool ends_in_price(const struct page *p, uint32_t from)
+{
+    uint32_t at = p->text_len;
+    while (at > from &&
+           ((p->text[at - 1] >= '0' && p->text[at - 1] <= '9') || p->text[at - 1] == ','))
+        at--;
+    struct str before = {p->text + from, at - from};
+    return at < p->text_len &&
+           (str_ends(before, "$") || str_ends(before, "€") || str_ends(before, "£"));
+}
+
+/* 10<sup>6</sup> is not 106, and $549<sup>00</sup> not 54900. */
+static void put_caret(struct walk *w, bool two_digits)
+{
+    struct page *p = w->page;
+    char last = p->text_len > w->block.start && !w->space ? p->text[p->text_len - 1] : ' ';
+    bool letter = (last | 0x20) >= 'a' && (last | 0x20) <= 'z';
+    bool price = two_digits && !w->space && ends_in_price(p, w->block.start);
+    if (letter || (last >= '0' && last <= '9') || last == ')' || (last & 0x80))
+        put_ink(w, price ? "." : "^", 1, 1);
+}
+
 static void put_segment(struct walk *w, struct segment segment)
 {
     for (uint32_t i = segment.from; i < segment.to; i++) {
@@ -406,6 +429,7 @@ static void put_segment(struct walk *w, struct segment segment)
         case PIECE_BREAK: put_newline(w); break;
         case PIECE_SPACE: put_blank(w, ' '); break;
         case PIECE_NOTHING: break;
+        case PIECE_CARET: put_caret(w, piece_len(piece) == 2); break;
         case PIECE_FORMAT: format_tag(w, piece.at); break;
         }
     }

@@ -66,6 +66,7 @@ struct writer {
     uint32_t depth;
     uint32_t deeper; /* open elements beyond DEPTH_MAX: rows */
     uint32_t skip;   /* open elements whose text is not wanted */
+    bool apart;      /* behind a script, a fraction or a word: letters would join it */
 };
 
 static void put(struct writer *w, const char *bytes, size_t len)
@@ -74,6 +75,7 @@ static void put(struct writer *w, const char *bytes, size_t len)
         return;
     memcpy(w->out + w->len, bytes, len);
     w->len += len;
+    w->apart &= len == 0;
 }
 static void put_text(struct writer *w, const char *text) { put(w, text, strlen(text)); }
 
@@ -228,6 +230,7 @@ static void close_frame(struct writer *w)
         symbols = 2;
     if (w->depth > 0)
         child_ends(w, symbols);
+    w->apart |= f.kind >= KIND_FRACTION && f.kind <= KIND_SUBSUP;
 }
 
 static void end_element(struct writer *w, const struct tag *t)
@@ -297,6 +300,20 @@ static void put_decoded(struct writer *w, struct str s)
     }
 }
 
+static bool is_joint(char c)
+{
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || (c & 0x80);
+}
+
+/* "sin", "if": more than one letter, and no sign. */
+static bool is_word(struct str sign)
+{
+    for (size_t i = 0; i < sign.len; i++)
+        if (!((sign.ptr[i] | 0x20) >= 'a' && (sign.ptr[i] | 0x20) <= 'z'))
+            return false;
+    return sign.len > 1;
+}
+
 static void take_text(struct writer *w, struct str text)
 {
     text = str_trim(text);
@@ -304,6 +321,7 @@ static void take_text(struct writer *w, struct str text)
     if (w->skip || text.len == 0)
         return;
     size_t from = w->len;
+    bool apart = w->apart;
     bool first = from == 0 || strchr("([^_/ ", w->out[from - 1]) != NULL;
     bool in_row = w->depth < 2 || w->frame[w->depth - 2].kind <= KIND_LEAF ||
                   w->frame[w->depth - 2].kind == KIND_SQRT;
@@ -318,6 +336,15 @@ static void take_text(struct writer *w, struct str text)
         put(w, " ", 1);
     } else if (f->operator_ && (str_is(sign, ",") || str_is(sign, ";"))) {
         put(w, " ", 1);
+    } else if (!f->operator_) { /* a^n b, sin x, 2 if x */
+        bool word = is_word(sign);
+        if ((apart || word) && from > 0 && is_joint(w->out[from - 1]) && is_joint(*sign.ptr) &&
+            w->room > w->len) {
+            memmove(w->out + from + 1, w->out + from, sign.len);
+            w->out[from] = ' ';
+            w->len++;
+        }
+        w->apart = word;
     }
     f->symbols++;
 }

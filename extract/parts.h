@@ -126,6 +126,7 @@ enum piece_kind {
     PIECE_BREAK,   /* br */
     PIECE_SPACE,   /* left out is something that a browser shows, or a tag that parts words */
     PIECE_NOTHING, /* a tag left out at which the tree builder reopens a link */
+    PIECE_CARET,   /* an exponent of so many bytes comes (not with limits.formats) */
     PIECE_FORMAT,  /* a formatting tag or img (only with limits.formats): at is its '<' */
 };
 struct piece { uint32_t at, word; }; /* word: length * 16 + kind */

@@ -525,6 +525,25 @@ static struct tag veiled(const struct tag *t)
     return other;
 }
 
+/* Bytes of a number, with its sign, when that is all that stands from here to </sup>; else 0. */
+static size_t exponent_len(const struct pass *s, const char *at)
+{
+    static const char *const signs[] = {"&minus;", "\xE2\x88\x92", "\xE2\x80\x93", "-", "+"};
+    enum { DIGITS_MAX = 4 };
+    struct str rest = {at, (size_t)(s->scan.end - at)};
+    for (size_t i = 0; i < COUNT_OF(signs); i++)
+        if (str_starts(rest, signs[i])) {
+            rest = str_slice(rest, strlen(signs[i]), rest.len);
+            break;
+        }
+    size_t digits = 0, sign = (size_t)(rest.ptr - at);
+    while (digits < rest.len && rest.ptr[digits] >= '0' && rest.ptr[digits] <= '9')
+        digits++;
+    bool number = digits > 0 && digits <= DIGITS_MAX &&
+                  str_starts_nocase(str_slice(rest, digits, rest.len), "</sup>");
+    return number ? sign + digits : 0;
+}
+
 static void formatting_start(struct pass *s, const struct tag *t)
 {
     struct veil *veil = &s->veil[t->element.tag];
@@ -537,6 +556,10 @@ static void formatting_start(struct pass *s, const struct tag *t)
     }
     put_nothing(s);
     put_format(s, t);
+    size_t exponent =
+        t->element.tag == GUMBO_TAG_SUP && !s->limits.formats ? exponent_len(s, t->end) : 0;
+    if (exponent)
+        put_piece(s, PIECE_CARET, 0, exponent);
 }
 
 static void formatting_end(struct pass *s, const struct tag *t)

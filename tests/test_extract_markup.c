@@ -277,6 +277,25 @@ TEST(extract_markup_formula_pictures)
     check_as("markdown", true, STR("<p>b <img class=tex alt='x*y*z' src=/f.png> c"), "b $x*y*z$ c");
 }
 
+/* Exponents stay apart from what they stand over; ordinals, marks and notes are left as they are.
+ */
+TEST(extract_markup_exponents)
+{
+    check_text(
+        "<p>10<sup>6</sup> m<SUP>2</SUP>, (a)<sup>12</sup> 10<sup>&minus;3</sup> s<sup>-1</sup>",
+        "10^6 m^2, (a)^12 10^\xE2\x88\x92"
+        "3 s^-1");
+    check_text(
+        "<p>1<sup>st</sup> A<sup>TM</sup> word<sup>[1]</sup> note<sup><a href=#n>1</a></sup> "
+        "H<sub>2</sub>O a <sup>3</sup>He end.<sup>4</sup> x<sup>12345</sup> y<sup>7",
+        "1st ATM word[1] note1 H2O a 3He end.4 x12345 y7");
+    check_text("<p>$2,898<sup>00</sup> \xC2\xA3"
+               "5<sup>99</sup> x $7<sup>3</sup>",
+               "$2,898.00 \xC2\xA3"
+               "5.99 x $7^3");
+    check_markdown("<p>10<sup>6</sup>", "10<sup>6</sup>");
+}
+
 /* Readings over Japanese words go, and the word stays one. */
 TEST(extract_markup_ruby)
 {

@@ -42,8 +42,16 @@ TEST(extract_maths_linear)
                 "x = (-b \xC2\xB1 sqrt(b^2 - 4ac))/(2a)");
     check_maths("<munderover><mo>&sum;</mo><mrow><mi>i</mi><mo>=</mo><mn>1</mn></mrow><mi>n</mi>"
                 "</munderover><msup><mi>i</mi><mn>3</mn></msup>",
-                "\xE2\x88\x91_(i = 1)^n"
-                "i^3");
+                "\xE2\x88\x91_(i = 1)^n i^3");
+    check_maths(
+        "<msub><mi>x</mi><mn>1</mn></msub><msup><mi>y</mi><mn>2</mn></msup><mo>+</mo><mfrac>"
+        "<mi>a</mi><mn>2</mn></mfrac><mi>b</mi>",
+        "x_1 y^2 + a/2 b");
+    check_maths("<mn>2</mn><mi>sin</mi><mo>&#x2061;</mo><mi>x</mi><mo>(</mo><mi>y</mi><mo>)</mo>",
+                "2 sin x(y)");
+    check_maths("<msup><mrow><mo>(</mo><msub><mi>a</mi><mi>i</mi></msub><mi>b</mi><mo>)</mo></mrow>"
+                "<mn>2</mn></msup><mi>c</mi>",
+                "(a_i b)^2 c");
     check_maths("<mroot><mi>x</mi><mn>3</mn></mroot>", "root(3)(x)");
     check_maths("<msub><mi>a</mi><mrow><mi>i</mi><mo>+</mo><mn>1</mn></mrow></msub>", "a_(i + 1)");
     check_maths("<msubsup><mo>&int;</mo><mn>0</mn><mi>t</mi></msubsup>", "\xE2\x88\xAB_0^t");
@@ -53,7 +61,7 @@ TEST(extract_maths_linear)
     check_maths("<mfenced><mi>a</mi><mi>b</mi></mfenced>", "(a, b)");
     check_maths("<mi>f</mi><mo>&#x2061;</mo><mo>(</mo><mi>x</mi><mo>,</mo><mi>y</mi><mo>)</mo>",
                 "f(x, y)");
-    check_maths("<mtext>if </mtext><mi>x</mi><mphantom><mi>q</mi></mphantom>", "ifx");
+    check_maths("<mtext>if </mtext><mi>x</mi><mphantom><mi>q</mi></mphantom>", "if x");
     check_maths("<mfrac><mrow><mo>(</mo><mi>a</mi><mo>+</mo><mi>b</mi><mo>)</mo></mrow><mi>c</mi>"
                 "</mfrac>",
                 "(a + b)/c");

@@ -41,6 +41,7 @@ static void show_piece(struct buf *to, const struct skeleton *sk, struct piece p
     case PIECE_BREAK: buf_char(to, '|'); break;
     case PIECE_SPACE: buf_char(to, '_'); break;
     case PIECE_NOTHING: break;
+    case PIECE_CARET: buf_char(to, '^'); break;
     case PIECE_FORMAT: buf_char(to, '*'); break;
     }
 }
