@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { COPY_BYTES = 1 << 20 };
@@ -26,6 +27,9 @@ struct job {
     size_t first_failed;
     int rc;
     char text[2048];
+    const char *cache;
+    size_t missing;
+    bool weighed; /* whether the disk may hold them all */
 };
 
 static struct fetch_item *item_free(struct job *j)
@@ -84,6 +88,27 @@ static int job_done(void *self, struct fetch_item *item)
     return fetched_add(j->table, f->name, item);
 }
 
+/* A crawl's files are a gigabyte each and there are 90,000: the first one's size tells that before
+ * the disk is full. */
+static int job_room(void *self, struct fetch_item *item, uint64_t total)
+{
+    struct job *j = self;
+    struct statvfs disk;
+    UNUSED(item);
+    if (j->weighed || total == UINT64_MAX || statvfs(j->cache, &disk) < 0)
+        return 1;
+    j->weighed = true;
+    double room = (double)disk.f_bavail * (double)disk.f_frsize;
+    double need = (double)total * (double)j->missing;
+    if (need > room)
+        log_warn(
+            "crawl: %zu files of %.3g GB, as the first has, are %.3g GB, and the disk of %s has "
+            "%.3g GB free: take fewer (files), stream them (--stdout) or bound the cache of a "
+            "run (cache_max)",
+            j->missing, (double)total * 1e-9, need * 1e-9, j->cache, room * 1e-9);
+    return 1;
+}
+
 int crawl_fetch(const struct crawl_conf *conf, struct crawl_file *file, size_t count,
                 struct crawl_done *done)
 {
@@ -97,8 +122,12 @@ int crawl_fetch(const struct crawl_conf *conf, struct crawl_file *file, size_t c
     struct job *j = calloc(1, sizeof *j);
     if (!j)
         return err_set(ERR_LIMIT, "crawl: no memory for downloads");
-    *j = (struct job){.file = file, .count = count, .done = done ? done : &ignored};
-    struct fetch_feed feed = {.next = job_next, .done = job_done, .self = j};
+    *j = (struct job){.file = file,
+                      .count = count,
+                      .done = done ? done : &ignored,
+                      .cache = conf->cache,
+                      .missing = missing};
+    struct fetch_feed feed = {.next = job_next, .room = job_room, .done = job_done, .self = j};
     char shown[IO_PATH_MAX];
     int rc = fetched_open(&j->table, conf->cache);
     if (rc >= 0) {

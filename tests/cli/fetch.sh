@@ -84,6 +84,23 @@ check secrets_from_a_file_bytes landed locked
 fetch --base=$url/locked/ --cache=unlocked > locked.out 2>&1; [ $? = 1 ] && grep -q '401.*netrc' locked.out && ok secrets_are_asked_for || bad secrets_are_asked_for "$(tail -n 1 locked.out)"
 "$sluice" run "$here/tests/cli/read.toml" --set 'source.path=[]' --set source.crawl=$crawl --set source.base=http://me:hushhush@127.0.0.1:$http/ --run=secret.run > secret.out 2>&1; [ $? = 2 ] && grep -q 'source.base, .*netrc' secret.out && ! grep -rq hushhush secret.out secret.run 2> /dev/null && ok secrets_are_in_no_recipe || bad secrets_are_in_no_recipe "$(tail -n 1 secret.out)"
 
+# More than the disk holds is told at the first answer, whose length the others have.
+python3 - large.port <<'P' & large=$!
+import gzip, http.server, sys
+class H(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "900000000000000"); self.end_headers(); self.wfile.write(gzip.compress(b"x"))
+    def log_message(self, *args): pass
+s = http.server.HTTPServer(("127.0.0.1", 0), H)
+open(sys.argv[1], "w").write(str(s.server_port))
+s.serve_forever()
+P
+for _ in $(seq 100); do [ -s large.port ] && break; sleep 0.05; done
+fetch --base=http://127.0.0.1:"$(cat large.port)"/ --paths=last.paths --cache=large --file_max=900T --retries=0 > large.out 2>&1
+[ $? = 1 ] && grep -q 'warning: crawl: 1 files of 9e+05 GB.*free: take fewer' large.out && ok disk_is_weighed || bad disk_is_weighed "$(tail -n 2 large.out)"
+grep -q 'GB free' plain.err && bad disk_is_large_enough "$(cat plain.err)" || ok disk_is_large_enough
+kill $large; wait $large 2> /dev/null
+
 # libcurl is loaded when something is fetched, and only then: one that lacks everything is noticed by who needs it.
 mkdir nolib && echo 'int nothing;' | "${CC:-gcc}" -shared -fPIC -x c - -o nolib/libcurl.so.4
 lacking() { LD_LIBRARY_PATH=$work/nolib "$sluice" "$@"; }
