@@ -399,7 +399,10 @@ const struct command command_crawl = {
         "each is compared with what the index says of it. For more than a few thousand take whole "
         "files. --dry-run lists them:\n"
         "  sluice crawl --crawl=CC-MAIN-2024-22 --index='*.example.org' --index-max=200 "
-        "--user-agent='me (+me@example.org)'",
+        "--user-agent='me (+me@example.org)'\n"
+        "A list found by other means, as by SQL over the columnar table (JSON lines with url, "
+        "warc_filename, warc_record_offset,\nwarc_record_length), is taken whole:\n"
+        "  sluice crawl --index='*' --index-file=list.jsonl --user-agent='me (+me@example.org)'",
     .opts = crawl_flag_opts,
     .conf_size = sizeof(struct crawl_flags),
     .run = command_crawl_main,

@@ -243,7 +243,9 @@ static bool is_text(struct str s)
 /* A field that is absent is empty; one that is no plain text makes the line unreadable. */
 static bool read_text(const struct json *object, const char *name, struct str *out)
 {
-    *out = json_str(object, name, (struct str){0});
+    const struct json *value = json_get(object, name);
+    bool told = value && (value->type == JSON_STRING || value->type == JSON_NUMBER);
+    *out = told ? value->string : (struct str){0};
     return is_text(*out);
 }
 
@@ -257,6 +259,35 @@ static bool read_lead(struct str lead, struct cdx_row *row)
     return row->timestamp.ptr && is_text(lead) && str_find_char(row->timestamp, ' ') == SIZE_MAX;
 }
 
+/* The name that index lines have for a field, else that of the column in Common Crawl's table. */
+static bool read_either(const struct json *o, const char *name, const char *column, struct str *out)
+{
+    return read_text(o, name, out) && (out->len || read_text(o, column, out));
+}
+
+/* A list out of the table may lack key and time: the key is made, the time is zeros. */
+static bool complete_row(struct arena *a, const struct json *o, struct cdx_row *row)
+{
+    struct str fetched;
+    char date[15];
+    struct buf key = {0};
+    if (!row->key.len && !read_either(o, "urlkey", "url_surtkey", &row->key))
+        return false;
+    if (!row->key.len && row->url.len) {
+        url_surt(row->url, &key);
+        row->key = key.failed ? row->key : arena_str(a, buf_view(&key));
+        buf_free(&key);
+    }
+    if (row->timestamp.len)
+        return true;
+    if (!read_text(o, "timestamp", &row->timestamp) || !read_text(o, "fetch_time", &fetched))
+        return false;
+    warc_date14(fetched, date);
+    if (!row->timestamp.len)
+        row->timestamp = arena_str(a, date[0] ? str_of(date) : STR("00000000000000"));
+    return true;
+}
+
 static bool row_read(struct arena *a, struct str line, struct cdx_row *row)
 {
     struct json *o;
@@ -266,18 +297,21 @@ static bool row_read(struct arena *a, struct str line, struct cdx_row *row)
         !read_lead(str_slice(line, 0, brace), row) ||
         json_parse(a, str_slice(line, brace, line.len), &o) < 0)
         return false;
-    bool lead = row->key.len > 0;
-    bool good =
-        (lead ||
-         (read_text(o, "urlkey", &row->key) && read_text(o, "timestamp", &row->timestamp))) &&
-        read_text(o, "url", &row->url) && read_text(o, "mime", &row->mime) &&
-        read_text(o, "mime-detected", &row->detected) && read_text(o, "status", &row->status) &&
-        read_text(o, "digest", &row->digest) && read_text(o, "languages", &row->languages) &&
-        read_text(o, "filename", &row->filename);
+    bool good = read_text(o, "url", &row->url) &&
+                read_either(o, "mime", "content_mime_type", &row->mime) &&
+                read_either(o, "mime-detected", "content_mime_detected", &row->detected) &&
+                read_either(o, "status", "fetch_status", &row->status) &&
+                read_either(o, "digest", "content_digest", &row->digest) &&
+                read_either(o, "languages", "content_languages", &row->languages) &&
+                read_either(o, "filename", "warc_filename", &row->filename) &&
+                complete_row(a, o, row);
     return good && row->key.len && row->timestamp.len && row->url.len && row->filename.len &&
-           str_find_char(row->key, ' ') == SIZE_MAX && read_number(o, "offset", &row->offset) &&
-           read_number(o, "length", &row->length) && row->length > 0 && row->offset <= INT64_MAX &&
-           row->length <= INT64_MAX;
+           str_find_char(row->key, ' ') == SIZE_MAX &&
+           (read_number(o, "offset", &row->offset) ||
+            read_number(o, "warc_record_offset", &row->offset)) &&
+           (read_number(o, "length", &row->length) ||
+            read_number(o, "warc_record_length", &row->length)) &&
+           row->length > 0 && row->offset <= INT64_MAX && row->length <= INT64_MAX;
 }
 
 static int row_keep(struct cdx_set *s, const struct cdx_row *row)

@@ -9,7 +9,7 @@
  * few sites, so everything is capped. */
 struct cdx_conf {
     const char *index;      /* URL pattern: a page, example.org/dir/ and a star, or
-                             * a star, a dot and a domain */
+                             * a star, a dot and a domain; a star alone: all of a CDXJ file */
     const char *match;      /* auto (by the stars) | exact | prefix | host | domain */
     const char *server;     /* https://index.commoncrawl.org/ or another with that interface */
     const char *file;       /* look here, not at the server: a CDXJ file, a cluster.idx (path or
@@ -31,7 +31,8 @@ struct cdx_conf {
     CDX_ROW(conf, at, OPT_STR, "index_server", server, "https://index.commoncrawl.org/", 0, 0,     \
             NULL, "CDX server to ask"),                                                            \
     CDX_ROW(conf, at, OPT_STR, "index_file", file, NULL, 0, 0, NULL,                               \
-            "look in this CDXJ file or cluster.idx instead; `cluster`: in the crawl's own"),       \
+            "look in this CDXJ file (--index='*' takes all of it) or cluster.idx instead; "        \
+            "`cluster`: in the crawl's own"),                                                      \
     CDX_ROW(conf, at, OPT_LIST, "index_filter", filter, "=status:200", 0, 0, NULL,                 \
             "captures to take: =field:value, field:part or ~field:regex; ! in front: not"),        \
     CDX_ROW(conf, at, OPT_INT, "index_max", max, "1000", 1, 1e6, "captures", "at most so many"),   \

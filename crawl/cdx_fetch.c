@@ -101,13 +101,24 @@ static int plan_read(struct haul *h)
     return 1;
 }
 
+/* Every line of a list of one's own, as one that was found by SQL. */
+static bool takes_all(const struct cdx_conf *conf)
+{
+    struct str file = str_of(conf->file);
+    return strcmp(conf->index, "*") == 0 && file.len && !str_is(file, "cluster") &&
+           !str_ends(file, "cluster.idx");
+}
+
 int cdx_look(struct cdx_set *s, const struct crawl_conf *crawl, const struct cdx_conf *conf)
 {
-    struct cdx_pattern *p = malloc(sizeof *p);
+    bool all = takes_all(conf);
+    struct cdx_pattern *p = all ? NULL : malloc(sizeof *p);
     struct cdx_filters *f = NULL;
-    int rc = p ? cdx_pattern_parse(p, conf->index, conf->match)
-               : err_set(ERR_LIMIT, "crawl: no memory for a pattern");
-    if (rc == 0)
+    int rc = all ? 0
+             : p ? cdx_pattern_parse(p, conf->index, conf->match)
+                 : err_set(ERR_LIMIT, "crawl: no memory for a pattern");
+    bool preset = conf->filter.count == 1 && strcmp(conf->filter.item[0], "=status:200") == 0;
+    if (rc == 0 && !(all && preset)) /* a list of one's own need not tell the status */
         rc = cdx_filters_parse(&f, &conf->filter);
     if (rc == 0)
         rc = conf->file && conf->file[0] ? cdx_ask_file(s, crawl, conf, p, f)
@@ -528,6 +539,9 @@ static int make_names(struct haul *h, const struct cdx_conf *conf)
                (long long)conf->pages);
     for (size_t i = 0; i < conf->filter.count; i++)
         buf_printf(&text, "%s\n", conf->filter.item[i]);
+    struct stat list; /* one's own list may have grown since */
+    if (takes_all(conf) && stat(conf->file, &list) == 0)
+        buf_printf(&text, "%lld %lld\n", (long long)list.st_size, (long long)list.st_mtime);
     hash_hex(hash128(text.ptr, text.len), h->query);
     int rc = text.failed ? err_set(ERR_LIMIT, "crawl: no memory for a name") : 0;
     buf_free(&text);
@@ -543,7 +557,8 @@ static int make_names(struct haul *h, const struct cdx_conf *conf)
         TRY(io_path(h->done->path, "%s", conf->out));
     else
         TRY(io_path(h->done->path, "%s/index/%s-%s-%.8s.warc.gz", c->cache,
-                    c->crawl && c->crawl[0] ? c->crawl : "file", label, h->query));
+                    c->crawl && c->crawl[0] ? c->crawl : "file", label[0] ? label : "all",
+                    h->query));
     if (!str_ends(str_of(h->done->path), ".warc.gz"))
         return err_set(ERR_USAGE, "crawl: index_out \"%s\" must end in .warc.gz", h->done->path);
     TRY(io_path(h->plan, "%s.plan", h->done->path));

@@ -129,6 +129,33 @@ TEST(crawl_cdx_lines)
     cdx_set_close(&s);
 }
 
+/* As Common Crawl's table has it (cc-index-table's schema), in JSON lines: the least and the usual
+ * columns. */
+TEST(crawl_cdx_lines_of_the_table)
+{
+    struct cdx_set t;
+    CHECK_OK(cdx_set_open(&t));
+    CHECK_INT(cdx_line(&t,
+                       STR("{\"url\":\"http://www.Example.org/B?a\",\"warc_filename\":\"f\","
+                           "\"warc_record_offset\":5,\"warc_record_length\":\"7\"}"),
+                       NULL, NULL),
+              1);
+    CHECK_STR(t.row[0].key, "org,example)/b?a");
+    CHECK_STR(t.row[0].timestamp, "00000000000000");
+    CHECK(t.row[0].offset == 5 && t.row[0].length == 7);
+    CHECK_INT(cdx_line(&t,
+                       STR("{\"url_surtkey\":\"org,example)/\",\"url\":\"http://example.org/\","
+                           "\"fetch_time\":\"2024-05-18 01:58:10.000\",\"fetch_status\":200,"
+                           "\"content_digest\":\"ABC\",\"warc_filename\":\"f\","
+                           "\"warc_record_offset\":5,\"warc_record_length\":7}"),
+                       NULL, NULL),
+              1);
+    CHECK_STR(t.row[1].timestamp, "20240518015810");
+    CHECK_STR(t.row[1].digest, "ABC");
+    CHECK_STR(t.row[1].status, "200");
+    cdx_set_close(&t);
+}
+
 TEST(crawl_cdx_filters)
 {
     static const struct {

@@ -57,6 +57,17 @@ look --index="$host/*" --cache=cache > path2.out 2>&1
 # By the sorted lines alone, from a folder: the same archive.
 look --index="$host/*" --index_file=site/index.cdxj --base="file://$work/site/data" --index_out=own.warc.gz > own.out 2> own.err
 cmp -s own.warc.gz "$archive" && ok index_file_says_the_same || bad index_file_says_the_same "$(cat own.err)"
+# A list of one's own, as rows of the columnar table: all of it; grown, it is another query.
+rows() { sed -n 's/^[^{]*//; /"status": "200"/p' site/index.cdxj | head -n "$1" | python3 -c '
+import json, sys
+for line in sys.stdin:
+    d = json.loads(line)
+    print(json.dumps({"url": d["url"], "warc_filename": d["filename"], "warc_record_offset": int(d["offset"]), "warc_record_length": int(d["length"])}))'; }
+for n in 5 7; do
+    rows $n > list.jsonl
+    look --index='*' --index_file=list.jsonl --cache=listed > list.out 2> list.err
+    [ "$("$sluice" warc ls "$(cat list.out)" | grep -c response)" = $n ] && ok index_list_of_$n || bad index_list_of_$n "$(cat list.err)"
+done
 look --index="$host/*" --index_max=1 --json --index_out=max.warc.gz > max.out 2> max.err
 [ "$(python3 -c 'import json; d = json.load(open("max.out")); print(d["written"], d["more"])')" = "1 True" ] && ok index_max || bad index_max "$(cat max.out max.err)"
 look --index='*' > star.out 2> star.err; rc=$?
