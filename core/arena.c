@@ -17,7 +17,9 @@
 #endif
 
 enum { PAGE = 4096 };
-#define POISON_MAX ((size_t)1 << 30)
+/* ASan's shadow is an eighth of what is poisoned, and written at once: most of a huge reservation
+ * stays as it is until it was used. Behind this and behind the peak nothing is poisoned. */
+#define POISON_MAX ((size_t)16 << 20)
 
 int arena_open(struct arena *a, size_t size_max)
 {
@@ -27,8 +29,6 @@ int arena_open(struct arena *a, size_t size_max)
     if (base == MAP_FAILED)
         return err_sys("arena: reserving %zu bytes of addresses", size);
     *a = (struct arena){.base = base, .size_max = size};
-    /* ASan's shadow is an eighth of what is poisoned: the far end of a huge reservation stays as it
-     * is. */
     POISON(base, size < POISON_MAX ? size : POISON_MAX);
     return 0;
 }
@@ -88,6 +88,8 @@ void arena_trim(struct arena *a, size_t keep)
     size_t from = (keep + PAGE - 1) / PAGE * PAGE;
     if (a->peak > from)
         madvise(a->base + from, a->size_max - from, MADV_DONTNEED);
+    if (a->peak > POISON_MAX)
+        UNPOISON(a->base + POISON_MAX, a->peak - POISON_MAX);
     a->peak = 0;
 }
 
@@ -95,7 +97,9 @@ void arena_close(struct arena *a)
 {
     if (!a->base)
         return;
-    UNPOISON(a->base, a->size_max);
+    UNPOISON(a->base, a->peak > POISON_MAX       ? a->peak
+                      : a->size_max < POISON_MAX ? a->size_max
+                                                 : POISON_MAX);
     munmap(a->base, a->size_max);
     *a = (struct arena){0};
 }
