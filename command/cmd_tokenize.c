@@ -22,7 +22,7 @@ static const struct opt token_opts[] = {
             "deepseek-v3; else by their size",
             NULL),
     OPT_ROW(OPT_BOOL, struct token_flags, jsonl, "false", 0, 1, NULL,
-            "input is JSON lines; so is the output", NULL),
+            "input is JSON lines or Parquet, output JSON lines", NULL),
     OPT_ROW(OPT_STR, struct token_flags, field, "text", 0, 0, NULL,
             "the member of a JSON line that holds the text", NULL),
     OPT_ROW(OPT_BOOL, struct token_flags, json, "false", 0, 1, NULL,
@@ -582,7 +582,8 @@ const struct command command_tokenize = {
         "  sluice tokenize train --out=tok --weight=code=2,web=0.5 --compare=gpt2.json --jsonl "
         "c.jsonl\n"
         "  sluice tokenize convert qwen/tokenizer.json qwen.gguf\n"
-        "Files may be gzip or zstd; - is standard input. Without --jsonl a file is one text.",
+        "Files may be gzip or zstd; - is standard input. Without --jsonl a file is one text.\n"
+        "With --jsonl a row of a Parquet file is like a line.",
     .opts = token_opts,
     .conf_size = sizeof(struct token_flags),
     .run = command_tokenize_main,

@@ -29,7 +29,7 @@ static const struct opt run_opts[] = {
 static const struct opt source_opts[] = {
     OPT_ROW(OPT_LIST, struct source_conf, path, NULL, 0, 0, NULL,
             "files, folders, globs, https or s3 URLs (s3://bucket/prefix/): WARC, WET, "
-            "jsonl(.gz/.zst), text",
+            "jsonl(.gz/.zst), Parquet, text",
             NULL),
     OPT_ROW(OPT_SIZE, struct source_conf, record_max, "8M", 1 << 10, 64 << 20, "bytes",
             "larger records are dropped as source.too_large", NULL),

@@ -5,6 +5,8 @@
  * batch a thread. */
 #include "command/token_feed.h"
 
+#include "command/json_rows.h"
+
 #include "core/err.h"
 #include "core/io.h"
 #include "core/json.h"
@@ -46,7 +48,8 @@ struct token_feed {
     /* under turn */
     const char *const *path;
     int paths, next_path;
-    struct io_reader *reader;
+    struct io_reader *reader; /* of plain text; else: */
+    struct json_rows *rows;
     struct buf plain; /* of the file at hand, not handed out yet */
     uint64_t number, line;
     bool ended, failed;
@@ -148,7 +151,7 @@ static int read_lines(struct token_feed *f, struct token_feed_worker *w, const c
 {
     struct str line;
     int rc = 0;
-    while (w->bytes.len < BATCH_BYTES && (rc = io_read_line(f->reader, &line)) > 0) {
+    while (w->bytes.len < BATCH_BYTES && (rc = json_rows_next(f->rows, &line)) > 0) {
         f->line++;
         if (line.len)
             TRY(turn_add(f, w, line, path));
@@ -203,18 +206,35 @@ static int read_parts(struct token_feed *f, struct token_feed_worker *w, const c
     return 0;
 }
 
+static int file_open(struct token_feed *f, const char *path)
+{
+    const char *names[] = {f->conf.field, f->conf.domain_field, f->conf.lang_field};
+    if (f->conf.jsonl)
+        return json_rows_open(&f->rows, path, names, COUNT_OF(names));
+    TRY(json_rows_refuse(path));
+    return io_open(&f->reader, path);
+}
+
+static void file_close(struct token_feed *f)
+{
+    io_close(f->reader);
+    json_rows_close(f->rows);
+    f->reader = NULL;
+    f->rows = NULL;
+}
+
 static int turn_read(struct token_feed *f, struct token_feed_worker *w)
 {
     w->texts = 0;
     buf_clear(&w->bytes);
     while (!f->ended && w->bytes.len < BATCH_BYTES) {
         bool ended = false;
-        if (!f->reader) {
+        if (!f->reader && !f->rows) {
             if (f->next_path == f->paths) {
                 f->ended = true;
                 break;
             }
-            TRY(io_open(&f->reader, f->path[f->next_path++]));
+            TRY(file_open(f, f->path[f->next_path++]));
             f->line = 0;
         }
         const char *path = f->path[f->next_path - 1];
@@ -222,8 +242,7 @@ static int turn_read(struct token_feed *f, struct token_feed_worker *w)
         if (rc < 0)
             return err_in(rc, "%s", path);
         if (ended) {
-            io_close(f->reader);
-            f->reader = NULL;
+            file_close(f);
         }
     }
     return 0;
@@ -341,8 +360,7 @@ int token_feed_run(struct token_feed *f, const char *const *paths, int count, to
         f->worker[i].texts = 0;
     }
     pool_each(f->pool, f->threads, worker_run, f);
-    io_close(f->reader);
-    f->reader = NULL;
+    file_close(f);
     for (int i = 0; i < f->threads; i++)
         if (f->worker[i].rc < 0 && (!first || f->worker[i].bad < first->bad))
             first = &f->worker[i];

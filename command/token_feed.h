@@ -5,8 +5,9 @@
 
 struct token_feed_conf {
     bool jsonl;
-    /* Members of a JSON line: the text; the name of its domain, and its language: the first of
-     * several with commas, dots lead into objects ("lang,metadata.lang"), and there may be none. */
+    /* Members of a JSON line, or columns of a Parquet file: the text; the name of its domain, and
+     * its language: the first of several with commas, dots lead into objects
+     * ("lang,metadata.lang"), and there may be none. */
     const char *field, *domain_field, *lang_field;
     int threads; /* 0: one per core */
 };
@@ -20,9 +21,9 @@ struct token_feed_text {
 /* Called on any thread, 0 <= thread < *threads of token_feed_open. */
 typedef int token_feed_fn(void *self, int thread, const struct token_feed_text *text);
 
-/* Calls fn for each text of each path ("-": standard input; gzip and zstd are told by content) and
- * returns when all are done; of errors, the one of the first text in order. ERR_STOP after a
- * signal.
+/* Calls fn for each text of each path ("-": standard input; gzip, zstd and, with jsonl, Parquet are
+ * told by content) and returns when all are done; of errors, the one of the first text in order.
+ * ERR_STOP after a signal.
  *
  * Plain text comes in parts of about 64 KiB. They end behind a line whose last character and whose
  * next one are no white space (nor the next a slash): there every pattern begins a new piece,

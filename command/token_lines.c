@@ -2,6 +2,8 @@
  * the lines' order. */
 #include "command/token_lines.h"
 
+#include "command/json_rows.h"
+
 #include "core/err.h"
 #include "core/io.h"
 #include "core/pool.h"
@@ -132,18 +134,19 @@ static int block_run(struct block *b, struct pool *pool, struct token_totals *to
 
 static int file_run(struct block *b, struct pool *pool, struct token_totals *totals)
 {
-    struct io_reader *r;
+    struct json_rows *r;
     struct str line;
     int rc;
-    TRY(io_open(&r, b->path));
+    const char *names[] = {b->flags->field, "id"};
+    TRY(json_rows_open(&r, b->path, names, COUNT_OF(names)));
     b->first_line = 0;
-    while ((rc = io_read_line(r, &line)) > 0) {
+    while ((rc = json_rows_next(r, &line)) > 0) {
         if ((rc = lines_add(b, line)) < 0)
             break;
         if (b->bytes.len >= BLOCK_BYTES && (rc = block_run(b, pool, totals)) < 0)
             break;
     }
-    io_close(r);
+    json_rows_close(r);
     return rc < 0 ? rc : block_run(b, pool, totals);
 }
 
@@ -216,6 +219,7 @@ static int file_text(const char *path, struct buf *text)
 {
     struct io_reader *r;
     int64_t got = 0;
+    TRY(json_rows_refuse(path));
     TRY(io_open(&r, path));
     for (;;) {
         char *at = buf_room(text, 1 << 18);
@@ -234,7 +238,7 @@ int token_texts(const struct token_flags *flags, const char *const *paths, int c
 {
     struct arena a = {0};
     struct buf text = {0};
-    struct io_reader *r = NULL;
+    struct json_rows *r = NULL;
     int rc = 0;
     TRY(arena_open(&a, LINE_ARENA));
     for (int i = 0; i < count; i++) {
@@ -247,8 +251,8 @@ int token_texts(const struct token_flags *flags, const char *const *paths, int c
             TRY_OUT(fn(self, buf_view(&text)));
             continue;
         }
-        TRY_OUT(io_open(&r, paths[i]));
-        while ((rc = io_read_line(r, &line)) > 0) {
+        TRY_OUT(json_rows_open(&r, paths[i], &flags->field, 1));
+        while ((rc = json_rows_next(r, &line)) > 0) {
             number++;
             arena_reset(&a, 0);
             if (line.len == 0)
@@ -261,12 +265,12 @@ int token_texts(const struct token_flags *flags, const char *const *paths, int c
                 break;
             }
         }
-        io_close(r);
+        json_rows_close(r);
         r = NULL;
         TRY_OUT(rc);
     }
 out:
-    io_close(r);
+    json_rows_close(r);
     arena_close(&a);
     buf_free(&text);
     return rc < 0 ? rc : 0;

@@ -37,7 +37,8 @@ typedef int token_line_fn(const struct token_flags *flags, const struct tokenize
 struct token_totals {
     uint64_t documents, bytes, tokens;
 };
-/* Calls fn for every line of every path ("-": standard input; gzip and zstd are told by content)
+/* Calls fn for every line of every path ("-": standard input; gzip, zstd and Parquet, whose rows
+ * are lines, are told by content)
  * and prints what it appended. The output is the same for any number of threads. */
 int token_lines(const struct token_flags *flags, const struct tokenizer *t,
                 const char *const *paths, int count, token_line_fn *fn,

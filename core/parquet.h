@@ -21,7 +21,7 @@ int pq_create(struct pq_writer **out, const char *path, const struct pq_column *
  * null; so is a string with ptr NULL in an optional column. What is not UTF-8 becomes U+FFFD; a
  * string over 64 MiB is ERR_LIMIT from pq_end_row. */
 void pq_put_str(struct pq_writer *w, struct str v);
-void pq_put_u64(struct pq_writer *w, uint64_t v);   /* U64 and U32 columns */
+void pq_put_u64(struct pq_writer *w, uint64_t v); /* U64 and U32 columns */
 void pq_put_f32(struct pq_writer *w, float v);
 void pq_put_bool(struct pq_writer *w, bool v);
 void pq_put_null(struct pq_writer *w);
@@ -37,6 +37,7 @@ void pq_abandon(struct pq_writer *w);
  * them. Signed integers come as U64 in two's complement, doubles as F32; strings are the bytes as
  * stored. Every size is checked before it is used. One thread at a time. */
 struct pq_reader;
+bool pq_is(const char *path); /* a file that begins as Parquet does */
 int pq_open(struct pq_reader **out, const char *path);
 int pq_column_count(const struct pq_reader *r);
 const struct pq_column *pq_column(const struct pq_reader *r, int index);
@@ -54,5 +55,22 @@ struct pq_data {
     const float *f32;
 };
 int pq_read(struct pq_reader *r, int group, int column, struct arena *a, struct pq_data *out);
+
+/* One column from the first row to the last, a page at a time: row groups of any size in the memory
+ * of a page and a dictionary. Any number of streams over one reader, on its thread. */
+struct pq_stream;
+int pq_stream_open(struct pq_stream **out, struct pq_reader *r, int column);
+/* Of columns of strings and integers (bools as u64); floats have no value here. */
+struct pq_value {
+    bool valid; /* not null */
+    struct str str;
+    uint64_t u64;
+    uint64_t at; /* place in the file of the page it stands in */
+};
+/* 1: a value, whose bytes live until the next call; 0: there are no more rows. After an error only
+ * closing helps. */
+int pq_stream_next(struct pq_stream *s, struct pq_value *v);
+uint64_t pq_stream_at(const struct pq_stream *s); /* place in the file up to which was read */
+void pq_stream_close(struct pq_stream *s);        /* before its reader; NULL is fine */
 void pq_close(struct pq_reader *r);
 #endif

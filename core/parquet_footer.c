@@ -269,6 +269,17 @@ static int load_footer(struct pq_reader *r)
     return parse_footer(r);
 }
 
+bool pq_is(const char *path)
+{
+    char head[4];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    bool is = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head &&
+              memcmp(head, PQ_MAGIC, sizeof head) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 int pq_open(struct pq_reader **out, const char *path)
 {
     struct pq_reader *r = calloc(1, sizeof *r);

@@ -1,475 +1,56 @@
-/* parquet_read - the pages of a column chunk, ours and other programs', decoded into an arena.
- *
- * A chunk is fetched with one pread, then its pages are walked: unpacked, levels, values. Nothing
- * in a file is believed: sizes are checked against the chunk, counts against the bytes they would
- * need, page bytes against their CRC-32 where they have one. */
-#include "core/parquet_reader.h"
+/* parquet_read - the columns of a Parquet file: a row group's as a whole, or one page after
+ * another.
+ */
+#include "core/parquet_pages.h"
 
 #include "core/err.h"
-#include "core/snappy.h"
-#include "core/thrift.h"
 
 #include <assert.h>
-#include <math.h>
-#include <zlib.h>
+#include <stdlib.h>
 
-/* ---- runs and packed bits ---- */
-struct hybrid {
-    const uint8_t *at, *end;
-    int width, filled; /* bits a value; bits in `bits` */
-    bool packed, bad;
-    uint32_t left, value; /* values left in this run; the value of an equal run */
-    uint64_t bits;
-};
-
-static void hybrid_start(struct hybrid *h)
-{
-    uint64_t header = 0;
-    int shift = 0;
-    do {
-        if (h->at == h->end || shift > 28) {
-            h->bad = true;
-            return;
-        }
-        header |= (uint64_t)(*h->at & 127) << shift;
-        shift += 7;
-    } while (*h->at++ & 128);
-    h->packed = header & 1;
-    h->left = (uint32_t)(header >> 1);
-    h->bits = 0;
-    h->filled = 0;
-    if (h->packed) {
-        /* Writers may stop before the padding of the last group, so only values used are checked.
-         */
-        h->left = h->left > UINT32_MAX / 8 ? UINT32_MAX : h->left * 8;
-        return;
-    }
-    h->value = 0;
-    for (int i = 0; i < (h->width + 7) / 8; i++) {
-        if (h->at == h->end) {
-            h->bad = true;
-            return;
-        }
-        h->value |= (uint32_t)*h->at++ << 8 * i;
-    }
-}
-
-static inline uint32_t hybrid_next(struct hybrid *h)
-{
-    while (h->left == 0) {
-        if (h->bad)
-            return 0;
-        hybrid_start(h);
-        if (h->bad)
-            return 0;
-    }
-    h->left--;
-    if (!h->packed)
-        return h->value;
-    while (h->filled < h->width) {
-        if (h->at == h->end) {
-            h->bad = true;
-            return 0;
-        }
-        h->bits |= (uint64_t)*h->at++ << h->filled;
-        h->filled += 8;
-    }
-    uint32_t value = (uint32_t)(h->bits & (((uint64_t)1 << h->width) - 1));
-    h->bits >>= h->width;
-    h->filled -= h->width;
-    return value;
-}
-
-/* ---- pages ---- */
-struct page {
-    int64_t kind, plain, stored, values, encoding, level_encoding, level_bytes, repeat_bytes;
-    bool has_crc, unpacked;
-    uint32_t crc;
-};
-
-/* Values of a column as they are made: the dictionary and the output have this one shape. */
-struct values {
-    struct str *str;
-    uint64_t *u64;
-    float *f32;
-    uint32_t count;
-};
-
-struct decoder {
-    struct pq_reader *r;
-    const struct pq_leaf *column;
-    int64_t codec;
-    struct arena *arena;
-    uint32_t rows, done;
-    uint8_t *valid;
-    struct values out, dictionary;
-};
-
-static void read_page_kind(struct thrift_in *in, struct page *p, bool second)
-{
-    struct thrift_field f = {0};
-    while (thrift_next(in, &f)) {
-        if (f.id == 1)
-            p->values = thrift_int(in, f.type);
-        else if (f.id == (second ? 4 : 2))
-            p->encoding = thrift_int(in, f.type);
-        else if (second && f.id == 5)
-            p->level_bytes = thrift_int(in, f.type);
-        else if (second && f.id == 6)
-            p->repeat_bytes = thrift_int(in, f.type);
-        else if (second && f.id == 7)
-            p->unpacked = thrift_int(in, f.type) == 0;
-        else if (!second && f.id == 3 && p->kind == PAGE_DATA)
-            p->level_encoding = thrift_int(in, f.type);
-        else
-            thrift_skip(in, f.type);
-    }
-}
-
-static int read_page_header(struct thrift_in *in, struct page *p)
-{
-    struct thrift_field f = {0};
-    *p = (struct page){.kind = -1,
-                       .plain = -1,
-                       .stored = -1,
-                       .values = -1,
-                       .encoding = -1,
-                       .level_encoding = ENCODING_RLE};
-    while (thrift_next(in, &f)) {
-        if (f.id == 1) {
-            p->kind = thrift_int(in, f.type);
-        } else if (f.id == 2) {
-            p->plain = thrift_int(in, f.type);
-        } else if (f.id == 3) {
-            p->stored = thrift_int(in, f.type);
-        } else if (f.id == 4) {
-            p->crc = (uint32_t)thrift_int(in, f.type);
-            p->has_crc = true;
-        } else if (f.id == 5 || f.id == 7 || f.id == 8) {
-            if (thrift_struct(in, f.type))
-                read_page_kind(in, p, f.id == 8);
-        } else {
-            thrift_skip(in, f.type);
-        }
-    }
-    if (in->bad || p->plain < 0 || p->stored < 0 || p->stored > in->end - in->at)
-        return err_set(ERR_FORMAT, "a page header is damaged");
-    if (p->plain > PQ_PAGE_MAX)
-        return err_set(ERR_FORMAT, "a page of %lld bytes, at most %d are read", (long long)p->plain,
-                       PQ_PAGE_MAX);
-    if (p->has_crc && p->crc != (uint32_t)crc32(0, in->at, (uInt)p->stored))
-        return err_set(ERR_FORMAT, "a page is damaged: its CRC-32 differs");
-    return 0;
-}
-
-static int inflate_all(const uint8_t *from, size_t bytes, unsigned char *to, size_t to_bytes)
-{
-    z_stream z = {.next_in = (Bytef *)(uintptr_t)from,
-                  .avail_in = (uInt)bytes,
-                  .next_out = to,
-                  .avail_out = (uInt)to_bytes};
-    if (inflateInit2(&z, 15 + 32) != Z_OK)
-        return err_set(ERR_LIMIT, "no memory for zlib");
-    int rc = inflate(&z, Z_FINISH);
-    inflateEnd(&z);
-    return rc == Z_STREAM_END && z.total_out == to_bytes
-               ? 0
-               : err_set(ERR_FORMAT, "gzip: damaged page");
-}
-
-static int unpack(struct decoder *d, const uint8_t *from, size_t bytes, unsigned char *to,
-                  size_t to_bytes)
-{
-    size_t got = 0;
-    switch (d->codec) {
-    case CODEC_NONE:
-        if (bytes != to_bytes)
-            return err_set(ERR_FORMAT, "a plain page of %zu bytes says %zu", bytes, to_bytes);
-        memcpy(to, from, bytes);
-        return 0;
-    case CODEC_SNAPPY:
-        if (!snappy_decode((struct str){(const char *)from, bytes}, to, to_bytes))
-            return err_set(ERR_FORMAT, "snappy: damaged page");
-        return 0;
-    case CODEC_GZIP:
-        return inflate_all(from, bytes, to, to_bytes);
-    case CODEC_ZSTD:
-        got = ZSTD_decompressDCtx(d->r->zstd, to, to_bytes, from, bytes);
-        if (ZSTD_isError(got) || got != to_bytes)
-            return err_set(ERR_FORMAT, "zstd: damaged page");
-        return 0;
-    default:
-        return err_set(ERR_FORMAT,
-                       "compressed with codec %lld, which is not read: use zstd or snappy",
-                       (long long)d->codec);
-    }
-}
-
-/* The page's bytes, unpacked: in the arena where strings will point to them, else in r->page. */
-static int load_page(struct decoder *d, const struct page *p, const uint8_t *from, struct str *body)
-{
-    size_t levels = (size_t)(p->kind == PAGE_DATA_V2 ? p->level_bytes + p->repeat_bytes : 0);
-    size_t plain = (size_t)p->plain, stored = (size_t)p->stored;
-    unsigned char *to;
-    if (d->out.str) {
-        to = arena_push(d->arena, plain + 1, 1);
-    } else {
-        buf_clear(&d->r->page);
-        to = (unsigned char *)buf_room(&d->r->page, plain + 1);
-    }
-    if (!to)
-        return err_set(ERR_LIMIT, "no memory for a page of %zu bytes", plain);
-    if (p->kind == PAGE_DATA_V2 &&
-        (p->level_bytes < 0 || p->repeat_bytes != 0 || levels > stored || levels > plain))
-        return err_set(ERR_FORMAT, "the levels of a page are damaged");
-    memcpy(to, from, levels); /* levels of v2 pages are never packed */
-    *body = (struct str){(const char *)to, plain};
-    if (p->unpacked) {
-        if (stored != plain)
-            return err_set(ERR_FORMAT, "a plain page of %zu bytes says %zu", stored, plain);
-        memcpy(to + levels, from + levels, stored - levels);
-        return 0;
-    }
-    if (plain == levels && stored == levels)
-        return 0; /* a page of nulls alone */
-    return unpack(d, from + levels, stored - levels, to + levels, plain - levels);
-}
-
-static void put_null(struct values *v, uint32_t at)
-{
-    if (v->str)
-        v->str[at] = (struct str){0};
-    else if (v->u64)
-        v->u64[at] = 0;
-    else
-        v->f32[at] = NAN;
-}
-
-/* Takes one PLAIN value off body; false when it does not fit. Bits of bools are not for here. */
-static inline bool take_plain(const struct pq_leaf *c, struct str *body, struct values *v,
-                              uint32_t at)
-{
-    uint32_t word;
-    uint64_t number;
-    double real;
-    size_t bytes = c->physical == PHYSICAL_INT64 || c->physical == PHYSICAL_DOUBLE ? 8 : 4;
-    if (body->len < bytes)
-        return false;
-    memcpy(&word, body->ptr, 4);
-    switch (c->physical) {
-    case PHYSICAL_INT32:
-        v->u64[at] = c->is_signed ? (uint64_t)(int64_t)(int32_t)word : word;
-        break;
-    case PHYSICAL_INT64:
-        memcpy(&number, body->ptr, 8);
-        v->u64[at] = number;
-        break;
-    case PHYSICAL_FLOAT:
-        memcpy(&v->f32[at], &word, 4);
-        break;
-    case PHYSICAL_DOUBLE:
-        memcpy(&real, body->ptr, 8);
-        v->f32[at] = (float)real;
-        break;
-    default:
-        if (word > body->len - 4)
-            return false;
-        v->str[at] = (struct str){body->ptr + 4, word};
-        bytes += word;
-    }
-    body->ptr += bytes;
-    body->len -= bytes;
-    return true;
-}
-
-static int values_open(struct decoder *d, struct values *v, uint32_t count)
-{
-    *v = (struct values){.count = count};
-    enum pq_type type = d->column->spec.type;
-    if (type == PQ_STRING)
-        v->str = arena_array(d->arena, struct str, count);
-    else if (type == PQ_F32)
-        v->f32 = arena_array(d->arena, float, count);
-    else
-        v->u64 = arena_array(d->arena, uint64_t, count);
-    return v->str || v->f32 || v->u64 ? 0 : ERR_LIMIT;
-}
-
-static int read_dictionary(struct decoder *d, const struct page *p, struct str body)
-{
-    if (d->dictionary.count || d->done)
-        return err_set(ERR_FORMAT, "a second dictionary");
-    if (p->encoding != ENCODING_PLAIN && p->encoding != ENCODING_PLAIN_DICTIONARY)
-        return err_set(ERR_FORMAT, "a dictionary with encoding %lld", (long long)p->encoding);
-    if (d->column->physical == PHYSICAL_BOOLEAN || p->values < 0 || p->values > p->plain)
-        return err_set(ERR_FORMAT, "a dictionary of %lld values in %lld bytes",
-                       (long long)p->values, (long long)p->plain);
-    TRY(values_open(d, &d->dictionary, (uint32_t)p->values));
-    for (uint32_t i = 0; i < d->dictionary.count; i++)
-        if (!take_plain(d->column, &body, &d->dictionary, i))
-            return err_set(ERR_FORMAT, "a dictionary ends inside value %u", i);
-    return 0;
-}
-
-/* Fills valid[] of the page's rows and steps over the levels. */
-static int read_levels(struct decoder *d, const struct page *p, struct str *body)
-{
-    uint32_t count = (uint32_t)p->values, len = (uint32_t)p->level_bytes;
-    uint8_t *valid = d->valid + d->done;
-    if (!d->column->spec.optional) {
-        memset(valid, 1, count);
-        *body = str_slice(*body, len, body->len);
-        return 0;
-    }
-    if (p->kind == PAGE_DATA) {
-        if (p->level_encoding != ENCODING_RLE)
-            return err_set(ERR_FORMAT, "levels with encoding %lld, which is not read",
-                           (long long)p->level_encoding);
-        if (body->len < 4)
-            return err_set(ERR_FORMAT, "a page ends inside its levels");
-        memcpy(&len, body->ptr, 4);
-        *body = str_slice(*body, 4, body->len);
-    }
-    if (len > body->len)
-        return err_set(ERR_FORMAT, "a page ends inside its levels");
-    const uint8_t *at = (const uint8_t *)body->ptr;
-    struct hybrid h = {.at = at, .end = at + len, .width = 1};
-    for (uint32_t i = 0; i < count; i++)
-        valid[i] = (uint8_t)hybrid_next(&h);
-    *body = str_slice(*body, len, body->len);
-    for (uint32_t i = 0; i < count && !h.bad; i++)
-        h.bad = valid[i] > 1;
-    return h.bad ? err_set(ERR_FORMAT, "the levels of a page are damaged") : 0;
-}
-
-static int read_plain(struct decoder *d, uint32_t count, struct str body)
-{
-    size_t bits = 0;
-    bool is_bool = d->column->physical == PHYSICAL_BOOLEAN;
-    for (uint32_t i = d->done; i < d->done + count; i++) {
-        if (!d->valid[i]) {
-            put_null(&d->out, i);
-        } else if (is_bool) {
-            if (bits / 8 == body.len)
-                return err_set(ERR_FORMAT, "a page ends inside row %u", i);
-            d->out.u64[i] = (unsigned char)body.ptr[bits / 8] >> bits % 8 & 1;
-            bits++;
-        } else if (!take_plain(d->column, &body, &d->out, i)) {
-            return err_set(ERR_FORMAT, "a page ends inside row %u", i);
-        }
-    }
-    return 0;
-}
-
-static int read_indexes(struct decoder *d, uint32_t count, struct str body)
-{
-    const uint8_t *at = (const uint8_t *)body.ptr;
-    struct values *out = &d->out;
-    const struct values *from = &d->dictionary;
-    if (body.len == 0) /* fine when all are null */
-        body.ptr = "";
-    struct hybrid h = {.at = at + (body.len > 0), .end = at + body.len, .bad = body.len == 0};
-    h.width = body.len ? *at : 0;
-    if (h.width > 32)
-        return err_set(ERR_FORMAT, "dictionary indexes of %d bits", h.width);
-    for (uint32_t i = d->done; i < d->done + count; i++) {
-        if (!d->valid[i]) {
-            put_null(out, i);
-            continue;
-        }
-        uint32_t index = hybrid_next(&h);
-        if (h.bad || index >= from->count)
-            return err_set(ERR_FORMAT, "row %u: damaged dictionary index", i);
-        if (out->str)
-            out->str[i] = from->str[index];
-        else if (out->u64)
-            out->u64[i] = from->u64[index];
-        else
-            out->f32[i] = from->f32[index];
-    }
-    return 0;
-}
-
-/* Bools of v2 pages: runs behind their length. */
-static int read_bool_runs(struct decoder *d, uint32_t count, struct str body)
-{
-    if (body.len < 4)
-        return err_set(ERR_FORMAT, "a page ends inside its values");
-    const uint8_t *at = (const uint8_t *)body.ptr;
-    struct hybrid h = {.at = at + 4, .end = at + body.len, .width = 1};
-    for (uint32_t i = d->done; i < d->done + count; i++)
-        d->out.u64[i] = d->valid[i] ? hybrid_next(&h) & 1 : 0;
-    return h.bad ? err_set(ERR_FORMAT, "a page ends inside its values") : 0;
-}
-
-static int read_data(struct decoder *d, const struct page *p, struct str body)
-{
-    static const char *const name[] = {"PLAIN",
-                                       "1",
-                                       "PLAIN_DICTIONARY",
-                                       "RLE",
-                                       "BIT_PACKED",
-                                       "DELTA_BINARY_PACKED",
-                                       "DELTA_LENGTH_BYTE_ARRAY",
-                                       "DELTA_BYTE_ARRAY",
-                                       "RLE_DICTIONARY",
-                                       "BYTE_STREAM_SPLIT"};
-    if (p->values < 0 || p->values > d->rows - d->done)
-        return err_set(ERR_FORMAT, "pages of more than the row group's %u rows", d->rows);
-    uint32_t count = (uint32_t)p->values;
-    TRY(read_levels(d, p, &body));
-    if (p->encoding == ENCODING_PLAIN)
-        TRY(read_plain(d, count, body));
-    else if (p->encoding == ENCODING_RLE_DICTIONARY || p->encoding == ENCODING_PLAIN_DICTIONARY)
-        TRY(read_indexes(d, count, body));
-    else if (p->encoding == ENCODING_RLE && d->column->physical == PHYSICAL_BOOLEAN)
-        TRY(read_bool_runs(d, count, body));
-    else
-        return err_set(ERR_FORMAT, "encoding %s is not read: write PLAIN or dictionaries",
-                       p->encoding >= 0 && p->encoding < (int64_t)COUNT_OF(name) ? name[p->encoding]
-                                                                                 : "unknown");
-    d->done += count;
-    return 0;
-}
-
-static int read_pages(struct decoder *d, const struct pq_chunk *c)
+/* ---- a column of a row group, fetched with one pread ---- */
+static int read_pages(struct pq_decoder *d, const struct pq_chunk *c)
 {
     const uint8_t *at = (const uint8_t *)d->r->stored.ptr;
     struct thrift_in in = {at, at + c->bytes, false};
     while (d->done < d->rows) {
-        struct page p;
-        struct str body = {0};
+        struct pq_page p;
         if (in.at == in.end)
             return err_set(ERR_FORMAT, "the pages end after %u of %u rows", d->done, d->rows);
-        TRY(read_page_header(&in, &p));
+        TRY(pq_page_header(&in, in.end - in.at, &p));
         const uint8_t *from = in.at;
         in.at += p.stored;
-        if (p.kind != PAGE_DATA && p.kind != PAGE_DATA_V2 && p.kind != PAGE_DICTIONARY)
-            continue;
-        TRY(load_page(d, &p, from, &body));
-        if (p.kind == PAGE_DICTIONARY)
-            TRY(read_dictionary(d, &p, body));
-        else
-            TRY(read_data(d, &p, body));
+        TRY(pq_page_take(d, &p, from));
     }
     return 0;
 }
 
-static int read_column(struct decoder *d, const struct pq_chunk *c, uint32_t rows)
+static int chunk_check(const struct pq_leaf *column, const struct pq_chunk *c, uint32_t rows)
 {
-    struct pq_reader *r = d->r;
     if (c->elsewhere)
         return err_set(ERR_FORMAT, "the data stands in another file, which is not read");
-    if (c->physical != (int64_t)d->column->physical || c->values != (int64_t)rows)
-        return err_set(
-            ERR_FORMAT, "a column chunk of %lld values, type %lld: the schema says %u, %d",
-            (long long)c->values, (long long)c->physical, rows, (int)d->column->physical);
+    if (c->physical != (int64_t)column->physical || c->values != (int64_t)rows)
+        return err_set(ERR_FORMAT,
+                       "a column chunk of %lld values, type %lld: the schema says %u, %d",
+                       (long long)c->values, (long long)c->physical, rows, (int)column->physical);
+    return 0;
+}
+
+static const struct pq_chunk *chunk_of(const struct pq_reader *r, int group, int column)
+{
+    return &r->chunk[(size_t)group * (size_t)r->leaf_count + (size_t)r->column[column].leaf];
+}
+
+static int read_column(struct pq_decoder *d, const struct pq_chunk *c, uint32_t rows)
+{
+    struct pq_reader *r = d->r;
+    TRY(chunk_check(d->column, c, rows));
     d->rows = rows;
     d->codec = c->codec;
     d->valid = arena_push(d->arena, rows, 1);
     if (!d->valid)
         return ERR_LIMIT;
-    TRY(values_open(d, &d->out, rows));
+    TRY(pq_values_open(d, &d->out, rows));
     buf_clear(&r->stored);
     r->stored.failed = r->page.failed = false;
     char *to = buf_room(&r->stored, (size_t)c->bytes);
@@ -485,11 +66,10 @@ int pq_read(struct pq_reader *r, int group, int column, struct arena *a, struct 
     assert(group < r->group_count);
     assert(column >= 0);
     assert(column < r->column_count);
-    struct decoder d = {.r = r, .column = &r->column[column], .arena = a};
+    struct pq_decoder d = {.r = r, .column = &r->column[column], .arena = a};
     uint32_t rows = (uint32_t)r->group_rows[group];
     size_t mark = arena_mark(a);
-    size_t place = (size_t)group * (size_t)r->leaf_count + (size_t)d.column->leaf;
-    int rc = read_column(&d, &r->chunk[place], rows);
+    int rc = read_column(&d, chunk_of(r, group, column), rows);
     *out = (struct pq_data){0};
     if (rc < 0) {
         arena_reset(a, mark);
@@ -499,3 +79,155 @@ int pq_read(struct pq_reader *r, int group, int column, struct arena *a, struct 
     *out = (struct pq_data){rows, d.valid, d.out.str, d.out.u64, d.out.f32};
     return 0;
 }
+
+/* ---- a column page by page ---- */
+enum {
+    HEADER_BYTES = 64 << 10,     /* read at once in the hope of a page's header ... */
+    HEADER_BYTES_MAX = 16 << 20, /* and most: some writers put whole values into statistics */
+    STREAM_ARENA = 1 << 30,      /* address space */
+};
+struct pq_stream {
+    struct pq_reader *r;
+    int column, group; /* group: at hand */
+    uint64_t at, end;  /* in the file: the next page of the chunk, and what is behind its last */
+    uint64_t page;     /* in the file: the one at hand */
+    uint32_t group_left, next; /* rows of the group in no page so far; next row of the page */
+    struct pq_decoder d;
+    struct arena values, dictionary;
+    struct buf stored;
+};
+
+int pq_stream_open(struct pq_stream **out, struct pq_reader *r, int column)
+{
+    assert(column >= 0);
+    assert(column < r->column_count);
+    struct pq_stream *s = calloc(1, sizeof *s);
+    *out = NULL;
+    if (!s)
+        return err_set(ERR_LIMIT, "parquet: no memory");
+    s->r = r;
+    s->column = column;
+    s->group = -1;
+    int rc = arena_open(&s->values, STREAM_ARENA);
+    if (rc >= 0)
+        rc = arena_open(&s->dictionary, STREAM_ARENA);
+    if (rc < 0) {
+        pq_stream_close(s);
+        return rc;
+    }
+    *out = s;
+    return 0;
+}
+
+void pq_stream_close(struct pq_stream *s)
+{
+    if (!s)
+        return;
+    arena_close(&s->values);
+    arena_close(&s->dictionary);
+    buf_free(&s->stored);
+    free(s);
+}
+
+/* 1: at the beginning of the next row group that has rows; 0: there is none. */
+static int stream_group(struct pq_stream *s)
+{
+    const struct pq_reader *r = s->r;
+    while (s->group_left == 0) {
+        if (s->group + 1 == r->group_count)
+            return 0;
+        s->group_left = (uint32_t)r->group_rows[++s->group];
+    }
+    const struct pq_chunk *c = chunk_of(r, s->group, s->column);
+    arena_trim(&s->dictionary, 0);
+    s->d = (struct pq_decoder){.r = s->r, .column = &s->r->column[s->column], .codec = c->codec};
+    TRY(chunk_check(s->d.column, c, s->group_left));
+    s->at = (uint64_t)c->start;
+    s->end = s->at + (uint64_t)c->bytes;
+    return 1;
+}
+
+/* len bytes of the chunk from s->at on, to s->stored. */
+static int stream_read(struct pq_stream *s, size_t len)
+{
+    buf_clear(&s->stored);
+    s->stored.failed = false;
+    char *to = buf_room(&s->stored, len);
+    return to ? pq_read_at(s->r, to, len, s->at)
+              : err_set(ERR_LIMIT, "no memory for %zu bytes", len);
+}
+
+static int stream_header(struct pq_stream *s, struct pq_page *p)
+{
+    for (size_t max = HEADER_BYTES;; max *= 16) {
+        uint64_t left = s->end - s->at;
+        size_t len = left < max ? (size_t)left : max;
+        TRY(stream_read(s, len));
+        const uint8_t *bytes = (const uint8_t *)s->stored.ptr;
+        struct thrift_in in = {bytes, bytes + len, false};
+        int rc = pq_page_header(&in, (int64_t)left, p);
+        if (rc < 0 && in.bad && len < left && max < HEADER_BYTES_MAX)
+            continue;
+        TRY(rc);
+        s->at += (uint64_t)(in.at - bytes);
+        return 0;
+    }
+}
+
+/* The next page with rows. */
+static int stream_page(struct pq_stream *s)
+{
+    struct pq_page p;
+    bool data = false;
+    while (!data) {
+        s->page = s->at;
+        if (s->at == s->end)
+            return err_set(ERR_FORMAT, "the pages end %u rows before the group does",
+                           s->group_left);
+        TRY(stream_header(s, &p));
+        TRY(stream_read(s, (size_t)p.stored));
+        s->at += (uint64_t)p.stored;
+        data = p.kind == PAGE_DATA || p.kind == PAGE_DATA_V2;
+        s->d.arena = &s->dictionary;
+        if (data) {
+            if (p.values < 0 || p.values > s->group_left)
+                return err_set(ERR_FORMAT, "pages of more rows than the row group has");
+            arena_trim(&s->values, 4 * (size_t)PQ_PAGE_BYTES);
+            s->d.arena = &s->values;
+            s->d.rows = (uint32_t)p.values;
+            s->d.done = 0;
+            s->d.valid = arena_push(&s->values, (size_t)p.values + 1, 1);
+            TRY(s->d.valid ? pq_values_open(&s->d, &s->d.out, s->d.rows) : ERR_LIMIT);
+        }
+        TRY(pq_page_take(&s->d, &p, (const uint8_t *)s->stored.ptr));
+        data = data && p.values > 0;
+    }
+    s->group_left -= s->d.rows;
+    s->next = 0;
+    return 0;
+}
+
+int pq_stream_next(struct pq_stream *s, struct pq_value *v)
+{
+    int rc = 1;
+    *v = (struct pq_value){0};
+    while (rc > 0 && s->next == s->d.rows) {
+        if (s->group_left == 0)
+            rc = stream_group(s);
+        int page = rc > 0 ? stream_page(s) : 0;
+        rc = page < 0 ? page : rc;
+    }
+    if (rc < 0)
+        return err_in(rc, "parquet: %s: row group %d, column %s", s->r->path, s->group,
+                      s->r->column[s->column].spec.name);
+    if (rc == 0)
+        return 0;
+    uint32_t i = s->next++;
+    *v = (struct pq_value){.valid = s->d.valid[i],
+                           .str = s->d.out.str ? s->d.out.str[i] : (struct str){0},
+                           .u64 = s->d.out.u64 ? s->d.out.u64[i] : 0,
+                           .at = s->page};
+    return 1;
+}
+
+uint64_t pq_stream_at(const struct pq_stream *s) { return s->at; }

@@ -108,17 +108,18 @@ struct str url_host_lower(struct arena *a, struct str url);
 
 /* ---- sources for the pipeline (crawl/source.c) ---- */
 /* Opens one input file as a source of documents: WARC (response and resource records with HTML or
- * text, conversion records as text), jsonl(.gz/.zst) with text or html and url or id, or plain text
- * (one document a file); "-" is standard input, which may be a pipe. Told by content, not by name;
- * a name with .warc or .wet decides where damage leaves nothing to tell by. Every record that could
- * hold a document becomes one doc; records that are none by type (warcinfo, request, metadata,
- * revisit) or place (/robots.txt) are only counted. A record whose body is
- * not text (image, PDF, JSON), empty, not 200, over record_max or damaged, and a line that is
- * no JSON with text, still becomes a doc, already dropped by one of the rules source_rules()
- * registered, so that the ledger knows it: its raw is empty, the signal source.raw_bytes has its
- * size. A page its crawler cut short (WARC-Truncated, a segment, a chunk or an encoding that ends
- * early) is kept unless keep_truncated is false: what is there of it is text like any other, and
- * Common Crawl's own WET files hold such pages. */
+ * text, conversion records as text), jsonl(.gz/.zst) with text or html and url or id, Parquet with
+ * such columns (crawl/doc_table.h), or plain text (one document a file); "-" is standard input,
+ * which may be a pipe (of all but Parquet). Told by content, not by name; a name with .warc or .wet
+ * decides where damage leaves nothing to tell by. Every record that could hold a document becomes
+ * one doc; records that are none by type (warcinfo, request, metadata, revisit) or place
+ * (/robots.txt) are only counted. A record whose body is not text (image, PDF, JSON), empty, not
+ * 200, over record_max or damaged, and a line that is no JSON with text, still becomes a doc,
+ * already dropped by one of the rules source_rules() registered, so that the ledger knows it: its
+ * raw is empty, the signal source.raw_bytes has its size. A page its crawler cut short
+ * (WARC-Truncated, a segment, a chunk or an encoding that ends early) is kept unless keep_truncated
+ * is false: what is there of it is text like any other, and Common Crawl's own WET files hold such
+ * pages. */
 struct input;
 int source_rules(struct schema *schema, size_t record_max, bool keep_truncated);
 /* record_max: bytes of one body, also once decoded; at most BATCH_ARENA_MAX / 4. */

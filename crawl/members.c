@@ -586,9 +586,7 @@ static const char *unread_format(const unsigned char *head, size_t len)
 {
 #define REPACK ", which is not read: pack it with gzip or zstd instead"
 #define UNPACK ", which is not read: unpack it"
-#define ROWS                                                                                       \
-    ", which is not read: write its rows as JSON lines with url and text (duckdb: copy (from "     \
-    "'FILE') to 'FILE.jsonl')"
+#define ROWS ", which is no archive, and as a source of documents must be a file, not a pipe"
     static const struct { const char *magic; size_t len; const char *what; } known[] = {
         {"BZh", 3, "bzip2" REPACK}, {"\xfd" "7zXZ", 5, "xz" REPACK},
         {"\x04\x22\x4d\x18", 4, "lz4" REPACK}, {"PK\x03\x04", 4, "zip" UNPACK},

@@ -1,10 +1,12 @@
 /* source - one input file, told by its content, as a stream of documents with first verdicts. */
 #include "crawl/crawl.h"
+#include "crawl/doc_table.h"
 #include "crawl/members.h"
 
 #include "core/err.h"
 #include "core/hash.h"
 #include "core/json.h"
+#include "core/parquet.h"
 
 #include <stdlib.h>
 #include <unistd.h>
@@ -43,6 +45,7 @@ struct input {
     struct warc_stats stats;      /* of what is no WARC; for WARC only more `skipped` */
     /* JSON lines and text */
     struct members *members;
+    struct doc_table *table;      /* Parquet */
     struct arena scratch;
     char *line;                   /* [line_at, line_len) is unread */
     size_t line_at, line_len, line_cap;
@@ -397,6 +400,14 @@ static struct str first_str(const struct json *object, const char *one, const ch
     return s.len ? s : json_str(object, two, (struct str){"", 0});
 }
 
+/* What has no address is named by its id, as books and papers are. */
+static void name_doc(struct found *f, struct str url, struct str id)
+{
+    f->url = url.len ? url : id;
+    f->url_is_name = !url.len && !str_starts_nocase(id, "http://") &&
+                     !str_starts_nocase(id, "https://");
+}
+
 static void read_json(struct input *in, struct str line, struct found *f)
 {
     struct json *doc = NULL;
@@ -414,14 +425,10 @@ static void read_json(struct input *in, struct str line, struct found *f)
     if (rc < 0 || f->bad_json)
         return;
     const struct json *meta = json_get(doc, "metadata");
-    f->url = json_str(doc, "url", (struct str){"", 0});
-    if (!f->url.len && meta)
-        f->url = first_str(meta, "url", "WARC-Target-URI");
-    if (!f->url.len) { /* books and papers have no address: the id names them */
-        f->url = json_str(doc, "id", (struct str){"", 0});
-        f->url_is_name = !str_starts_nocase(f->url, "http://") &&
-                         !str_starts_nocase(f->url, "https://");
-    }
+    struct str url = json_str(doc, "url", (struct str){"", 0});
+    if (!url.len && meta)
+        url = first_str(meta, "url", "WARC-Target-URI");
+    name_doc(f, url, json_str(doc, "id", (struct str){"", 0}));
     f->date = first_str(doc, "date", "timestamp");
     f->kind = html ? DOC_HTML : DOC_TEXT;
     f->body = text->string;
@@ -448,6 +455,21 @@ static int next_json(struct input *in, struct batch *b)
     in->stats.damaged += f.bad_json;
     rc = add_doc(in, b, &f, arena_mark(&b->arena));
     arena_trim(&in->scratch, SCRATCH_KEEP);
+    return rc < 0 ? rc : 1;
+}
+
+static int next_row(struct input *in, struct batch *b)
+{
+    struct doc_table_row row;
+    int rc = doc_table_next(in->table, &row);
+    if (rc <= 0)
+        return rc;
+    struct found f = {.status = 200, .kind = row.html ? DOC_HTML : DOC_TEXT, .offset = row.at,
+                      .date = row.date, .body = row.body, .bytes = row.body.len};
+    name_doc(&f, row.url, row.id);
+    f.too_large = f.bytes > in->record_max;
+    in->stats.records++;
+    rc = add_doc(in, b, &f, arena_mark(&b->arena));
     return rc < 0 ? rc : 1;
 }
 
@@ -561,8 +583,8 @@ static int check_text(const struct input *in, const char *path, struct str head)
         return err_set(ERR_FORMAT, "crawl: %s is empty: check that it was written or downloaded "
                        "whole", path);
     if (!json && (binary_magic(head) || (!wide_text(head, STR("")) && mostly_control(head))))
-        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor text: give pages, "
-                       "archives, .jsonl or .txt", path);
+        return err_set(ERR_FORMAT, "crawl: %s is neither WARC nor JSON lines nor Parquet nor text: "
+                       "give pages, archives, .jsonl, .parquet or .txt", path);
     return json;
 }
 
@@ -570,6 +592,10 @@ static int check_text(const struct input *in, const char *path, struct str head)
 static int open_by_content(struct input *in, const char *path)
 {
     char bytes[HEAD_BYTES];
+    if (!is_stdin(path) && pq_is(path)) {
+        in->next = next_row;
+        return doc_table_open(&in->table, path);
+    }
     if (is_stdin(path))
         TRY(members_open_fd(&in->members, STDIN_FILENO, "standard input", READ_BYTES));
     else
@@ -645,7 +671,8 @@ int source_fill(void *self, struct batch *b)
 
 uint64_t source_bytes(const struct input *in)
 {
-    return in->warc ? warc_stats(in->warc)->compressed_bytes : members_stored(in->members);
+    return in->warc    ? warc_stats(in->warc)->compressed_bytes
+           : in->table ? doc_table_bytes(in->table) : members_stored(in->members);
 }
 
 void source_counts(const struct input *in, struct warc_stats *out)
@@ -662,6 +689,7 @@ void source_close(struct input *in)
         return;
     warc_close(in->warc);
     members_close(in->members);
+    doc_table_close(in->table);
     arena_close(&in->scratch);
     free(in->line);
     free(in);

@@ -66,6 +66,34 @@ static void check_row(const struct pq_data *d, uint32_t at, uint32_t i)
     CHECK_INT(d[FLAG].u64[at], i % 5 != 0 && i % 3 == 0);
 }
 
+/* A column page by page, beside pq_read's of whole row groups: the same values. Where those
+ * failed it only has to come to an end. */
+static void check_stream(struct pq_reader *r, int column, struct arena *a, bool sound)
+{
+    struct pq_stream *s;
+    struct pq_value v;
+    int rc = 0;
+    CHECK_OK(pq_stream_open(&s, r, column));
+    for (int group = 0; group < pq_groups(r) && rc >= 0; group++) {
+        struct pq_data d;
+        arena_reset(a, 0);
+        if ((rc = pq_read(r, group, column, a, &d)) < 0)
+            break;
+        for (uint32_t i = 0; i < d.rows; i++) {
+            CHECK_INT(pq_stream_next(s, &v), 1);
+            CHECK(v.valid == d.valid[i]);
+            CHECK(!d.str || (str_eq(v.str, d.str[i]) && !v.str.ptr == !d.str[i].ptr));
+            CHECK(!d.u64 || v.u64 == d.u64[i]);
+        }
+    }
+    CHECK(rc >= 0 || !sound);
+    if (rc >= 0)
+        CHECK_INT(pq_stream_next(s, &v), 0);
+    while (rc < 0 && (rc = pq_stream_next(s, &v)) > 0)
+        ; /* rows of the group's pages in front of the damage */
+    pq_stream_close(s);
+}
+
 /* Reads all; the first error ends it. rows_seen counts rows whose six columns were read. */
 static int read_rows(const char *path, bool check, uint32_t *rows_seen)
 {
@@ -87,6 +115,8 @@ static int read_rows(const char *path, bool check, uint32_t *rows_seen)
     }
     if (rc == 0 && check)
         CHECK_INT(pq_rows(r), *rows_seen);
+    for (int c = 0; c < pq_column_count(r); c++)
+        check_stream(r, c, &a, rc == 0);
     arena_reset(&a, 0);
     pq_close(r);
     return rc;

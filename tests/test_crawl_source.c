@@ -3,6 +3,7 @@
 
 #include "core/io.h"
 #include "core/log.h"
+#include "core/parquet.h"
 #include "crawl/crawl.h"
 
 #include <math.h>
@@ -609,6 +610,77 @@ TEST(crawl_source_json_lines)
     }
 }
 
+static const char *table_put(const char *name, const struct pq_column *column, int columns,
+                             int rows, const struct str *cell)
+{
+    struct pq_writer *w;
+    CHECK_OK(pq_create(&w, test_path(name), column, columns));
+    for (int i = 0; i < rows; i++) {
+        for (int k = 0; k < columns; k++)
+            if (column[k].type == PQ_STRING)
+                pq_put_str(w, cell[i * columns + k]);
+            else
+                pq_put_u64(w, 1000 + (uint64_t)i);
+        CHECK_OK(pq_end_row(w));
+    }
+    CHECK_OK(pq_commit(w, NULL));
+    return test_path(name);
+}
+
+TEST(crawl_source_parquet_rows)
+{
+    static const struct pq_column column[] = {{"tokens", PQ_U32, false, false},
+                                              {"url", PQ_STRING, true, false},
+                                              {"text", PQ_STRING, true, false},
+                                              {"id", PQ_U64, false, false},
+                                              {"timestamp", PQ_STRING, true, true}};
+    enum { COLUMNS = COUNT_OF(column), ROWS = 5 };
+    const struct str cell[ROWS][COLUMNS] = {
+        {{0}, STR("http://J.Example/"), STR("caf\xc3\xa9\n"), {0}, STR("2020")},
+        {{0}, {0}, STR("of no address"), {0}, {0}},
+        {{0}, STR("http://b/"), {0}, {0}, STR("2021")},
+        {{0}, STR("http://c/"), STR("0123456789 too large"), {0}, {0}},
+        {{0}, STR(""), STR("last"), {0}, {0}}};
+    const char *path = table_put("a.data", column, COLUMNS, ROWS, cell[0]);
+    struct batch *b = fill_one(path, 16);
+    CHECK_INT(b->doc_count, ROWS);
+    CHECK_STR(b->doc[0].raw, "caf\xc3\xa9\n");
+    CHECK_STR(b->doc[0].host, "j.example");
+    CHECK_STR(b->doc[0].date, "2020");
+    CHECK_STR(b->doc[1].url, "1001");
+    CHECK(b->doc[1].url_is_name && !b->doc[0].url_is_name);
+    CHECK_STR(b->doc[1].date, "");
+    CHECK_STR(str_of(rule_of(&b->doc[2])), "source.empty");
+    CHECK_STR(str_of(rule_of(&b->doc[3])), "source.too_large");
+    CHECK_STR(b->doc[4].raw, "last");
+    CHECK_STR(b->doc[4].url, "1004");
+    for (uint32_t i = 0; i < ROWS; i++) {
+        CHECK_INT(b->doc[i].kind, DOC_TEXT);
+        CHECK_INT(b->doc[i].record, i);
+    }
+}
+
+/* html goes before text; without any of them it is said what there is; a file that is cut is an
+ * error, with its name. */
+TEST(crawl_source_parquet_columns)
+{
+    static const struct pq_column pages[] = {{"text", PQ_STRING, false, false},
+                                             {"html", PQ_STRING, false, false}},
+                                  numbers[] = {{"text", PQ_U64, false, false},
+                                               {"sum", PQ_U64, false, false}};
+    const struct str cell[] = {STR("a"), STR("<p>b"), STR("c"), STR("<p>d")};
+    struct batch *b = fill_one(table_put("p.parquet", pages, 2, 2, cell), 1000);
+    CHECK_INT(b->doc_count, 2);
+    CHECK_STR(b->doc[1].raw, "<p>d");
+    CHECK_INT(b->doc[1].kind, DOC_HTML);
+    CHECK_INT(open_fails(table_put("n.parquet", numbers, 2, 2, cell)), ERR_FORMAT);
+    CHECK(strstr(err_text(), "n.parquet") && strstr(err_text(), "only text, sum"));
+    CHECK_INT(fill_one(table_put("none.parquet", pages, 2, 0, cell), 1000)->doc_count, 0);
+    CHECK(truncate(test_path("p.parquet"), 40) == 0);
+    CHECK_INT(open_fails(test_path("p.parquet")), ERR_FORMAT);
+    CHECK(strstr(err_text(), "p.parquet") != NULL);
+}
+
 /* A line beyond all buffers is a verdict, and the next line is read. */
 TEST(crawl_source_json_long_line)
 {
@@ -661,7 +733,7 @@ TEST(crawl_source_text_and_others)
               ERR_FORMAT);
     CHECK(strstr(err_text(), "JSON array"));
     CHECK_INT(open_fails(test_put("a.parquet", STR("PAR1....PAR1"))), ERR_FORMAT);
-    CHECK(strstr(err_text(), "JSON lines"));
+    CHECK(strstr(err_text(), "a.parquet"));
     CHECK_INT(open_fails(test_put("x.png", STR("\x89PNG...."))), ERR_FORMAT);
     CHECK_INT(open_fails(test_dir()), ERR_USAGE);
     CHECK_INT(open_fails("/nowhere/at/all"), ERR_USAGE);

@@ -13,6 +13,11 @@ check() { # NAME COMMAND...: passes when the command succeeds
     local name=$1; shift
     if "$@" > "$work/check.out" 2>&1; then ok "$name"; else bad "$name" "$(tail -n 5 "$work/check.out")"; fi
 }
+fails() { # NAME CODE PATTERN COMMAND...: passes when the command ends with that code and its errors match
+    local name=$1 code=$2 pattern=$3; shift 3
+    "$@" > "$work/fails.out" 2> "$work/fails.err" < /dev/null; local rc=$?
+    if [ $rc = "$code" ] && grep -Eq "$pattern" "$work/fails.err"; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 "$work/fails.err")"; fi
+}
 finish() { echo "$passed passed, $failed failed, $skipped skipped"; [ "$failed" = 0 ]; exit $?; }
 model_here() { [ -f "${SLUICE_MODELS:-${XDG_CACHE_HOME:-$HOME/.cache}/sluice/models}/lid.176.ftz" ]; }
 

@@ -62,6 +62,27 @@ for f in letter.txt page.html; do
     "$sluice" run own.toml --set source.path=$f --set heldout.share=0 --run=one-$f --json > one.json 2> one.err
     check "one_${f#*.}_is_kept" grep -q '"kept":1' one.json
 done
+# Parquet as pyarrow writes it (tests/oracle/parquet_check.py make): the same 40 texts, which have addresses there but for four.
+"$sluice" run own.toml --set source.path="$here/tests/golden/parquet/web.parquet" --run=web --json > web.json 2> web.err
+check parquet_gives_the_same_texts python3 - <<'P'
+import glob, json, subprocess
+def texts(run):
+    files = sorted(glob.glob(f"{run}/corpus/*.zst")) + sorted(glob.glob(f"{run}/heldout/*.zst"))
+    lines = subprocess.run(["zstd", "-dcq", *files], stdout=subprocess.PIPE, check=True).stdout.splitlines()
+    return [json.loads(line) for line in lines]
+books, web = texts("r"), texts("web")
+assert len(web) == 40 and sorted(d["text"] for d in web) == sorted(d["text"] for d in books)
+assert sorted(d["url"] for d in web) == sorted(f"<urn:uuid:{i}>" if i % 10 == 9 else f"https://example.com/{i}" for i in range(40))
+assert all(d["added"] == "2024-02-20T21:24:01Z" for d in web), web[0]
+P
+fails parquet_without_texts 3 'nested.parquet has no column of strings named html, text or content, only id, double, signed, url' "$sluice" run own.toml --set source.path="$here/tests/golden/parquet/nested.parquet" --run=no-text
+# The same by `sluice tokenize`: rows are lines.
+tok="$sluice tokenize"; web=$here/tests/golden/parquet/web.parquet
+check parquet_tokenize_rows bash -c "$tok encode --tokenizer=r/tokenizer --jsonl books.jsonl > lines && $tok encode --tokenizer=r/tokenizer --jsonl '$web' > rows && [ \$(wc -l < rows) = 40 ] && grep -q '^{.id.:.[^ ]*urn:uuid:9[^0-9]' rows && cmp <(sed 's/.*\"tokens\"//' lines) <(sed 's/.*\"tokens\"//' rows) && [ \"\$($tok count --tokenizer=r/tokenizer --jsonl books.jsonl | cut -f1)\" = \"\$($tok count --tokenizer=r/tokenizer --jsonl '$web' | cut -f1)\" ]"
+check parquet_train_on_rows bash -c "$tok train --vocab-size=400 --held-out=0 --out=t1 --jsonl books.jsonl && $tok train --vocab-size=400 --held-out=0 --out=t2 --jsonl '$web' && cmp t1/tokenizer.json t2/tokenizer.json"
+check parquet_columns_of_domains bash -c "$tok compare --tokenizer=r/tokenizer --jsonl --by=lang --lang-field=metadata.lang,language --json '$web' | grep -q '\"en\"'"
+fails parquet_without_the_field 3 'no column "body" of strings, only text, id, dump, url, ' $tok encode --tokenizer=r/tokenizer --jsonl --field=body "$web"
+fails parquet_as_one_text 3 'web.parquet is Parquet: give --jsonl' $tok train --out=t3 "$web"
 # The ids that `why --json` prints are what `store remove` takes.
 "$sluice" why --run=r 'book-3' --json > why.json 2>> log
 check why_json_has_the_id grep -Eq '^\{"id":"[0-9a-f]{16}","url":"book-3"' why.json

@@ -156,11 +156,6 @@ for text, tokens in zip(queries, encode(queries)):
 assert counts[1] > 1000 and counts[2] > 1 and counts[3] > 1 and counts[4] == 0 and counts[5] >= 1, counts
 PY
 if [ -s corpus.jsonl ]; then check store_find_is_exact python3 exact.py "$sluice"; else skip store_find_is_exact "no zstd program"; fi
-fails() { # NAME CODE PATTERN COMMAND...
-    local name=$1 code=$2 pattern=$3; shift 3
-    "$@" > out.txt 2> err < /dev/null; local rc=$?
-    if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
-}
 fails store_no_run 2 'run=DIR is missing' "$sluice" store ls
 fails store_no_verb 2 'say what' "$sluice" store --run=r
 fails store_step_beyond 2 'trains steps 1 to' "$sluice" store trace --run=r --step=100000

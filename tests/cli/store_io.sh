@@ -174,11 +174,6 @@ PY
 check store_io_removed_documents_are_not_exported python3 appended.py "$sluice"
 
 # ---- refused ----
-fails() { # NAME CODE PATTERN COMMAND...
-    local name=$1 code=$2 pattern=$3; shift 3
-    "$@" > out.txt 2> err < /dev/null; local rc=$?
-    if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
-}
 import=("$sluice" store import --tokenizer=r/tokenizer --domain=x --out=no)
 fails store_io_view_without_the_column 2 'shards has no ledger: column lang is not known of its documents, only id, source, record' "$sluice" store view --run=shards "lang == 'en'"
 fails store_io_not_llmc 3 'nanogpt.bin is no llm.c token file: it looks like' "${import[@]}" --format=llmc out/nanogpt.bin

@@ -148,11 +148,6 @@ assert config['added_tokens_decoder']['299']['special']
 config['chat_template'] = '{{ messages }}'
 json.dump(config, open('tok2/tokenizer_config.json', 'w'))"
 check tokenize_convert_carries_the_template bash -c "'$sluice' tokenize convert tok2 chat.gguf 2> err && '$sluice' tokenize convert chat.gguf chat 2> err && grep -q '{{ messages }}' chat/tokenizer_config.json && '$sluice' tokenize inspect --tokenizer=chat | grep -q 'chat template 14 bytes'"
-fails() { # NAME CODE PATTERN COMMAND...
-    local name=$1 code=$2 pattern=$3; shift 3
-    "$@" > out 2> err < /dev/null; local rc=$?
-    if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
-}
 fails tokenize_no_verb 2 'train, encode' tok
 fails tokenize_wrong_verb 2 'there is no "incode"' tok incode
 fails tokenize_no_tokenizer 2 'name a tokenizer' tok encode docs.jsonl

@@ -3,11 +3,6 @@
 . "$(dirname "$0")/common.sh"
 model_here || { skip views "lid.176.ftz is not in the cache (make deps)"; finish; }
 cd "$work"
-fails() { # NAME CODE PATTERN COMMAND...
-    local name=$1 code=$2 pattern=$3; shift 3
-    "$@" > out.txt 2> err < /dev/null; local rc=$?
-    if [ $rc = "$code" ] && grep -Eq "$pattern" err; then ok "$name"; else bad "$name" "exit $rc: $(tail -n 2 err)"; fi
-}
 python3 "$here/tests/tools/make_warc.py" in 3 60 33
 "$sluice" run "$here/tests/cli/small.toml" --set source.path=in --run=r > log 2>&1 || { bad views_base_run "$(tail -n 2 log)"; finish; }
 contents() { find "$1" -type f -printf '%p %s %T@ %i\n' | LC_ALL=C sort; find "$1" -type f | LC_ALL=C sort | xargs sha256sum; }

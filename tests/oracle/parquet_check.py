@@ -71,6 +71,34 @@ def check(path, count):
     assert few.fetchall()[0][0] == sum(c > 4000000000 for c in want["count"].to_pylist())
 
 
+WORDS = ("the river and its people were of a kind that have been with us for as long as anyone of "
+         "the town could remember").split()
+
+
+def text(seed):
+    """Lines of words, all different: what tests/cli/own.sh makes as well."""
+    lines = []
+    for _ in range(12):
+        seed = (seed * 1103515245 + 12345) % 2147483648
+        words = []
+        for k in range(18):
+            end = "" if (seed >> 4) + k & 3 else chr(97 + (seed >> k) % 26) + "ing"
+            words.append(WORDS[(seed >> 8) * (k + 3) // 7 % len(WORDS)] + end)
+        lines.append(" ".join(words).capitalize() + ".")
+    return "\n".join(lines)
+
+
+def make_web(path, count):
+    """Pages as FineWeb has them: its columns, several row groups, a page without an address."""
+    rows = [{"text": text(i + 1), "id": f"<urn:uuid:{i}>", "dump": "CC-MAIN-2024-10",
+             "url": None if i % 10 == 9 else f"https://example.com/{i}",
+             "date": "2024-02-20T21:24:01Z", "file_path": "s3://x", "language": "en",
+             "language_score": 0.9, "token_count": i} for i in range(count)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=count // 3 + 1,
+                   data_page_size=4096, write_batch_size=8,
+                   compression="zstd")
+
+
 def make(folder, count):
     data = table(count)
     for name, options in {
@@ -88,6 +116,7 @@ def make(folder, count):
                        "signed": [-i for i in range(count)], "url": data["url"],
                        "when": pa.array([0] * count, pa.timestamp("us"))})
     pq.write_table(nested, f"{folder}/nested.parquet")
+    make_web(f"{folder}/web.parquet", min(count, 40))
     delta = pa.table({"count": pa.array(range(count), pa.int32())})
     pq.write_table(delta, f"{folder}/delta.parquet", use_dictionary=False,
                    column_encoding={"count": "DELTA_BINARY_PACKED"})
