@@ -214,6 +214,11 @@ static int check_conf(const struct crawl_conf *conf)
     if (!has_text(conf->base))
         return err_set(ERR_USAGE, "crawl: base is empty: give https://data.commoncrawl.org/ or a "
                                   "mirror's URL");
+    if (!strstr(conf->base, "://") || strchr(conf->base, ' '))
+        return err_set(ERR_USAGE,
+                       "crawl: base \"%s\" is no URL: a folder is file:///path/to/it, a blank in "
+                       "it %%20",
+                       conf->base);
     if (!has_text(conf->cache))
         return err_set(ERR_USAGE, "crawl: cache is empty: name the folder the files shall land in");
     if (has_text(conf->paths))
