@@ -115,7 +115,8 @@ static int read_rows(const char *path, bool check, uint32_t *rows_seen)
     }
     if (rc == 0 && check)
         CHECK_INT(pq_rows(r), *rows_seen);
-    for (int c = 0; c < pq_column_count(r); c++)
+    static uint32_t files; /* of thousands that are damaged a few are enough */
+    for (int c = 0; (check || files++ % 4 == 0) && c < pq_column_count(r); c++)
         check_stream(r, c, &a, rc == 0);
     arena_reset(&a, 0);
     pq_close(r);
