@@ -144,10 +144,10 @@ TEST(crawl_commoncrawl_wrong_conf)
     CHECK(strstr(err_text(), "/crawl-data/CC-NEWS/2024/05/warc.paths.gz"));
     conf.crawl = "CC-NEWS/../05";
     CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_USAGE);
-    static const char *const base[] = {"", "/srv/mirror", "mirror", "file:///srv/a mirror"};
+    static const char *const place[] = {"", "/srv/mirror", "mirror", "file:///srv/a mirror"};
     conf.crawl = "CC-MAIN-9999-99";
-    for (size_t i = 0; i < COUNT_OF(base); i++) {
-        conf.base = base[i];
+    for (size_t i = 0; i < COUNT_OF(place); i++) {
+        conf.base = place[i];
         CHECK_ERR(crawl_files(&conf, &a, &paths, &count), ERR_USAGE);
         CHECK(i == 0 || strstr(err_text(), "file:///path"));
     }
