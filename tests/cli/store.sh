@@ -156,6 +156,14 @@ for text, tokens in zip(queries, encode(queries)):
 assert counts[1] > 1000 and counts[2] > 1 and counts[3] > 1 and counts[4] == 0 and counts[5] >= 1, counts
 PY
 if [ -s corpus.jsonl ]; then check store_find_is_exact python3 exact.py "$sluice"; else skip store_find_is_exact "no zstd program"; fi
+# A training that is under way: the last step of its log.
+cp -r r half && rm -rf half/done/train && head -n 12 r/train/train.jsonl > half/train/train.jsonl
+check status_tells_the_step bash -c "'$sluice' status --run=half --json | python3 -c \"
+import json, sys
+want = [row for row in map(json.loads, open('half/train/train.jsonl')) if 'loss' in row][-1]
+rows = {row['task']: row for row in json.load(sys.stdin)}
+assert rows['train']['step'] == want['step'] > 5 and rows['train']['steps'] == 24 and abs(rows['train']['loss'] - want['loss']) < 1e-9, rows
+assert 'step' not in rows['store'], rows\" && '$sluice' status --run=half | grep -Eq '^train +0 of +1 +at step [0-9]+ of 24, loss [0-9.]+\$' && '$sluice' status --run=r | grep -Eq '^train +1 of +1 +done'"
 fails store_no_run 2 'run=DIR is missing' "$sluice" store ls
 fails store_no_verb 2 'say what' "$sluice" store --run=r
 fails store_step_beyond 2 'trains steps 1 to' "$sluice" store trace --run=r --step=100000
