@@ -293,35 +293,47 @@ TEST(tokenize_merge_equals_slow_twin)
     tokenizer_close(t);
 }
 
-/* Random words of 1 to 15 of the letters, as jobs: both ways of merging many give what the slow
- * twin gives. */
+/* Random words of 1 to 31 of the letters, as jobs, those of up to 15 as short ones too: all ways of
+ * merging many give what the slow twin gives. */
 static void check_many(const struct tokenizer *t, const char *letters)
 {
-    static struct merge_job many[MERGE_JOBS], plain[MERGE_JOBS];
-    struct merge_job *list[2][MERGE_JOBS];
-    uint32_t slow[MERGE_JOBS][SHORT_BYTES], bytes[MERGE_JOBS];
+    static struct merge_job job[2][MERGE_JOBS];
+    static struct merge_wide wide[2][MERGE_JOBS];
+    struct merge_job *jobs[2][MERGE_JOBS];
+    struct merge_wide *wides[2][MERGE_JOBS];
+    uint32_t slow[MERGE_JOBS][WIDE_SYMBOLS], bytes[MERGE_JOBS];
     uint64_t state = 5;
     for (int round = 0; round < 200; round++) {
+        uint32_t shorts = 0;
         for (uint32_t i = 0; i < MERGE_JOBS; i++) {
-            char word[SHORT_BYTES + 1] = {0};
-            bytes[i] = 1 + (uint32_t)(test_random(&state) % SHORT_BYTES);
+            char word[WIDE_SYMBOLS] = {0};
+            bytes[i] = 1 + (uint32_t)(test_random(&state) % (i % 2 ? SHORT_BYTES : 31));
             for (uint32_t k = 0; k < bytes[i]; k++) {
                 word[k] = letters[test_random(&state) % strlen(letters)];
                 slow[i][k] = t->byte_id[(unsigned char)word[k]];
             }
-            many[i].key = plain[i].key = key_read(word, bytes[i], 0);
-            many[i].count = plain[i].count = bytes[i];
-            list[0][i] = &many[i];
-            list[1][i] = &plain[i];
+            for (int way = 0; way < 2; way++) {
+                job[way][i].key = key_read(word, bytes[i] & SHORT_BYTES, 0);
+                job[way][i].state.count = wide[way][i].state.count = bytes[i];
+                memcpy(wide[way][i].byte, word, sizeof word);
+                jobs[way][shorts] = &job[way][i];
+                wides[way][i] = &wide[way][i];
+            }
+            shorts += bytes[i] <= SHORT_BYTES;
         }
-        bpe_merge_many(t, list[0], MERGE_JOBS);
-        bpe_merge_plain(t, list[1], MERGE_JOBS);
+        bpe_merge_many(t, jobs[0], shorts);
+        bpe_merge_plain(t, jobs[1], shorts);
+        bpe_merge_wide(t, wides[0], MERGE_JOBS);
+        bpe_merge_wide_plain(t, wides[1], MERGE_JOBS);
         for (uint32_t i = 0; i < MERGE_JOBS; i++) {
+            bool is_short = bytes[i] <= SHORT_BYTES;
             uint32_t want = slow_merge(&t->merges, slow[i], bytes[i]);
-            CHECK_INT(many[i].count, want);
-            CHECK_INT(plain[i].count, want);
-            CHECK(memcmp(many[i].symbol, slow[i], sizeof **slow * want) == 0);
-            CHECK(memcmp(plain[i].symbol, slow[i], sizeof **slow * want) == 0);
+            for (int way = 0; way < 2; way++) {
+                CHECK_INT(wide[way][i].state.count, want);
+                CHECK(memcmp(wide[way][i].symbol, slow[i], sizeof **slow * want) == 0);
+                CHECK(!is_short || job[way][i].state.count == want);
+                CHECK(!is_short || memcmp(job[way][i].symbol, slow[i], sizeof **slow * want) == 0);
+            }
         }
     }
 }
@@ -352,14 +364,14 @@ TEST(tokenize_new_words_equal_slow_twin)
 {
     const char *texts[] = {"ababab aaaa abcabc cbacba aabb abab abc aab bba"};
     enum { WORDS = 3000 };
-    static char text[2 * WORDS * 24];
+    static char text[2 * WORDS * 48];
     static uint32_t want[sizeof text], got[sizeof text];
     char path[300];
     size_t len = 0;
     uint64_t state = 11;
     train_on(test_dir(), PRETOK_CL100K, 280, texts, 1);
     for (uint32_t i = 0; i < WORDS; i++) {
-        uint32_t letters = 1 + (uint32_t)(test_random(&state) % (i % 50 ? 14 : 22));
+        uint32_t letters = 1 + (uint32_t)(test_random(&state) % (i % 9 ? 14 : 40));
         text[len++] = ' ';
         for (uint32_t k = 0; k < letters; k++)
             text[len++] = i % 3 ? "abcxyz"[test_random(&state) % 6] : "xabcyacb"[k % 8];

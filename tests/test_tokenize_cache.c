@@ -137,7 +137,7 @@ TEST(tokenize_cache_wide_pieces)
 {
     struct piece_cache c;
     char bytes[WIDE_BYTES];
-    uint32_t id[WIDE_IDS], kept = 0;
+    uint32_t id[WIDE_IDS], got[WIDE_IDS], kept = 0;
     CHECK_OK(piece_cache_open(&c));
     for (int turn = 0; turn < 2; turn++) {
         for (uint32_t n = 0; n < 2000; n++) {
@@ -147,14 +147,15 @@ TEST(tokenize_cache_wide_pieces)
             struct wide_entry *w = wide_at(&c, piece);
             for (uint32_t i = 0; i < WIDE_IDS; i++)
                 id[i] = n * 3 + i;
-            uint32_t count = 1 + n % WIDE_IDS;
+            uint32_t count = 1 + n % WIDE_IDS, mark = n % 2 ? LONG_MARK : 0;
             if (turn == 0) {
-                CHECK(!wide_is(w, piece));
-                wide_put(w, piece, id, count);
-            } else if (wide_is(w, piece)) {
+                CHECK_INT(wide_copy(w, piece, mark, got), 0);
+                wide_put(w, piece, mark, id, count);
+            } else if (wide_copy(w, piece, mark, got)) {
                 kept++;
                 CHECK_INT(w->count, count);
-                CHECK(memcmp(w->id, id, count * sizeof *id) == 0);
+                CHECK(memcmp(got, id, count * sizeof *id) == 0);
+                CHECK_INT(wide_copy(w, piece, mark ^ LONG_MARK, got), 0);
             }
         }
     }

@@ -181,6 +181,21 @@ const struct tokenizer *encoder_tokenizer(const struct encoder *e);
 int token_map_open(struct token_map *m, const struct str *token, uint32_t count);
 uint32_t token_map_find(const struct token_map *m, const struct str *token,
                         struct str bytes); /* NO_ID */
+/* May more than SHORT_BYTES be a token? Most are none, and this tells it without a look at the
+ * table.
+ */
+enum { LONG_KNOWN_BITS = 16 };
+static inline uint32_t token_long_bit(struct str bytes)
+{
+    uint64_t first;
+    memcpy(&first, bytes.ptr, sizeof first);
+    return (uint32_t)((first + bytes.len) * 0x9E3779B97F4A7C15u >> (64 - LONG_KNOWN_BITS));
+}
+static inline bool token_map_may(const struct token_map *m, struct str bytes)
+{
+    uint32_t bit = token_long_bit(bytes);
+    return bytes.len <= m->longest && (m->long_known[bit >> 6] >> (bit & 63) & 1);
+}
 /* The same in two steps, for many keys (without a mark) at a time: the slot that key_hash leads to,
  * which may be asked for early, and the look. */
 static inline const struct token_slot *token_slot_at(const struct token_map *m, uint64_t hash)
@@ -218,18 +233,31 @@ void merge_work_free(struct merge_work *w);
 
 /* ---- many short pieces in step with each other (tokenize/merge_many.c) ---- */
 enum { MERGE_JOBS = 64 };
+/* Where a job is: keys of the two new neighbours, symbols, the last merge. */
+struct merge_state {
+    uint64_t left, right;
+    uint32_t count, at;
+};
 struct merge_job {
     _Alignas(64) uint32_t symbol[SHORT_BYTES + 1];
     uint32_t order[SHORT_BYTES + 1];
     struct piece_key key; /* before: the bytes; what stands behind count of them does not matter */
-    uint64_t left, right; /* keys of the new neighbours, under way */
-    uint32_t count;       /* before: bytes, 1 to SHORT_BYTES; then symbols, which are ids */
-    uint32_t at;          /* the last merge */
+    struct merge_state state; /* count: before: bytes, 1 to SHORT_BYTES; then ids in symbol */
+};
+/* The same of up to WIDE_SYMBOLS - 1 bytes. */
+enum { WIDE_SYMBOLS = 32 };
+struct merge_wide {
+    _Alignas(64) uint32_t symbol[WIDE_SYMBOLS];
+    uint32_t order[WIDE_SYMBOLS];
+    unsigned char byte[WIDE_SYMBOLS];
+    struct merge_state state;
 };
 /* Up to MERGE_JOBS of them; the list of pointers is used up. */
 void bpe_merge_many(const struct tokenizer *t, struct merge_job **job, uint32_t count);
+void bpe_merge_wide(const struct tokenizer *t, struct merge_wide **job, uint32_t count);
 /* The same for machines without AVX-512, and the definition. */
 void bpe_merge_plain(const struct tokenizer *t, struct merge_job **job, uint32_t count);
+void bpe_merge_wide_plain(const struct tokenizer *t, struct merge_wide **job, uint32_t count);
 
 /* ---- reading (tokenize/formats.c; gguf.c; formats_pair.c) ----
  * Each fills pretok, tokens, added tokens and merges of a zeroed tokenizer with an open arena, from

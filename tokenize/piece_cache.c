@@ -80,14 +80,24 @@ void long_put(struct piece_cache *c, const struct long_key *k, uint32_t place, c
 
 struct wide_entry *wide_at(const struct piece_cache *c, struct str piece)
 {
-    assert(piece.len > LONG_BYTES && piece.len <= WIDE_BYTES);
+    assert(piece.len && piece.len <= WIDE_BYTES);
     return &c->wide[hash_str(piece, 0) >> (64 - WIDE_BITS)];
 }
 
-void wide_put(struct wide_entry *w, struct str piece, const uint32_t *id, uint32_t count)
+uint32_t wide_copy(const struct wide_entry *w, struct str piece, uint32_t mark, uint32_t *out)
+{
+    if (w->len != piece.len || w->mark != mark || memcmp(w->byte, piece.ptr, piece.len) != 0)
+        return 0;
+    memcpy(out, w->id, sizeof *out * w->count);
+    return w->count;
+}
+
+void wide_put(struct wide_entry *w, struct str piece, uint32_t mark, const uint32_t *id,
+              uint32_t count)
 {
     assert(count <= WIDE_IDS);
-    w->len = (uint16_t)piece.len;
+    w->len = (uint8_t)piece.len;
+    w->mark = (uint8_t)mark;
     w->count = (uint16_t)count;
     memcpy(w->byte, piece.ptr, piece.len);
     memcpy(w->id, id, sizeof *id * count);

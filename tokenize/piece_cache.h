@@ -49,7 +49,8 @@ struct long_entry {
     uint32_t id[LONG_IDS], count;
 };
 struct wide_entry {
-    uint16_t len, count; /* len 0: free */
+    uint8_t len, mark; /* len 0: free */
+    uint16_t count;
     char byte[WIDE_BYTES];
     uint32_t id[WIDE_IDS];
 };
@@ -162,11 +163,11 @@ void long_put(struct piece_cache *c, const struct long_key *k, uint32_t place, c
               uint32_t count);
 
 /* ---- wide pieces ---- */
-/* The place of a piece of LONG_BYTES + 1 to WIDE_BYTES bytes, whatever it holds. */
+/* The place of a piece of up to WIDE_BYTES bytes, whatever it holds. */
 struct wide_entry *wide_at(const struct piece_cache *c, struct str piece);
-static inline bool wide_is(const struct wide_entry *w, struct str piece)
-{
-    return w->len == piece.len && memcmp(w->byte, piece.ptr, piece.len) == 0;
-}
-void wide_put(struct wide_entry *w, struct str piece, const uint32_t *id, uint32_t count);
+/* Writes its ids, of which there are at most WIDE_IDS, when it holds the piece with this mark;
+ * returns their count, 0: it does not. */
+uint32_t wide_copy(const struct wide_entry *w, struct str piece, uint32_t mark, uint32_t *out);
+void wide_put(struct wide_entry *w, struct str piece, uint32_t mark, const uint32_t *id,
+              uint32_t count);
 #endif

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { LONG_KNOWN_BITS = 16, HUGE = 2 << 20, STEPS_MAX = 1 << 28 };
+enum { HUGE = 2 << 20, STEPS_MAX = 1 << 28 };
 
 void *table_open(struct table_memory *m, size_t bytes)
 {
@@ -41,14 +41,6 @@ static struct piece_key key_copied(struct str bytes)
     return key_read(padded, (uint32_t)bytes.len, 0);
 }
 
-/* Most long pieces are no token, and this tells it without a look at the table. */
-static inline uint32_t long_bit(struct str bytes)
-{
-    uint64_t first;
-    memcpy(&first, bytes.ptr, sizeof first);
-    return (uint32_t)((first + bytes.len) * 0x9E3779B97F4A7C15u >> (64 - LONG_KNOWN_BITS));
-}
-
 /* Returns how far from its place the token had to be put. */
 static uint64_t token_put(struct token_map *m, const struct str *token, uint32_t id)
 {
@@ -58,7 +50,7 @@ static uint64_t token_put(struct token_map *m, const struct str *token, uint32_t
         m->key[id] = key_copied(bytes);
         hash = key_hash(m->key[id]);
     } else {
-        uint32_t bit = long_bit(bytes);
+        uint32_t bit = token_long_bit(bytes);
         m->long_known[bit >> 6] |= (uint64_t)1 << (bit & 63);
         hash = hash_str(bytes, 0);
     }
@@ -112,8 +104,7 @@ uint32_t token_map_find(const struct token_map *m, const struct str *token, stru
         struct piece_key k = key_copied(bytes);
         return token_map_find_key(m, k, key_hash(k));
     }
-    uint32_t bit = long_bit(bytes);
-    if (bytes.len > m->longest || !(m->long_known[bit >> 6] >> (bit & 63) & 1))
+    if (!token_map_may(m, bytes))
         return NO_ID;
     uint64_t hash = hash_str(bytes, 0), mask = ~(uint64_t)0 >> m->shift, at = hash >> m->shift;
     for (; m->slot[at].id != NO_ID; at = (at + 1) & mask)
