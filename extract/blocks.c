@@ -71,7 +71,7 @@ static const uint8_t displays[GUMBO_TAG_LAST] = {
 struct frame {
     const GumboNode *node;
     uint32_t next, index;
-    bool link, place, hidden, skip;
+    bool link, place, hidden, skip, pre;
 };
 struct open_format {
     uint32_t at, start;
@@ -623,6 +623,7 @@ static void fill_node(struct walk *w, const struct mark *m, GumboTag tag, uint32
     n->signature = m ? m->signature : (uint32_t)tag;
     n->cues = cues_of_tag(tag) | (m ? m->cues : 0);
     n->inline_ = display_of(tag) < DISPLAY_BLOCK;
+    n->pre = display_of(tag) == DISPLAY_PRE || (m && (m->flags & MARK_PRE) && !n->inline_);
     if (!up)
         memset(n->near, NEAR_NONE, sizeof n->near);
     for (int c = 0; up && c < CUE_COUNT; c++)
@@ -656,7 +657,8 @@ static void open_element(struct walk *w, const GumboNode *from)
     w->hidden_depth += frame.hidden;
     frame.skip = m && (m->flags & MARK_SKIP);
     w->skip_depth += frame.skip;
-    w->pre += display == DISPLAY_PRE;
+    frame.pre = w->page->node[index].pre;
+    w->pre += frame.pre;
     w->line = display == DISPLAY_PRE;
     if (display >= DISPLAY_BLOCK) {
         w->owner = index;
@@ -691,7 +693,7 @@ static void close_element(struct walk *w)
     w->place_depth -= top->place;
     w->skip_depth -= top->skip;
     w->hidden_depth -= top->hidden;
-    w->pre -= display == DISPLAY_PRE;
+    w->pre -= top->pre;
     if (display >= DISPLAY_BLOCK)
         w->block.links = w->link_depth > 0;
 }

@@ -93,6 +93,9 @@ uint8_t class_flags(struct str classes)
         WORD("mw-editsection", CLASS_RENDERED),
         WORD("mwe-math-mathml-inline", CLASS_SHOWN),
         WORD("mwe-math-mathml-display", CLASS_SHOWN),
+        WORD("crayon-nums", CLASS_RENDERED),
+        WORD("crayon-pre", CLASS_LINES),
+        WORD("js-file-line-container", CLASS_LINES),
         WORD("tex", CLASS_TEX),
         WORD("latex", CLASS_TEX),
     };

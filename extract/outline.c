@@ -112,11 +112,11 @@ struct place *outline_read(struct arena *a, const struct page *p, bool numbers_o
             at->cell = NO_NODE;
         } else if (tag == GUMBO_TAG_TD || tag == GUMBO_TAG_TH) {
             at->cell = i;
-        } else if (tag == GUMBO_TAG_PRE || tag == GUMBO_TAG_LISTING || tag == GUMBO_TAG_XMP) {
-            at->pre = at->pre == NO_NODE ? i : at->pre;
         } else if (tag == GUMBO_TAG_BLOCKQUOTE) {
             at->quotes = (uint8_t)(at->quotes < OUTLINE_QUOTES_MAX ? at->quotes + 1 : at->quotes);
         }
+        if (p->node[i].pre && at->pre == NO_NODE)
+            at->pre = i;
     }
     return place;
 }

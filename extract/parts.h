@@ -146,8 +146,8 @@ static inline uint32_t segment_index(uint32_t cp)
     return cp < 0xF0000 ? cp - 0xE000 : cp < 0x100000 ? cp - 0xF0000 + 6400
                                                       : cp - 0x100000 + 6400 + 65534;
 }
-/* PLACE: a link inside the page; SKIP: its text is not the page's (code.c) */
-enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4, MARK_SKIP = 8 };
+/* PLACE: a link inside the page; SKIP: its text is not the page's; PRE: its blanks count */
+enum mark_flag { MARK_LINK = 1, MARK_PLACE = 2, MARK_HIDDEN = 4, MARK_SKIP = 8, MARK_PRE = 16 };
 /* An element's attributes, looked at. */
 struct mark {
     uint32_t at, out;             /* its '<' in the page and in html; out NO_NODE: in no tag */
@@ -225,6 +225,7 @@ struct node {
     uint32_t parent, end;      /* indexes; end: one behind the last descendant */
     uint32_t at;               /* its start tag in page.html (tag_read); NO_NODE: implied */
     uint16_t depth; uint8_t tag; bool hidden, inline_;
+    bool pre;                  /* blanks and line ends count in it */
     uint32_t cues;
     uint32_t signature;        /* of tag and class: equal siblings are a list */
     uint32_t twins, rank;      /* other siblings with this signature, and its place among them */
@@ -274,8 +275,11 @@ static inline struct str block_text(const struct page *p, const struct block *b)
 /* ---- code.c: what classes say of code and formulas ---- */
 /* RENDERED: a formula drawn by MathJax or KaTeX, whose source stands beside it, and MediaWiki's
  * edit links in headings: no text; SHOWN: a formula's source that is hidden in favour of a picture;
- * GUTTER: numbers of lines, where code is; TEX: of a picture, that its alt is TeX. */
-enum class_flag { CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4, CLASS_TEX = 8 };
+ * GUTTER: numbers of lines, where code is; TEX: of a picture, that its alt is TeX;
+ * LINES: code in rows or divisions, a line each, whose blanks a style sheet keeps. */
+enum class_flag {
+    CLASS_RENDERED = 1, CLASS_SHOWN = 2, CLASS_GUTTER = 4, CLASS_TEX = 8, CLASS_LINES = 16
+};
 uint8_t class_flags(struct str classes);
 
 /* ---- markup.c: the chosen blocks as text ---- */

@@ -238,6 +238,8 @@ static void mark_class(const struct pass *s, struct mark *m, const struct tag *t
     bool container = str_eq_nocase((struct str){t->name, t->name_len}, STR("mjx-container"));
     if ((flags & CLASS_RENDERED && !container) || (flags & CLASS_GUTTER && in_pre(s)))
         m->flags |= MARK_SKIP;
+    if (flags & CLASS_LINES)
+        m->flags |= MARK_PRE;
     if (flags & CLASS_SHOWN)
         m->flags &= (uint8_t)~MARK_HIDDEN;
 }

@@ -41,7 +41,7 @@ static bool is_data(const struct page *p, uint32_t table)
     for (uint32_t i = table + 1; i < p->node[table].end; i++) {
         uint8_t tag = p->node[i].tag;
         c.nested |= tag == GUMBO_TAG_TABLE;
-        c.code |= tag == GUMBO_TAG_PRE;
+        c.code |= p->node[i].pre;
         if (c.nested || c.code)
             return false;
         if (tag == GUMBO_TAG_TR) {
@@ -93,7 +93,7 @@ enum table_kind table_read(const struct page *p, struct place *place, uint32_t t
     struct place *at = &place[table];
     if (at->table_kind != TABLE_UNKNOWN)
         return at->table_kind;
-    at->table_kind = is_data(p, table) ? TABLE_DATA : TABLE_LAYOUT;
+    at->table_kind = !p->node[table].pre && is_data(p, table) ? TABLE_DATA : TABLE_LAYOUT;
     if (at->table_kind == TABLE_DATA)
         place_cells(p, place, table);
     return at->table_kind;

@@ -277,6 +277,24 @@ TEST(extract_markup_formula_pictures)
     check_as("markdown", true, STR("<p>b <img class=tex alt='x*y*z' src=/f.png> c"), "b $x*y*z$ c");
 }
 
+/* Code that no pre holds: a gist's table and Crayon's divisions (WordPress). */
+TEST(extract_markup_lines_of_code)
+{
+    static const char gist[] =
+        "<table class='highlight tab-size js-file-line-container'><tr><td class='blob-num' "
+        "data-line-number=1></td>\n<td class='blob-code blob-code-inner js-file-line'>def f():</td>"
+        "</tr>\n<tr><td class=blob-num></td> <td class=blob-code>    return  1</td></tr></table>";
+    static const char crayon[] =
+        "<table><tr><td class=crayon-nums><div>1</div><div>2</div></td><td class=crayon-code><div "
+        "class=crayon-pre><div class=crayon-line><span>if (a) {</span></div>\n<div "
+        "class=crayon-line><span class=crayon-h>&nbsp;&nbsp;</span><span>b();</span></div></div>"
+        "</td></tr></table>";
+    check_text(gist, "def f():\n    return  1");
+    check_markdown(gist, "```\ndef f():\n    return  1\n```");
+    check_text(crayon, "if (a) {\n  b();");
+    check_markdown(crayon, "```\nif (a) {\n  b();\n```");
+}
+
 /* Exponents stay apart from what they stand over; ordinals, marks and notes are left as they are.
  */
 TEST(extract_markup_exponents)
