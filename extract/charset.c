@@ -653,7 +653,7 @@ static bool shifts_to_kanji(struct str raw)
                     str_starts(behind, "\x1B(I") || str_starts(behind, "\x1B$");
         if (!back || (at - from) % 2)
             return false;
-        runs++;
+        runs += at > from;
     }
     return runs > 0;
 }

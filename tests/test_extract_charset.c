@@ -163,6 +163,7 @@ TEST(extract_charset_order)
     check(STR("a \x1B[31mred\x1B[0m $B$3"), "", "UTF-8", "a \x1B[31mred\x1B[0m $B$3");
     check(STR("\x1B$B$3$\x1B(B"), "", "UTF-8", "\x1B$B$3$\x1B(B"); /* half a character */
     check(STR("\x1B$B no kanji"), "", "UTF-8", "\x1B$B no kanji");
+    check(STR("\x1B$B\x1B$B\x1B(B"), "", "UTF-8", "\x1B$B\x1B$B\x1B(B"); /* codes for nothing */
     check(STR("\x87\x40\x83\x65"), "shift_jis", "Shift_JIS", "①テ");
     check(STR("\x80\xB0\xA1"), "gbk", "GBK", "€啊");
     check(STR("\xB0\xA1\x8C\x63"), "euc-kr", "EUC-KR", "가똠"); /* UHC beyond KS X 1001 */
