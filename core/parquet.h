@@ -32,10 +32,11 @@ int pq_commit(struct pq_writer *w, struct io_info *info);
 void pq_abandon(struct pq_writer *w);
 
 /* Reads files of this writer and of other programs: data pages v1 and v2; zstd, snappy, gzip
- * or none; PLAIN and dictionaries. What it does not know is ERR_FORMAT naming column and encoding.
- * Columns inside lists, maps or structs and of other types are passed over: pq_find does not know
- * them. Signed integers come as U64 in two's complement, doubles as F32; strings are the bytes as
- * stored. Every size is checked before it is used. One thread at a time. */
+ * or none; PLAIN, dictionaries, the delta encodings. What it does not know is ERR_FORMAT naming
+ * column and encoding. Columns inside lists, maps or structs and of other types are passed over:
+ * pq_find does not know them. Signed integers come as U64 in two's complement, doubles as F32;
+ * strings are the bytes as stored. Every size is checked before it is used. One thread at a time.
+ */
 struct pq_reader;
 bool pq_is(const char *path); /* a file that begins as Parquet does */
 int pq_open(struct pq_reader **out, const char *path);

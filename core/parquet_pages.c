@@ -393,6 +393,9 @@ static int read_data(struct pq_decoder *d, const struct pq_page *p, struct str b
         TRY(read_indexes(d, count, body));
     else if (p->encoding == ENCODING_RLE && d->column->physical == PHYSICAL_BOOLEAN)
         TRY(read_bool_runs(d, count, body));
+    else if (p->encoding >= ENCODING_DELTA_BINARY_PACKED &&
+             p->encoding <= ENCODING_DELTA_BYTE_ARRAY)
+        TRY(pq_delta_take(d, p->encoding, count, body));
     else
         return err_set(ERR_FORMAT, "encoding %s is not read: write PLAIN or dictionaries",
                        p->encoding >= 0 && p->encoding < (int64_t)COUNT_OF(name) ? name[p->encoding]

@@ -39,4 +39,7 @@ int pq_values_open(struct pq_decoder *d, struct pq_values *v, uint32_t count);
 /* Decodes a page of p->stored bytes: the dictionary, or p->values rows behind the done ones. Pages
  * of other kinds are passed over. */
 int pq_page_take(struct pq_decoder *d, const struct pq_page *p, const uint8_t *from);
+/* Values of one of the three delta encodings (core/parquet_delta.c): count rows behind the done
+ * ones, whose valid[] is known. */
+int pq_delta_take(struct pq_decoder *d, int64_t encoding, uint32_t count, struct str body);
 #endif

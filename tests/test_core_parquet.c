@@ -328,7 +328,7 @@ static void check_nested(const char *path, uint32_t rows)
     pq_close(r);
 }
 
-static void check_delta(const char *path)
+static void check_split(const char *path)
 {
     struct pq_reader *r;
     struct arena a;
@@ -336,14 +336,15 @@ static void check_delta(const char *path)
     CHECK_OK(pq_open(&r, path));
     CHECK_OK(arena_open(&a, 1 << 20));
     CHECK_ERR(pq_read(r, 0, 0, &a, &d), ERR_FORMAT);
-    CHECK(strstr(err_text(), "DELTA_BINARY_PACKED") && strstr(err_text(), "column count"));
+    CHECK(strstr(err_text(), "BYTE_STREAM_SPLIT") && strstr(err_text(), "column score"));
     arena_close(&a);
     pq_close(r);
 }
 
 static void check_dialects(const char *dir, uint32_t rows)
 {
-    static const char *const name[] = {"snappy", "gzip", "zstd_v2", "none_small", "crc", "duckdb"};
+    static const char *const name[] = {"snappy", "gzip",   "zstd_v2", "none_small",
+                                       "crc",    "duckdb", "delta"};
     char path[IO_PATH_MAX];
     for (size_t i = 0; i < COUNT_OF(name); i++) {
         uint32_t seen;
@@ -353,8 +354,8 @@ static void check_dialects(const char *dir, uint32_t rows)
     }
     CHECK_OK(io_path(path, "%s/nested.parquet", dir));
     check_nested(path, rows);
-    CHECK_OK(io_path(path, "%s/delta.parquet", dir));
-    check_delta(path);
+    CHECK_OK(io_path(path, "%s/split.parquet", dir));
+    check_split(path);
 }
 
 /* Files kept from pyarrow 26 and DuckDB 2.0: `parquet_check.py make tests/golden/parquet 300`. */
@@ -415,8 +416,8 @@ TEST(core_parquet_bit_flips)
  * time. */
 TEST(core_parquet_random_damage)
 {
-    static const char *const name[] = {"snappy",     "gzip",   "zstd_v2",
-                                       "none_small", "nested", "duckdb"};
+    static const char *const name[] = {"snappy", "gzip",   "zstd_v2", "none_small",
+                                       "nested", "duckdb", "delta"};
     char from[IO_PATH_MAX];
     uint64_t seed = 3;
     for (size_t i = 0; i < COUNT_OF(name); i++) {

@@ -117,9 +117,12 @@ def make(folder, count):
                        "when": pa.array([0] * count, pa.timestamp("us"))})
     pq.write_table(nested, f"{folder}/nested.parquet")
     make_web(f"{folder}/web.parquet", min(count, 40))
-    delta = pa.table({"count": pa.array(range(count), pa.int32())})
-    pq.write_table(delta, f"{folder}/delta.parquet", use_dictionary=False,
-                   column_encoding={"count": "DELTA_BINARY_PACKED"})
+    pq.write_table(data, f"{folder}/delta.parquet", use_dictionary=False, data_page_size=3000,
+                   column_encoding={"id": "DELTA_BINARY_PACKED", "count": "DELTA_BINARY_PACKED",
+                                    "url": "DELTA_BYTE_ARRAY", "lang": "DELTA_LENGTH_BYTE_ARRAY"})
+    split = pa.table({"score": data["score"]})
+    pq.write_table(split, f"{folder}/split.parquet", use_dictionary=False,
+                   column_encoding={"score": "BYTE_STREAM_SPLIT"})
 
 
 if sys.argv[1] == "check":
