@@ -103,7 +103,8 @@ static int model_get(const struct pinned_model *p, const struct model_flags *fla
     char path[IO_PATH_MAX], *bytes, hex[65];
     size_t len;
     TRY(model_cache_path(p->file, path, sizeof path));
-    if (cached(p, path)) {
+    bool given = flags->from && flags->from[0]; /* then it is looked at, whatever is here */
+    if (!given && cached(p, path)) {
         printf("%s\n", path);
         return 0;
     }

@@ -40,6 +40,8 @@ expect crawl_seeds_and_index 2 'give one' "$sluice" crawl --seeds=none --index=a
 expect warc_of_url 2 'a URL: stream it .*warc ls -' "$sluice" warc ls http://127.0.0.1:9/a.warc.gz
 expect memory_too_small 1 'memory' "$sluice" run "$small" --set source.path="$warc" --memory=16M --threads=8 --run=mem
 expect model_unknown 2 'lid176' "$sluice" model get nothing
+expect model_from_nowhere 2 '/nowhere/lid' "$sluice" model get lid176 --from=/nowhere/lid
+expect model_from_another_file 3 'the file is another one' "$sluice" model get lid176 --from="$here/README.md"
 expect generate_without_model 2 'model' "$sluice" generate --prompt=x
 if model_here; then
     printf 'this is no archive at all' > "$work/text.warc.gz"
