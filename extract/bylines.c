@@ -2,6 +2,7 @@
 #include "extract/meta_reader.h"
 
 #include "core/unicode.h"
+#include "extract/dates.h"
 
 enum {
     NAME_WORDS_MAX = 6,
@@ -64,6 +65,10 @@ static struct str name_in(struct str s)
         if (at != SIZE_MAX)
             s = str_slice(s, 0, at);
     }
+    struct date date; /* "By Jane Doe May 6, 2023" */
+    size_t dated;
+    if (date_find(s, DATE_ORDER_UNKNOWN, &date, &dated))
+        s = str_slice(s, 0, dated);
     s = str_trim(s);
     while (s.len && (s.ptr[s.len - 1] == ',' || s.ptr[s.len - 1] == '.' || s.ptr[s.len - 1] == '-'))
         s.len--;

@@ -320,6 +320,14 @@ TEST(extract_metadata_date_never_guessed)
     CHECK_STR(m.date, "2024-05-18");
     CHECK_STR(str_of(m.date_from), "text");
     CHECK_STR(m.author, "Ann Smith");
+    read_page(
+        "<h1>A headline here</h1><p>By Ann de Smith May 18, 2024</p><p>Some text of the page.",
+        "https://e.example/", &a, &m);
+    CHECK_STR(m.author, "Ann de Smith");
+    read_page(
+        "<h1>A headline here</h1><p>By May 18, 2024 12 will come</p><p>Some text of the page.",
+        "https://e.example/", &a, &m);
+    CHECK_STR(m.author, "");
     arena_close(&a);
 }
 
