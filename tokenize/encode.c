@@ -27,7 +27,7 @@
 
 enum {
     SPLIT_MAX = 1024, /* pieces cut at a time */
-    AHEAD = 256,      /* pieces whose places are asked for before they are looked at */
+    AHEAD = 128,      /* pieces whose places are asked for before they are looked at */
     GAPS = 256,       /* places of pieces that are put off */
     LONGS = 32,       /* long pieces that are put off */
     PARTS = 64,       /* parts of a piece that are looked at together, at most MERGE_JOBS */

@@ -2,11 +2,11 @@
  *
  * A block of 64 bytes that begins at the start of a piece becomes one bit mask a kind of character;
  * a little algebra on the masks gives a mask of the places where pieces start. Of what is not
- * ASCII, the letters of most of the world's text are told by their first bytes (Latin, Cyrillic,
- * Han, kana, Hangul), and common punctuation. What the bytes behind the block (or behind its first
- * byte that is not understood) could change is left out, and the next block begins at the last
- * start that is certain. Everything else is cut by pretok_next, which is the definition: tests
- * compare the two on every kind of text.
+ * ASCII, the letters of most of the world's text are told by their first bytes (Latin, Greek,
+ * Cyrillic, Hebrew, Arabic, Han, kana, Hangul), and common punctuation. What the bytes behind the
+ * block (or behind its first byte that is not understood) could change is left out, and the next
+ * block begins at the last start that is certain. Everything else is cut by pretok_next, which is
+ * the definition: tests compare the two on every kind of text.
  *
  * Offsets are 32 bits; pretok_split stops before they could overflow. */
 #include "tokenize/tokenize.h"
@@ -224,7 +224,8 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
 
 /* The same text for both widths. READ_WIDE moves what it understands from m->high to letters and
  * signs. By first byte: C3 U+00C0-00FF; C4-C9 U+0100-024F, letters whose case alternates, so not
- * where case counts; D0 D1 U+0400-047F, of which the last 32 alternate; E3 81-83 kana; E4-E9 Han;
+ * where case counts; D0 D1 U+0400-047F, of which the last 32 alternate; CE CF Greek; D7 Hebrew;
+ * D8-DB Arabic (letters alone, and where case counts Greek up to U+03CE); E3 81-83 kana; E4-E9 Han;
  * EA-ED Hangul; C2 U+00A0 and signs; E2 and E3 80 punctuation and signs. U+017F stays out: 's may
  * be written with it. */
 #define READ_WIDE(name, target, type, range, equal)                                                \
@@ -241,6 +242,24 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
         } else {                                                                                   \
             pairs = latin | d0 | d1 |                                                              \
                     (range(b, 0xC4, 6) & one & ~(equal(b, 0xC5) & equal(b, 0xBF) >> 1));           \
+        }                                                                                          \
+        uint64_t more = (range(b, 0xCE, 2) | range(b, 0xD7, 5)) & one, caseless = 0;               \
+        if (more) {                                                                                \
+            uint64_t ce = equal(b, 0xCE), cf = equal(b, 0xCF), greek, second = range(b, 0x8E, 50); \
+            second =                                                                               \
+                (second & ~equal(b, 0xA2)) | range(b, 0x88, 3) | equal(b, 0x86) | equal(b, 0x8C);  \
+            greek = (ce & second >> 1) |                                                           \
+                    (cf & (by_case ? range(b, 0x80, 15) : tail & ~equal(b, 0xB6)) >> 1);           \
+            caseless = (equal(b, 0xD7) & range(b, 0x90, 27) >> 1) |                                \
+                       (equal(b, 0xD8) & range(b, 0xA0, 32) >> 1) |                                \
+                       (equal(b, 0xD9) & range(b, 0x80, 11) >> 1) | equal(b, 0xDA) |               \
+                       (equal(b, 0xDB) & range(b, 0x80, 20) >> 1);                                 \
+            greek &= more;                                                                         \
+            caseless &= more;                                                                      \
+            upper = greek & ce & ~((range(b, 0xAC, 20) | equal(b, 0x90)) >> 1);                    \
+            m->upper |= by_case ? upper | upper << 1 : 0;                                          \
+            m->both = caseless | caseless << 1;                                                    \
+            pairs |= greek | caseless;                                                             \
         }                                                                                          \
         uint64_t both = 0, sign = 0, e = range(b, 0xE2, 12) & two, c2 = equal(b, 0xC2) & one;      \
         if (c2) {                                                                                  \
@@ -270,7 +289,7 @@ TARGET_256 static inline uint64_t equal_256(const struct bytes_256 *b, int c)
             sign &= e;                                                                             \
             m->wide_sign = sign;                                                                   \
             sign |= sign << 1 | sign << 2;                                                         \
-            m->both = both | both << 1 | both << 2;                                                \
+            m->both |= both | both << 1 | both << 2;                                               \
         }                                                                                          \
         uint64_t letters = pairs | pairs << 1 | m->both;                                           \
         m->letter |= letters;                                                                      \
