@@ -259,6 +259,9 @@ static uint32_t mark_new(struct pass *s, const struct tag *t)
     *m = (struct mark){.at = place(s, t->name) - 1, .out = NO_NODE, .tag = (uint8_t)t->element.tag};
     m->flags = t->hidden ? MARK_HIDDEN : 0;
     m->signature = t->element.tag;
+    if (t->element.tag == GUMBO_TAG_UNKNOWN &&
+        str_starts((struct str){t->name, t->name_len}, "mjx-"))
+        m->tag = GUMBO_TAG_SPAN; /* MathJax 3: inside the line */
     for (int i = 0; i < SLOT_CUES; i++) {
         if (!t->slot[i].ptr || (i == SLOT_LABEL && !names_part(t)))
             continue;

@@ -252,6 +252,11 @@ TEST(extract_markup_maths)
     check_text("<p>then <script type='math/tex; mode=display'>\\frac{a}{b}</script>",
                "then $$\\frac{a}{b}$$");
     check_text("<p>with <math><mfrac><mi>a</mi><mi>b</mi></mfrac></math>", "with a/b");
+    check_text(
+        "<p>so <mjx-container class=MathJax jax=CHTML><mjx-math class=MJX-TEX aria-hidden=true>"
+        "<mjx-mi>x</mjx-mi></mjx-math><mjx-assistive-mml><math><mi>x</mi></math>"
+        "</mjx-assistive-mml></mjx-container>, as said",
+        "so x, as said");
     /* what is left out leaves no blank: the full stop stands at the formula */
     check_text(
         "<p>so <span class=katex><span class=katex-mathml><math><mi>x</mi></math></span><span "
