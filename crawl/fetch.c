@@ -406,6 +406,7 @@ static void slots_close(struct fetcher *f)
 int fetch_feed(const struct fetch_conf *conf, const struct fetch_feed *feed, struct progress *p)
 {
     TRY(libcurl_ready());
+    TRY(libcurl_check_ca(conf->ca_file));
     struct fetcher *f = calloc(1, sizeof *f);
     struct host *host = calloc(HOSTS_MAX + 1, sizeof *host);
     int rc = f && host ? 0 : err_set(ERR_LIMIT, "crawl: no memory for downloads");

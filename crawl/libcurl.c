@@ -3,11 +3,13 @@
 #include "crawl/libcurl.h"
 
 #include "core/err.h"
+#include "core/io.h"
 
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
+#include <unistd.h>
 
 #undef curl_easy_setopt
 #undef curl_easy_getinfo
@@ -78,6 +80,18 @@ int libcurl_ready(void)
                        "it (Debian: libcurl4)",
                        problem);
     return 0;
+}
+
+int libcurl_check_ca(const char *ca_file)
+{
+    uint64_t bytes;
+    if (!ca_file || !ca_file[0])
+        return 0;
+    int fd = io_open_file(ca_file, &bytes);
+    if (fd < 0)
+        return err_in(fd, "crawl: ca_file, the certificates to trust");
+    close(fd);
+    return bytes ? 0 : err_set(ERR_USAGE, "crawl: ca_file %s is empty", ca_file);
 }
 
 void libcurl_request(CURL *easy, const struct libcurl_request *r)

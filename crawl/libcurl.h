@@ -10,6 +10,8 @@
  * there (the linker asks for it). Loads and starts the library, once for all threads; call it
  * before the first handle, for its message: ERR_LIMIT when this machine has no libcurl. */
 int libcurl_ready(void);
+/* ERR_USAGE when the certificates to trust cannot be read: libcurl would blame each host. */
+int libcurl_check_ca(const char *ca_file);
 
 /* What every request has, set on a handle that is reset first. What it points at must live as long
  * as the request, but for the texts, which libcurl copies. */

@@ -328,6 +328,7 @@ int visits_open(struct visits **out, const struct visit_conf *conf)
 {
     *out = NULL;
     TRY(libcurl_ready());
+    TRY(libcurl_check_ca(conf->ca_file));
     struct visits *v = calloc(1, sizeof *v);
     if (!v)
         return err_set(ERR_LIMIT, "crawl: no memory for connections");

@@ -37,6 +37,9 @@ expect crawl_seeds_with_cache 2 '[-][-]cache is not looked at' "$sluice" crawl -
 expect crawl_index_without_pattern 2 '[-][-]index-max goes with' "$sluice" crawl --crawl=CC-MAIN-2026-48 --index-max=3
 expect crawl_urls_with_files 2 '[-][-]files goes with' "$sluice" crawl http://127.0.0.1:9/a.gz --files=3
 expect crawl_seeds_and_index 2 'give one' "$sluice" crawl --seeds=none --index=a.example
+expect crawl_no_authority 2 'ca_file.*none.pem' "$sluice" crawl https://127.0.0.1:9/a.gz --ca-file=none.pem
+echo https://a.test/ > "$work/seeds"
+expect seeds_no_authority 2 'ca_file.*none.pem' "$sluice" crawl --seeds=seeds --out=s --user-agent='bot (a@b.example)' --ca-file=none.pem
 expect warc_of_url 2 'a URL: stream it .*warc ls -' "$sluice" warc ls http://127.0.0.1:9/a.warc.gz
 expect memory_too_small 1 'memory' "$sluice" run "$small" --set source.path="$warc" --memory=16M --threads=8 --run=mem
 expect model_unknown 2 'lid176' "$sluice" model get nothing
