@@ -22,6 +22,15 @@ struct sums {
     double chars, kept;
 };
 
+/* What one member of the judges thinks at first, and its running sums. */
+struct opinions {
+    const float *keep;
+    struct sums *sums;
+    struct sums *paths; /* of each group of blocks under one path */
+    float keep_max;
+    uint32_t keep_half;
+};
+
 struct features {
     const struct page *p;
     const struct asides *asides; /* may be NULL */
@@ -33,11 +42,7 @@ struct features {
     struct surround *around;
     const struct range *range;  /* of each element: the blocks in it */
     float whole[SURROUND_PAGE]; /* the same for every block */
-    const float *keep;          /* the first judgement, and its running sums */
-    struct sums *sums;
-    struct sums *paths; /* of it, the sums of each group of blocks under one path */
-    float keep_max;
-    uint32_t keep_half;
+    struct opinions first[MEMBERS];
 };
 
 static float ratio(double part, double whole) { return whole > 0 ? (float)(part / whole) : 0.0f; }
@@ -337,13 +342,16 @@ struct features *features_open(struct arena *a, const struct page *p, const stru
         return NULL;
     c->p = p;
     c->asides = asides;
-    c->sums = arena_array(a, struct sums, (size_t)p->block_count + 1);
     c->around = surround_open(a, p, asides);
-    if (!c->sums || !c->around)
+    if (!c->around)
         return NULL;
-    c->paths = arena_array(a, struct sums, (size_t)c->around->groups.count + 1);
-    if (!c->paths)
-        return NULL;
+    for (int member = 0; member < MEMBERS; member++) {
+        struct opinions *o = &c->first[member];
+        o->sums = arena_array(a, struct sums, (size_t)p->block_count + 1);
+        o->paths = arena_array(a, struct sums, (size_t)c->around->groups.count + 1);
+        if (!o->sums || !o->paths)
+            return NULL;
+    }
     c->range = c->around->range;
     measure_page(c);
     surround_page(c->whole, c->around);
@@ -434,63 +442,66 @@ static float keep_at(const struct page *p, const float *keep, int64_t at)
     return at >= 0 && at < p->block_count ? keep[at] : -1.0f;
 }
 
-void features_judged(struct features *c, const float *keep)
+void features_judged(struct features *c, int member, const float *keep)
 {
     const struct page *p = c->p;
-    c->keep = keep;
-    c->keep_max = 0;
-    c->keep_half = 0;
-    c->sums[0] = (struct sums){0, 0};
-    memset(c->paths, 0, c->around->groups.count * sizeof *c->paths);
+    struct opinions *o = &c->first[member];
+    o->keep = keep;
+    o->keep_max = 0;
+    o->keep_half = 0;
+    o->sums[0] = (struct sums){0, 0};
+    memset(o->paths, 0, c->around->groups.count * sizeof *o->paths);
     for (uint32_t i = 0; i < p->block_count; i++) {
         double chars = p->block[i].chars, kept = (double)keep[i] * chars;
-        struct sums *path = &c->paths[c->around->groups.path[i]];
-        c->sums[i + 1] = (struct sums){c->sums[i].chars + chars, c->sums[i].kept + kept};
+        struct sums *path = &o->paths[c->around->groups.path[i]];
+        o->sums[i + 1] = (struct sums){o->sums[i].chars + chars, o->sums[i].kept + kept};
         path->chars += chars;
         path->kept += kept;
-        c->keep_max = keep[i] > c->keep_max ? keep[i] : c->keep_max;
-        c->keep_half += keep[i] > 0.5f;
+        o->keep_max = keep[i] > o->keep_max ? keep[i] : o->keep_max;
+        o->keep_half += keep[i] > 0.5f;
     }
 }
 
-void features_page_judged(const struct features *c, float *row)
+void features_page_judged(const struct features *c, int member, float *row)
 {
     const uint32_t end = c->p->block_count;
     const struct groups *g = &c->around->groups;
-    features_page(c, row);
+    const struct opinions *o = &c->first[member];
     float *f = row + FEATURES_PAGE;
-    *f++ = mean_between(c->sums, 0, end);
-    *f++ = (float)c->sums[end].kept;
-    *f++ = c->keep_max;
-    *f++ = ratio(c->keep_half, end);
+    *f++ = mean_between(o->sums, 0, end);
+    *f++ = (float)o->sums[end].kept;
+    *f++ = o->keep_max;
+    *f++ = ratio(o->keep_half, end);
     *f++ = g->main == NO_GROUP
                ? -1.0f
-               : mean_between(c->sums, g->list[g->main].first, g->list[g->main].last + 1);
-    *f++ = mean_between(c->sums, 0, end / 2);
+               : mean_between(o->sums, g->list[g->main].first, g->list[g->main].last + 1);
+    *f++ = mean_between(o->sums, 0, end / 2);
     assert(f - row == FEATURES_PAGE_JUDGED);
 }
 
-void features_second(const struct features *c, uint32_t index, const float *kinds, float *row)
+void features_second(const struct features *c, int member, uint32_t index, const float *kinds,
+                     float *row)
 {
     const struct page *p = c->p;
-    const struct sums *sums = c->sums;
+    const struct opinions *o = &c->first[member];
+    const struct sums *sums = o->sums;
     const struct pools pools = features_pools(c, index);
     const uint32_t end = p->block_count;
     float *f = row;
     for (int64_t step = -4; step <= 4; step++)
-        *f++ = keep_at(p, c->keep, (int64_t)index + step);
+        *f++ = keep_at(p, o->keep, (int64_t)index + step);
     for (int i = 0; i < POOLS; i++)
         *f++ = mean_between(sums, pools.range[i].from, pools.range[i].to);
-    *f++ = ratio(c->paths[pools.path].kept, c->paths[pools.path].chars);
-    *f++ = pools.heading == UINT32_MAX ? -1.0f : c->keep[pools.heading];
-    *f++ = pools.long_before == UINT32_MAX ? -1.0f : c->keep[pools.long_before];
-    *f++ = pools.long_after == UINT32_MAX ? -1.0f : c->keep[pools.long_after];
+    *f++ = ratio(o->paths[pools.path].kept, o->paths[pools.path].chars);
+    *f++ = pools.heading == UINT32_MAX ? -1.0f : o->keep[pools.heading];
+    *f++ = pools.long_before == UINT32_MAX ? -1.0f : o->keep[pools.long_before];
+    *f++ = pools.long_after == UINT32_MAX ? -1.0f : o->keep[pools.long_after];
     *f++ = mean_between(sums, 0, end);
     *f++ = (float)sums[end].kept;
     *f++ = ratio(sums[index].kept, sums[end].kept); /* how much of what is kept stands before */
     *f++ = mean_between(sums, index > 10 ? index - 10 : 0, index);
     *f++ = mean_between(sums, index + 1, index + 11 < end ? index + 11 : end);
-    *f++ = c->keep_max;
+    *f++ = o->keep_max;
     memcpy(f, kinds, PAGE_KIND_COUNT * sizeof *kinds);
     assert(f + PAGE_KIND_COUNT - row == FEATURES_SECOND);
 }

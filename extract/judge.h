@@ -103,6 +103,12 @@ struct marks {
     bool price, date, placeholder;
     uint32_t run;
 };
+/* The heading that repeats the page's titles, and the elements around it from the inside out. */
+enum { HEADLINE_LEVELS = 64, HEADLINE_BLOCK = 6 };
+struct headline {
+    uint32_t block, levels; /* block: UINT32_MAX: none */
+    uint32_t above[HEADLINE_LEVELS];
+};
 struct surround {
     const struct page *p;
     struct aspect *aspect; /* of each element */
@@ -114,8 +120,9 @@ struct surround {
     uint32_t *section_end;              /* of each block: the next heading, or the page's end */
     uint32_t *link_run;                 /* blocks of links alone around it, itself included */
     struct marks *marks;                /* of each block */
+    struct headline headline;
 };
-enum { SURROUND_BLOCK = 49 + ASPECT_TAGS + TITLES_BLOCK, SURROUND_PAGE = 26 };
+enum { SURROUND_BLOCK = 49 + ASPECT_TAGS + TITLES_BLOCK + HEADLINE_BLOCK, SURROUND_PAGE = 26 };
 /* Pushed on a; p and asides (may be NULL) must stay. NULL when a is full. */
 struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides);
 /* A block of running text: long, and few of its characters in links. */
@@ -135,7 +142,8 @@ float *hints_page(float *f, const struct page *p, const struct asides *asides,
                   const struct aspect *aspect);
 
 /* ---- features.c: what is measured of each block ---- */
-enum { POOLS = 10 };
+/* MEMBERS: judges that are fitted alike but for their random numbers, and whose mean is taken. */
+enum { POOLS = 10, MEMBERS = 4 };
 enum {
     FEATURES_FIRST = 164 + SURROUND_BLOCK + SURROUND_PAGE,
     FEATURES_SECOND = 19 + POOLS + PAGE_KIND_COUNT,
@@ -157,26 +165,30 @@ bool features_furniture(const struct features *f, uint32_t index);
 struct pools features_pools(const struct features *f, uint32_t index);
 /* FEATURES_PAGE numbers of the page as a whole. */
 void features_page(const struct features *f, float *row);
-/* Takes the first judgement of every block (borrowed), on which what follows rests. */
-void features_judged(struct features *f, const float *keep);
-/* FEATURES_PAGE_JUDGED numbers, by which the page's kind is told. */
-void features_page_judged(const struct features *f, float *row);
-/* FEATURES_SECOND numbers of a block; kinds: the probabilities of each kind of page. */
-void features_second(const struct features *f, uint32_t index, const float *kinds, float *row);
+/* Takes one member's first judgement of every block (borrowed), on which what follows rests. */
+void features_judged(struct features *f, int member, const float *keep);
+/* Fills up a row of features_page to FEATURES_PAGE_JUDGED numbers, by which a member tells the
+ * page's kind. */
+void features_page_judged(const struct features *f, int member, float *row);
+/* FEATURES_SECOND numbers of a block; kinds: what the member takes each kind's probability for. */
+void features_second(const struct features *f, int member, uint32_t index, const float *kinds,
+                     float *row);
 
 /* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
 struct judgement {
     float *keep;
     float kind_share[PAGE_KIND_COUNT];
     enum page_kind kind;
-    struct features *features; /* for model_reasons */
+    struct features *features; /* for model_reasons, as is what each member says of the kind */
+    float kinds[MEMBERS][PAGE_KIND_COUNT];
 };
 /* keep is pushed on a, one for every block. False when a is full. asides may be NULL. */
 bool model_judge(struct arena *a, const struct page *p, const struct asides *asides,
                  struct judgement *out);
 /* How much each measure moved the judgement of one block, in logits, and what was measured: both of
- * FEATURES_FIRST + FEATURES_SECOND numbers, named by feature_name (names.c; static). Returns what
- * is thought of a block before anything is measured; with all weights it is the logit of keep. */
+ * FEATURES_FIRST + FEATURES_SECOND numbers, means over the members, named by feature_name (names.c;
+ * static). Returns what is thought of a block before anything is measured; with all weights it is
+ * the logit of keep. */
 double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row);
 const char *feature_name(int column);
 

@@ -4,8 +4,9 @@
  * first's opinion of its neighbours, its containers, the blocks like it, and the kind: that makes
  * the choice consistent. A short line between two paragraphs is kept, a long one between two menus
  * is not. The trees were fitted (tests/bench/extract_train.py) to the share of each block's words
- * that annotators counted as main text. Scores are sums of whole numbers and the logistic function
- * is computed with plain multiplications, so that every machine chooses the same text. */
+ * that annotators counted as main text. The first and the third are several fits each, averaged:
+ * one alone turns whole pages over by chance. Scores are sums of whole numbers and the logistic
+ * function is computed with plain multiplications, so that every machine chooses the same text. */
 #include "extract/forest.h"
 #include "extract/judge.h"
 
@@ -22,24 +23,52 @@ enum {
 
 #include "extract/trees.def"
 
-#define FOREST(name)                                                                               \
-    static uint32_t name##_room[COUNT_OF(name##_split)];                                           \
-    static int16_t name##_ordered[COUNT_OF(name##_leaf)];                                          \
-    static struct forest name = {.split = name##_split,                                            \
-                                 .leaf = name##_leaf,                                              \
-                                 .splits = name##_splits,                                          \
-                                 .trees = COUNT_OF(name##_splits),                                 \
-                                 .keep = name##_room,                                              \
-                                 .ordered = name##_ordered}
-FOREST(first);
-FOREST(second);
+_Static_assert((int)FITTED_MEMBERS == (int)MEMBERS, "fit the trees again");
 
+static uint32_t first_room[COUNT_OF(first_split)], second_room[COUNT_OF(second_split)];
+static int16_t first_ordered[COUNT_OF(first_leaf)], second_ordered[COUNT_OF(second_leaf)];
+static struct forest first[MEMBERS], kind[MEMBERS], second[MEMBERS];
 static pthread_once_t forests_once = PTHREAD_ONCE_INIT;
+
+/* Every member has as many trees as the next. */
+static void share_out(struct forest *out, struct forest all)
+{
+    uint32_t splits = 0, trees = all.trees / MEMBERS;
+    assert(all.trees % MEMBERS == 0);
+    for (uint32_t m = 0; m < MEMBERS; m++) {
+        uint32_t leaves = splits + m * trees;
+        out[m] = (struct forest){.split = all.split + splits,
+                                 .leaf = all.leaf + leaves,
+                                 .splits = all.splits + m * trees,
+                                 .trees = trees};
+        if (all.keep) {
+            out[m].keep = all.keep + splits;
+            out[m].ordered = all.ordered + leaves;
+            forest_ready(&out[m]);
+        }
+        for (uint32_t tree = 0; tree < trees; tree++)
+            splits += out[m].splits[tree];
+    }
+}
 
 static void make_forests(void)
 {
-    forest_ready(&first);
-    forest_ready(&second);
+    share_out(first, (struct forest){.split = first_split,
+                                     .leaf = first_leaf,
+                                     .splits = first_splits,
+                                     .trees = COUNT_OF(first_splits),
+                                     .keep = first_room,
+                                     .ordered = first_ordered});
+    share_out(second, (struct forest){.split = second_split,
+                                      .leaf = second_leaf,
+                                      .splits = second_splits,
+                                      .trees = COUNT_OF(second_splits),
+                                      .keep = second_room,
+                                      .ordered = second_ordered});
+    share_out(kind, (struct forest){.split = kind_split,
+                                    .leaf = kind_leaf,
+                                    .splits = kind_splits,
+                                    .trees = COUNT_OF(kind_splits)});
 }
 
 /* e^x, as (1 + x/1024)^1024: within 1 % of it where it matters, and the same bits anywhere. */
@@ -55,70 +84,114 @@ static double power_of(int32_t score)
 
 static float logistic(int32_t score) { return (float)(1.0 / (1.0 + power_of(-score))); }
 
-/* Trees of the kinds take turns: tree t votes for kind t % PAGE_KIND_COUNT. */
-static void tell_kind(const struct features *f, struct judgement *out)
+/* Trees of the kinds take turns: tree t votes for kind t % PAGE_KIND_COUNT. row: of
+ * FEATURES_PAGE_JUDGED. */
+static void tell_kind(const struct forest *f, const float *row, float *shares)
 {
-    float row[FEATURES_PAGE_JUDGED];
     int32_t score[PAGE_KIND_COUNT] = {0};
     double power[PAGE_KIND_COUNT], sum = 0;
-    const struct split *split = kind_split;
-    const int16_t *leaf = kind_leaf;
-    features_page_judged(f, row);
-    for (uint32_t tree = 0; tree < COUNT_OF(kind_splits); tree++) {
-        int at = kind_splits[tree] ? 0 : -1;
+    const struct split *split = f->split;
+    const int16_t *leaf = f->leaf;
+    for (uint32_t tree = 0; tree < f->trees; tree++) {
+        int at = f->splits[tree] ? 0 : -1;
         while (at >= 0)
             at = row[split[at].feature] <= split[at].limit ? split[at].left : split[at].right;
         score[tree % PAGE_KIND_COUNT] += leaf[-1 - at];
-        split += kind_splits[tree];
-        leaf += kind_splits[tree] + 1;
-    }
-    out->kind = PAGE_ARTICLE;
-    for (int k = 0; k < PAGE_KIND_COUNT; k++) {
-        sum += power[k] = power_of(score[k]);
-        out->kind = score[k] > score[out->kind] ? (enum page_kind)k : out->kind;
+        split += f->splits[tree];
+        leaf += f->splits[tree] + 1;
     }
     for (int k = 0; k < PAGE_KIND_COUNT; k++)
-        out->kind_share[k] = (float)(power[k] / sum);
+        sum += power[k] = power_of(score[k]);
+    for (int k = 0; k < PAGE_KIND_COUNT; k++)
+        shares[k] = (float)(power[k] / sum);
 }
 
-/* Judges all blocks, ROWS_PART at a time. kinds: NULL in the first step. */
-static void judge_blocks(const struct forest *forest, const struct features *f, uint32_t blocks,
-                         const float *kinds, float *rows, float *keep)
+static void tell_kinds(struct judgement *out)
+{
+    float row[FEATURES_PAGE_JUDGED];
+    features_page(out->features, row);
+    memset(out->kind_share, 0, sizeof out->kind_share);
+    for (int m = 0; m < MEMBERS; m++) {
+        features_page_judged(out->features, m, row);
+        tell_kind(&kind[m], row, out->kinds[m]);
+        for (int k = 0; k < PAGE_KIND_COUNT; k++)
+            out->kind_share[k] += out->kinds[m][k] / MEMBERS;
+    }
+    out->kind = PAGE_ARTICLE;
+    for (int k = 0; k < PAGE_KIND_COUNT; k++)
+        if (out->kind_share[k] > out->kind_share[out->kind])
+            out->kind = (enum page_kind)k;
+}
+
+/* Blocks are judged ROWS_PART at a time; rows hold the measures of all of them where few are. */
+struct rows {
+    float *row;
+    bool kept;
+};
+
+static float *rows_from(const struct rows *r, uint32_t index)
+{
+    return r->kept ? r->row + index * (size_t)WIDTH : r->row;
+}
+
+/* opinion: of member m, from m * blocks on. */
+static void judge_first(const struct features *f, uint32_t blocks, const struct rows *rows,
+                        float *opinion)
 {
     int32_t score[ROWS_PART];
-    bool kept = blocks <= ROWS_KEPT;
     for (uint32_t from = 0; from < blocks; from += ROWS_PART) {
         uint32_t count = blocks - from < ROWS_PART ? blocks - from : ROWS_PART;
-        float *part = kept ? rows + from * (size_t)WIDTH : rows;
-        for (uint32_t i = 0; i < count; i++) {
-            float *row = part + i * (size_t)WIDTH;
-            if (!kinds || !kept)
-                features_first(f, from + i, row);
-            if (kinds)
-                features_second(f, from + i, kinds, row + FEATURES_FIRST);
-        }
-        forest_scores(forest, part, count, WIDTH, score);
+        float *part = rows_from(rows, from);
         for (uint32_t i = 0; i < count; i++)
-            keep[from + i] = logistic(score[i]);
+            features_first(f, from + i, part + i * (size_t)WIDTH);
+        for (uint32_t m = 0; m < MEMBERS; m++) {
+            forest_scores(&first[m], part, count, WIDTH, score);
+            for (uint32_t i = 0; i < count; i++)
+                opinion[(size_t)m * blocks + from + i] = logistic(score[i]);
+        }
+    }
+}
+
+static void judge_second(const struct judgement *j, uint32_t blocks, const struct rows *rows)
+{
+    int32_t score[ROWS_PART];
+    for (uint32_t from = 0; from < blocks; from += ROWS_PART) {
+        uint32_t count = blocks - from < ROWS_PART ? blocks - from : ROWS_PART;
+        float *part = rows_from(rows, from);
+        int32_t sum[ROWS_PART] = {0};
+        for (uint32_t i = 0; i < count && !rows->kept; i++)
+            features_first(j->features, from + i, part + i * (size_t)WIDTH);
+        for (int m = 0; m < MEMBERS; m++) {
+            for (uint32_t i = 0; i < count; i++)
+                features_second(j->features, m, from + i, j->kinds[m],
+                                part + i * (size_t)WIDTH + FEATURES_FIRST);
+            forest_scores(&second[m], part, count, WIDTH, score);
+            for (uint32_t i = 0; i < count; i++)
+                sum[i] += score[i];
+        }
+        for (uint32_t i = 0; i < count; i++)
+            j->keep[from + i] = logistic(sum[i] / MEMBERS);
     }
 }
 
 bool model_judge(struct arena *a, const struct page *p, const struct asides *asides,
                  struct judgement *out)
 {
-    size_t rows_most = p->block_count <= ROWS_KEPT ? p->block_count + 1u : ROWS_PART;
+    struct rows rows = {.kept = p->block_count <= ROWS_KEPT};
+    size_t most = rows.kept ? p->block_count + 1u : ROWS_PART;
     pthread_once(&forests_once, make_forests);
     out->keep = arena_array(a, float, (size_t)p->block_count + 1);
-    float *opinion = arena_array(a, float, (size_t)p->block_count + 1);
+    float *opinion = arena_array(a, float, (size_t)p->block_count *MEMBERS + 1);
     out->features = features_open(a, p, asides);
     size_t mark = arena_mark(a);
-    float *rows = arena_array(a, float, rows_most *WIDTH);
-    if (!out->keep || !opinion || !out->features || !rows)
+    rows.row = arena_array(a, float, most *WIDTH);
+    if (!out->keep || !opinion || !out->features || !rows.row)
         return false;
-    judge_blocks(&first, out->features, p->block_count, NULL, rows, opinion);
-    features_judged(out->features, opinion);
-    tell_kind(out->features, out);
-    judge_blocks(&second, out->features, p->block_count, out->kind_share, rows, out->keep);
+    judge_first(out->features, p->block_count, &rows, opinion);
+    for (int m = 0; m < MEMBERS; m++)
+        features_judged(out->features, m, opinion + (size_t)m * p->block_count);
+    tell_kinds(out);
+    judge_second(out, p->block_count, &rows);
     arena_reset(a, mark);
     return true;
 }
@@ -147,28 +220,43 @@ static double mean_below(const struct split *split, const int16_t *leaf, int at)
     return sum;
 }
 
-/* A split's measure gets the difference between the side taken and what was expected before. */
-double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
+/* Adds what moved one member. A split's measure gets the difference between the side taken and what
+ * was expected before. */
+static double add_reasons(const struct forest *f, const float *row, float *weight)
 {
-    const struct split *split = second.split;
-    const int16_t *leaf = second.leaf;
-    features_first(j->features, index, row);
-    features_second(j->features, index, j->kind_share, row + FEATURES_FIRST);
+    const struct split *split = f->split;
+    const int16_t *leaf = f->leaf;
     double base = 0;
-    memset(weight, 0, WIDTH * sizeof *weight);
-    for (uint32_t tree = 0; tree < second.trees; tree++) {
-        int at = second.splits[tree] ? 0 : -1;
+    for (uint32_t tree = 0; tree < f->trees; tree++) {
+        int at = f->splits[tree] ? 0 : -1;
         double before = mean_below(split, leaf, at);
-        base += before / LEAF_UNIT;
+        base += before / (LEAF_UNIT * MEMBERS);
         while (at >= 0) {
             uint16_t feature = split[at].feature;
             at = row[feature] <= split[at].limit ? split[at].left : split[at].right;
             double after = mean_below(split, leaf, at);
-            weight[feature] += (float)((after - before) / LEAF_UNIT);
+            weight[feature] += (float)((after - before) / (LEAF_UNIT * MEMBERS));
             before = after;
         }
-        split += second.splits[tree];
-        leaf += second.splits[tree] + 1;
+        split += f->splits[tree];
+        leaf += f->splits[tree] + 1;
+    }
+    return base;
+}
+
+double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
+{
+    float one[WIDTH];
+    double base = 0;
+    features_first(j->features, index, one);
+    memcpy(row, one, FEATURES_FIRST * sizeof *row);
+    memset(row + FEATURES_FIRST, 0, FEATURES_SECOND * sizeof *row);
+    memset(weight, 0, WIDTH * sizeof *weight);
+    for (int m = 0; m < MEMBERS; m++) {
+        features_second(j->features, m, index, j->kinds[m], one + FEATURES_FIRST);
+        for (int c = FEATURES_FIRST; c < WIDTH; c++)
+            row[c] += one[c] / MEMBERS;
+        base += add_reasons(&second[m], one, weight);
     }
     return base;
 }

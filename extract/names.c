@@ -161,6 +161,12 @@ static const char *const titles[] = {
     "share of blocks under the same names that stand nowhere else",
     "copies per block under the same names",
     "longest run of ASCII without a blank",
+    "blocks from the headline",
+    "text from the headline",
+    "levels from the headline to what holds both",
+    "levels to what holds it and the headline",
+    "share of the page in what holds both",
+    "level of the headline",
 };
 static const char *const around_page[] = {
     "JSON-LD: an article",

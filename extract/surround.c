@@ -3,7 +3,7 @@
 
 #include <assert.h>
 
-enum { LONG_CHARS = 80, UNITS = 2 };
+enum { LONG_CHARS = 80, UNITS = 2, HEADLINE_BLOCKS = 400, HEADLINE_LEVEL_MAX = 4 };
 
 static float ratio(double part, double whole) { return whole > 0 ? (float)(part / whole) : 0.0f; }
 
@@ -154,6 +154,56 @@ static struct marks marks_of(struct str text, bool digits)
     return m;
 }
 
+/* ---- the headline ---- */
+/* The heading with most words of the title tag and its like, at least half of its own; else the
+ * first h1. A logo is often an h1 too, and forums and manuals set their titles as h2. */
+static void find_headline(struct surround *s)
+{
+    const struct page *p = s->p;
+    struct headline *h = &s->headline;
+    uint32_t count = p->block_count < HEADLINE_BLOCKS ? p->block_count : HEADLINE_BLOCKS;
+    float most = 0;
+    h->block = UINT32_MAX;
+    h->levels = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct block *b = &p->block[i];
+        if (b->level == 0 || b->level > HEADLINE_LEVEL_MAX || (b->flags & BLOCK_HIDDEN))
+            continue;
+        struct said_shares said = said_of_block(&s->said, p, i);
+        float fit = said.title < 0.5f ? 0 : said.title * said.title * (float)b->words;
+        if (fit > most || (h->block == UINT32_MAX && b->level == 1)) {
+            most = fit;
+            h->block = i;
+        }
+    }
+    if (h->block == UINT32_MAX)
+        return;
+    uint32_t node = p->block[h->block].node;
+    for (; node != NO_NODE && h->levels < HEADLINE_LEVELS; node = p->node[node].parent)
+        h->above[h->levels++] = node;
+}
+
+/* How far a block stands from the headline, in the text and in the tree. */
+static float *put_headline(float *f, const struct surround *s, uint32_t index)
+{
+    const struct page *p = s->p;
+    const struct headline *h = &s->headline;
+    const struct block *b = &p->block[index];
+    const bool none = h->block == UINT32_MAX;
+    const struct block *head = none ? b : &p->block[h->block];
+    uint32_t up = 0;
+    while (up + 1 < h->levels && (b->node < h->above[up] || b->node >= p->node[h->above[up]].end))
+        up++;
+    const struct node *common = none ? &p->node[0] : &p->node[h->above[up]];
+    *f++ = none ? 0.0f : (float)index - (float)h->block;
+    *f++ = ratio((double)b->before - (double)head->before, (double)p->chars);
+    *f++ = none ? -1.0f : (float)up;
+    *f++ = none ? -1.0f : (float)p->node[b->node].depth - (float)common->depth;
+    *f++ = none ? -1.0f : ratio(common->chars, (double)p->chars);
+    *f++ = none ? -1.0f : (float)head->level;
+    return f;
+}
+
 struct surround *surround_open(struct arena *a, const struct page *p, const struct asides *asides)
 {
     struct surround *s = arena_array_zero(a, struct surround, 1);
@@ -181,6 +231,7 @@ struct surround *surround_open(struct arena *a, const struct page *p, const stru
     if (!groups_find(a, p, s->range, &s->groups) || !titles_find(a, p, s->range, &s->titles) ||
         !said_open(a, p, asides, &s->said))
         return NULL;
+    find_headline(s);
     return s;
 }
 
@@ -296,6 +347,7 @@ float *surround_block(float *f, const struct surround *s, uint32_t index)
     *f++ = ratio((double)g->fresh, (double)g->units * FRESH);
     *f++ = ratio(s->p->block[index].copies, g->units);
     *f++ = (float)s->marks[index].run;
+    f = put_headline(f, s, index);
     assert(f - start == SURROUND_BLOCK);
     UNUSED(start);
     return f;

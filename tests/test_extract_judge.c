@@ -154,6 +154,54 @@ TEST(extract_judge_aspects)
     read_close(&r);
 }
 
+/* By hand: the logo's h1 repeats less of the title than the h2, and the last levels to what holds
+ * both are counted up the parents, one by one. */
+TEST(extract_judge_headline)
+{
+    enum { FIRST_OF_HEADLINE = FEATURES_FIRST - SURROUND_PAGE - HEADLINE_BLOCK };
+    static const char html[] =
+        "<title>Chapter 4. Oiling hinges - Workshop</title><body><header><h1>Workshop</h1>"
+        "<p>Versions: 1 2 3</header><main><div><h2>Chapter 4. Oiling hinges</h2><section><p>Take "
+        "the pin out and wipe it first.</section></div><aside><p>See also</aside></main>"
+        "<footer><h3>Oiling hinges</h3></footer>";
+    static const struct {
+        const char *text;
+        float blocks, up, down;
+    } want[] = {
+        {"Workshop", -2, 3, 2},
+        {"Versions: 1 2 3", -1, 3, 2},
+        {"Chapter 4. Oiling hinges", 0, 0, 0},
+        {"Take the pin out", 1, 1, 2},
+        {"See also", 2, 2, 2},
+        {"Oiling hinges", 3, 3, 2},
+    };
+    struct read r;
+    float row[FEATURES_FIRST];
+    read_open(&r, str_of(html));
+    const struct features *f = features_open(&r.work, &r.page, &r.sk.facts.asides);
+    CHECK(f != NULL);
+    CHECK_INT(r.page.block_count, COUNT_OF(want));
+    for (uint32_t i = 0; i < COUNT_OF(want); i++) {
+        const float *at = row + FIRST_OF_HEADLINE;
+        CHECK(str_starts(block_text(&r.page, &r.page.block[i]), want[i].text));
+        features_first(f, i, row);
+        CHECK(at[0] == want[i].blocks);
+        CHECK((at[1] < 0) == (at[0] < 0));
+        CHECK(at[2] == want[i].up);
+        CHECK(at[3] == want[i].down);
+        CHECK(at[4] > 0 && at[4] <= 1);
+        CHECK(at[5] == 2);
+    }
+    read_close(&r);
+    read_open(&r, STR("<title>Other</title><p>No heading here.<h2>None of its words</h2>"));
+    f = features_open(&r.work, &r.page, &r.sk.facts.asides);
+    CHECK(f != NULL);
+    features_first(f, 0, row);
+    for (int c = 0; c < HEADLINE_BLOCK; c++)
+        CHECK(row[FIRST_OF_HEADLINE + c] == (c < 2 ? 0.0f : -1.0f));
+    read_close(&r);
+}
+
 static float logistic(double x) { return (float)(1 / (1 + exp(-x))); }
 
 /* The trees walked one split at a time, from measures taken anew, give what the judge gave in

@@ -5,7 +5,8 @@ The judge of extract/model.c is fitted to pages with a gold text: each block's t
 that stands in the gold. Three forests: the first judges each block alone; from its out-of-fold opinions and counts
 over the page the second tells the page's kind; the third judges again, with the first's opinions of everything
 around and the second's out-of-fold kinds. What is reported comes from cross-validation over registrable sites,
-never from pages of a site that the trees have seen.
+never from pages of a site that the trees have seen. All of this is done MEMBERS times with other random numbers, and
+the mean of their logits is what counts: one fit alone turns whole pages over by chance.
 
     SLUICE_FEATURES=/tmp/features.bin build/unit extract_gold_features   # measures every page of the gold set
     extract_train.py FEATURES GOLD.jsonl.zst                             # cross-validation only
@@ -33,6 +34,7 @@ import numpy as np
 
 FOLDS = 5
 INNER_FOLDS = 4
+MEMBERS = 4  # as in extract/judge.h
 ROUNDS = 100
 LEAF_UNIT = 4096
 COPY_CHARS = 60
@@ -41,7 +43,7 @@ HIDDEN, NEAR_TAGS = 25, 210  # columns of features_first()
 MAIN_UNITS = 33  # column of features_page(): members of the main list
 PARAMETERS = dict(
     objective="cross_entropy", learning_rate=0.08, num_leaves=16, min_data_in_leaf=60, feature_fraction=0.3,
-    bagging_fraction=0.7, bagging_freq=1, lambda_l2=10, max_bin=63, verbose=-1, num_threads=1, seed=1,
+    bagging_fraction=0.7, bagging_freq=1, lambda_l2=10, max_bin=63, verbose=-1, num_threads=1,
     extra_trees=True, deterministic=True, force_row_wise=True)
 WORD = re.compile(r"\w+")
 NONE = 2**32 - 1
@@ -218,11 +220,11 @@ def second_columns(page, keep, kinds):
     return out
 
 
-def fit(pages, key):
+def fit(pages, key, seed):
     weight = np.concatenate([page["weight"] for page in pages])
     data = lightgbm.Dataset(np.concatenate([page[key] for page in pages]),
                             np.concatenate([page["target"] for page in pages]), weight=weight / weight.mean())
-    return lightgbm.train(PARAMETERS, data, num_boost_round=ROUNDS)
+    return lightgbm.train(PARAMETERS | {"seed": seed}, data, num_boost_round=ROUNDS)
 
 
 def predict(model, rows):
@@ -232,41 +234,50 @@ def predict(model, rows):
 KIND_PARAMETERS = dict(
     objective="multiclass", num_class=len(KINDS), learning_rate=0.1, num_leaves=5, min_data_in_leaf=6,
     feature_fraction=0.3, bagging_fraction=0.8, bagging_freq=1, lambda_l2=5, max_bin=63, verbose=-1, num_threads=1,
-    seed=1, deterministic=True, force_row_wise=True)
+    deterministic=True, force_row_wise=True)
 KIND_ROUNDS = 40
 
 
-def fit_kind(pages):
+def fit_kind(pages, seed):
     rows = np.stack([page["page_row"] for page in pages])
     data = lightgbm.Dataset(rows, np.array([page["kind"] for page in pages]))
-    return lightgbm.train(KIND_PARAMETERS, data, num_boost_round=KIND_ROUNDS)
+    return lightgbm.train(KIND_PARAMETERS | {"seed": seed}, data, num_boost_round=KIND_ROUNDS)
 
 
 def inner(page, k):
     return page["fold"] // FOLDS % INNER_FOLDS == k
 
 
-def fit_all(train):
+def fit_member(train, seed):
     for k in range(INNER_FOLDS):
-        model = fit([page for page in train if not inner(page, k)], "first")
+        model = fit([page for page in train if not inner(page, k)], "first", seed)
         for page in train:
             if inner(page, k):
                 page["opinion"] = predict(model, page["first"])
                 page["page_row"] = page_columns(page, page["opinion"])
     for k in range(INNER_FOLDS):
-        model = fit_kind([page for page in train if not inner(page, k)])
+        model = fit_kind([page for page in train if not inner(page, k)], seed)
         for page in train:
             if inner(page, k):
                 page["kinds"] = model.predict(page["page_row"][None], num_threads=1)[0]
     for page in train:
         page["both"] = np.concatenate([page["first"], second_columns(page, page["opinion"], page["kinds"])], 1)
-    return fit(train, "first"), fit_kind(train), fit(train, "both")
+    return fit(train, "first", seed), fit_kind(train, seed), fit(train, "both", seed)
 
 
-def judge(models, page):
+def fit_all(train):
+    return [fit_member(train, 1 + member) for member in range(MEMBERS)]
+
+
+def judge_alone(models, page):
     opinion = predict(models[0], page["first"])
     kinds = models[1].predict(page_columns(page, opinion)[None], num_threads=1)[0]
-    return predict(models[2], np.concatenate([page["first"], second_columns(page, opinion, kinds)], 1)), kinds
+    return predict(models[2], np.concatenate([page["first"], second_columns(page, opinion, kinds)], 1))
+
+
+def judge(members, page):
+    keep = np.clip([judge_alone(models, page) for models in members], 1e-7, 1 - 1e-7)
+    return 1 / (1 + np.exp(-np.mean(np.log(keep / (1 - keep)), 0)))
 
 
 def choose(page, keep):
@@ -305,10 +316,10 @@ def f1(page, keep):
 def cross_validate(pages):
     by_type = collections.defaultdict(list)
     for fold in range(FOLDS):
-        models = fit_all([page for page in pages if page["fold"] % FOLDS != fold])
+        members = fit_all([page for page in pages if page["fold"] % FOLDS != fold])
         for page in pages:
             if page["fold"] % FOLDS == fold:
-                by_type[page["type"]].append(f1(page, judge(models, page)[0]))
+                by_type[page["type"]].append(f1(page, judge(members, page)))
         print(f"fold {fold + 1} of {FOLDS} done", file=sys.stderr)
     for name, values in sorted(by_type.items()):
         print(f"{name:14} {len(values):4} pages  F1 {np.mean(values):.3f}")
@@ -316,10 +327,10 @@ def cross_validate(pages):
     print(f"{'all':14} {len(every):4} pages  F1 {np.mean(every):.4f}  (sites held out)")
 
 
-def split_rows(model):
+def split_rows(members):
     """[(splits, leaves)] a tree: splits as (feature, limit, left, right), leaves as integers."""
     trees = []
-    for tree in model.dump_model()["tree_info"]:
+    for tree in [tree for model in members for tree in model.dump_model()["tree_info"]]:
         splits, leaves = [], []
 
         def visit(node):
@@ -354,8 +365,8 @@ def number(value):
     return text + ("f" if "." in text or "e" in text else ".0f")
 
 
-def write_forest(out, name, model):
-    trees = split_rows(model)
+def write_forest(out, name, members):
+    trees = split_rows(members)
     out.write(f"static const struct split {name}_split[] = {{\n")
     put_rows(out, [f"{{{f}, {number(limit)}, {left}, {right}}}"
                    for splits, _ in trees for f, limit, left, right in splits])
@@ -388,13 +399,14 @@ def main():
         cross_validate(pages)
         return
     train = [page for page in pages if asked.fold is None or page["fold"] % FOLDS != asked.fold]
-    models = fit_all(train)
+    members = fit_all(train)
     with open(asked.write, "w", encoding="ascii") as out:
         out.write("/* trees - the judge's decision trees, made by tests/bench/extract_train.py: do not edit. */\n")
         out.write("/* Fitted to the annotations of WCXB, Murrough Foley 2026, CC-BY-4.0. */\n")
-        for name, model in zip(("first", "kind", "second"), models):
-            write_forest(out, name, model)
-    print(f"{len(train)} pages, seen while fitting: F1 {np.mean([f1(page, judge(models, page)[0]) for page in train]):.4f}")
+        out.write(f"enum {{ FITTED_MEMBERS = {MEMBERS} }};\n")
+        for name, *models in zip(("first", "kind", "second"), *members):
+            write_forest(out, name, models)
+    print(f"{len(train)} pages, seen while fitting: F1 {np.mean([f1(page, judge(members, page)) for page in train]):.4f}")
 
 
 if __name__ == "__main__":
