@@ -266,6 +266,20 @@ static void page_finish(struct frontier *f, uint32_t page, enum page_end end)
         f->host[f->page[page].host].pages++;
 }
 
+/* Ends that say nothing of the page: the line or the host was down, or a bound was lower. */
+static bool is_passing(unsigned end)
+{
+    return end == PAGE_FAILED || end == PAGE_NO_HOST || end == PAGE_UNREACHABLE ||
+           end == PAGE_OVER_LIMIT;
+}
+
+static void page_reopen(struct frontier *f, uint32_t page)
+{
+    f->counts.end[f->page[page].end]--;
+    f->counts.waiting++;
+    f->page[page].end = PAGE_ENDS;
+}
+
 int frontier_done(struct frontier *f, uint32_t page, enum page_end end, int status, uint64_t bytes,
                   const char *digest, uint64_t due_ns)
 {
@@ -318,7 +332,11 @@ bool frontier_replay(struct frontier *f, struct str line)
         return false;
     struct str rest = str_slice(line, 2, line.len);
     if (!str_u64(str_cut(rest, ' ', &rest), &page) || !str_u64(str_cut(rest, ' ', &rest), &end) ||
-        page >= f->page_count || end >= PAGE_ENDS || f->page[page].end != PAGE_ENDS)
+        page >= f->page_count || end >= PAGE_ENDS)
+        return false;
+    if (is_passing(f->page[page].end)) /* another run asked again */
+        page_reopen(f, (uint32_t)page);
+    if (f->page[page].end != PAGE_ENDS)
         return false;
     page_finish(f, (uint32_t)page, (enum page_end)end);
     return true;
@@ -326,9 +344,12 @@ bool frontier_replay(struct frontier *f, struct str line)
 
 int frontier_ready(struct frontier *f)
 {
-    for (uint32_t i = 0; i < f->page_count; i++)
+    for (uint32_t i = 0; i < f->page_count; i++) {
+        if (is_passing(f->page[i].end))
+            page_reopen(f, i);
         if (f->page[i].end == PAGE_ENDS)
             TRY(queue_push(f, i));
+    }
     return 0;
 }
 

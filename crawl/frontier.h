@@ -98,7 +98,9 @@ int frontier_done(struct frontier *f, uint32_t page, enum page_end end, int stat
 int frontier_later(struct frontier *f, uint32_t page, uint64_t due_ns);
 /* Plays back a line of the journal; false: not one of the frontier's. */
 bool frontier_replay(struct frontier *f, struct str line);
-/* Once all lines are played back: pages still to do are put into their queues. */
+/* Once all lines are played back: pages still to do are put into their queues, and those again that
+ * got no answer, whose host was not there or had its share: the line may have been down, the bound
+ * may be higher now. */
 int frontier_ready(struct frontier *f);
 
 const struct page *frontier_page(const struct frontier *f, uint32_t page);

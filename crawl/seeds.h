@@ -17,7 +17,8 @@
  * What it writes. out/PREFIX-00000.warc.gz and so on (crawl/capture.h), WARC/1.1: warcinfo; for
  * each answer, whatever its status, response (or revisit, for a payload that is there already),
  * request and metadata; robots.txt and sitemaps as well. out/crawl.journal is the crawl's memory:
- * the same command goes on where a kill stopped it, with no page twice and no half record.
+ * the same command goes on where a kill stopped it, with no page twice and no half record, and asks
+ * again for what had no answer.
  * out/crawl.json is the summary. What defines the crawl (seeds, scope, depth, patterns, what is
  * respected) may not change between runs; limits, delays and sizes may.
  *

@@ -364,6 +364,40 @@ TEST(crawl_seeds_frontier_replay)
     frontier_close(two);
 }
 
+/* A run without a network finishes nothing: the next one asks again, and what then comes counts. */
+TEST(crawl_seeds_frontier_asks_again)
+{
+    static const enum page_end end[] = {PAGE_FAILED, PAGE_NO_HOST, PAGE_UNREACHABLE,
+                                        PAGE_OVER_LIMIT, PAGE_EXCLUDED};
+    struct frontier_conf conf = {
+        .scope = {.kind = SCOPE_HOST, .pattern_max = 50}, .depth = 3, .urls_max = 1000};
+    char path[IO_PATH_MAX];
+    struct journal *j;
+    CHECK_OK(io_path(path, "%s/again", test_dir()));
+    for (int run = 0; run < 4; run++) { /* 0: down; 1: down again; 2: up; 3: looks */
+        struct frontier *f = frontier_made(&conf);
+        struct journal_reader reader = {on_replay, f};
+        CHECK_OK(journal_open(&j, path, &reader));
+        CHECK_OK(frontier_ready(f));
+        frontier_journal(f, j);
+        for (int i = 0; i < 5 && run == 0; i++) {
+            char url[] = "http://0/";
+            url[7] = (char)('a' + i);
+            CHECK_INT(frontier_add(f, str_of(url), FRONTIER_NONE, HOP_SEED), FRONTIER_ADDED);
+        }
+        const struct frontier_counts *n = frontier_counts(f);
+        CHECK_INT(n->waiting, run == 0 ? 5 : run == 3 ? 0 : 4);
+        CHECK_INT(n->end[PAGE_WRITTEN], run == 3 ? 4 : 0);
+        CHECK_INT(n->end[PAGE_EXCLUDED], run > 0);
+        CHECK_INT(n->end[PAGE_FAILED] + n->end[PAGE_NO_HOST] + n->end[PAGE_UNREACHABLE], 0);
+        for (uint32_t page; (page = frontier_take(f, 0)) != FRONTIER_NONE;)
+            CHECK_OK(frontier_done(f, page, run < 2 ? end[page] : PAGE_WRITTEN, 0, 0, "", 0));
+        CHECK_OK(journal_checkpoint(j, "x"));
+        journal_close(j);
+        frontier_close(f);
+    }
+}
+
 /* Redirects in a row, depth, and the number of URLs have ends. */
 TEST(crawl_seeds_frontier_limits)
 {

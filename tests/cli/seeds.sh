@@ -106,6 +106,15 @@ echo "http://127.0.0.1:$port/" > private.seeds
 "$sluice" crawl --seeds=private.seeds --out=private --user_agent='bot (a@b.example)' > private.out 2>&1; same seeds_private_exit 1 $?
 grep -q 'private address' private.out && ok seeds_private_said || bad seeds_private_said "$(cat private.out)"
 same seeds_private_not_asked "$lines" "$(wc -l < site.log)"
+# A run without a network: the next one asks again.
+echo http://wide.test/ > down.seeds
+down() { "$sluice" crawl --seeds=down.seeds --out=down --allow_private --delay=0 --delay_factor=0 --backoff_ms=20 --depth=1 "$@" > down.out 2> down.err; }
+down --connect_to="::127.0.0.1:9"; same seeds_down_exit 1 $?
+down --connect_to="::127.0.0.1:$port"; same seeds_up_again_exit 0 $?
+crawl share wide.test --depth=2 --host_pages=2; same seeds_share 2 "$(uris share | grep -vc robots)"
+crawl share wide.test --depth=2 --host_pages=5; same seeds_larger_share 5 "$(uris share | grep -vc robots)"
+same seeds_up_again_pages 3 "$(uris down | grep -vc robots)"
+
 # A proxy may have a private address; what it is asked for may not.
 lines=$(wc -l < site.log)
 printf 'http://wide.test/\nhttp://169.254.169.254/latest\n' > proxied.seeds
