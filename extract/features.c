@@ -479,23 +479,21 @@ void features_page_judged(const struct features *c, int member, float *row)
     assert(f - row == FEATURES_PAGE_JUDGED);
 }
 
-void features_second(const struct features *c, int member, uint32_t index, const float *kinds,
-                     float *row)
+/* What stands around a block, by the opinions of one member. */
+static float *put_opinions(float *f, const struct features *c, const struct opinions *o,
+                           const struct pools *pools, uint32_t index, const float *kinds)
 {
     const struct page *p = c->p;
-    const struct opinions *o = &c->first[member];
     const struct sums *sums = o->sums;
-    const struct pools pools = features_pools(c, index);
     const uint32_t end = p->block_count;
-    float *f = row;
     for (int64_t step = -4; step <= 4; step++)
         *f++ = keep_at(p, o->keep, (int64_t)index + step);
     for (int i = 0; i < POOLS; i++)
-        *f++ = mean_between(sums, pools.range[i].from, pools.range[i].to);
-    *f++ = ratio(o->paths[pools.path].kept, o->paths[pools.path].chars);
-    *f++ = pools.heading == UINT32_MAX ? -1.0f : o->keep[pools.heading];
-    *f++ = pools.long_before == UINT32_MAX ? -1.0f : o->keep[pools.long_before];
-    *f++ = pools.long_after == UINT32_MAX ? -1.0f : o->keep[pools.long_after];
+        *f++ = mean_between(sums, pools->range[i].from, pools->range[i].to);
+    *f++ = ratio(o->paths[pools->path].kept, o->paths[pools->path].chars);
+    *f++ = pools->heading == UINT32_MAX ? -1.0f : o->keep[pools->heading];
+    *f++ = pools->long_before == UINT32_MAX ? -1.0f : o->keep[pools->long_before];
+    *f++ = pools->long_after == UINT32_MAX ? -1.0f : o->keep[pools->long_after];
     *f++ = mean_between(sums, 0, end);
     *f++ = (float)sums[end].kept;
     *f++ = ratio(sums[index].kept, sums[end].kept); /* how much of what is kept stands before */
@@ -503,5 +501,15 @@ void features_second(const struct features *c, int member, uint32_t index, const
     *f++ = mean_between(sums, index + 1, index + 11 < end ? index + 11 : end);
     *f++ = o->keep_max;
     memcpy(f, kinds, PAGE_KIND_COUNT * sizeof *kinds);
-    assert(f + PAGE_KIND_COUNT - row == FEATURES_SECOND);
+    return f + PAGE_KIND_COUNT;
+}
+
+void features_second(const struct features *c, uint32_t index,
+                     const float kinds[MEMBERS][PAGE_KIND_COUNT], float *row)
+{
+    const struct pools pools = features_pools(c, index);
+    float *f = row;
+    for (int member = 0; member < MEMBERS; member++)
+        f = put_opinions(f, c, &c->first[member], &pools, index, kinds[member]);
+    assert(f - row == MEMBERS * FEATURES_SECOND);
 }

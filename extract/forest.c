@@ -89,24 +89,29 @@ __attribute__((target("avx2,bmi"))) static void add_avx2(const struct forest *f,
 }
 #endif
 
-void forest_scores(const struct forest *f, const float *rows, size_t count, size_t stride,
-                   int32_t *scores)
+void forest_scores(const struct forest *f, uint32_t forests, const float *rows, size_t count,
+                   size_t stride, int32_t *scores)
 {
     void (*add)(const struct forest *, const struct columns *, int32_t *) = add_any;
     struct columns c;
+    uint32_t features = 0;
+    for (uint32_t k = 0; k < forests; k++)
+        features = f[k].features > features ? f[k].features : features;
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
         add = add_avx2;
 #endif
     for (size_t at = 0; at < count; at += ROWS) {
         size_t here = count - at < ROWS ? count - at : ROWS;
-        int32_t sums[ROWS] = {0};
         for (size_t lane = 0; lane < ROWS; lane++) { /* what is missing at the end: the last row */
             const float *row = rows + (at + (lane < here ? lane : here - 1)) * stride;
-            for (uint32_t i = 0; i < f->features; i++)
+            for (uint32_t i = 0; i < features; i++)
                 c.of[i][lane] = row[i];
         }
-        add(f, &c, sums);
-        memcpy(scores + at, sums, here * sizeof *sums);
+        for (uint32_t k = 0; k < forests; k++) {
+            int32_t sums[ROWS] = {0};
+            add(&f[k], &c, sums);
+            memcpy(scores + k * count + at, sums, here * sizeof *sums);
+        }
     }
 }

@@ -27,7 +27,8 @@ struct forest {
 };
 /* Once, before any forest_scores; not by two threads at a time. */
 void forest_ready(struct forest *f);
-/* scores[i] = sum of the leaves that row i, at rows + i * stride, ends in. Any thread. */
-void forest_scores(const struct forest *f, const float *rows, size_t count, size_t stride,
-                   int32_t *scores);
+/* scores[k * count + i] = sum of the leaves of forest f[k] that row i, at rows + i * stride, ends
+ * in. Any thread. */
+void forest_scores(const struct forest *f, uint32_t forests, const float *rows, size_t count,
+                   size_t stride, int32_t *scores);
 #endif

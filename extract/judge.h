@@ -170,9 +170,10 @@ void features_judged(struct features *f, int member, const float *keep);
 /* Fills up a row of features_page to FEATURES_PAGE_JUDGED numbers, by which a member tells the
  * page's kind. */
 void features_page_judged(const struct features *f, int member, float *row);
-/* FEATURES_SECOND numbers of a block; kinds: what the member takes each kind's probability for. */
-void features_second(const struct features *f, int member, uint32_t index, const float *kinds,
-                     float *row);
+/* FEATURES_SECOND numbers of a block for each member; kinds: what each takes the probability of
+ * every kind for. */
+void features_second(const struct features *f, uint32_t index,
+                     const float kinds[MEMBERS][PAGE_KIND_COUNT], float *row);
 
 /* ---- model.c: the share of each block's words that belongs to the main text, 0..1 ---- */
 struct judgement {

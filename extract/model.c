@@ -15,7 +15,7 @@
 
 enum { LEAF_UNIT = 4096 }; /* leaves are logits times this */
 enum {
-    WIDTH = FEATURES_FIRST + FEATURES_SECOND,
+    WIDTH = FEATURES_FIRST + MEMBERS * FEATURES_SECOND, /* trees know their member's columns */
     ROWS_KEPT =
         1024, /* blocks whose measures stay for the second step; larger pages measure twice */
     ROWS_PART = 128, /* judged at once: what fits a cache */
@@ -138,39 +138,38 @@ static float *rows_from(const struct rows *r, uint32_t index)
 static void judge_first(const struct features *f, uint32_t blocks, const struct rows *rows,
                         float *opinion)
 {
-    int32_t score[ROWS_PART];
+    int32_t score[MEMBERS * ROWS_PART];
     for (uint32_t from = 0; from < blocks; from += ROWS_PART) {
         uint32_t count = blocks - from < ROWS_PART ? blocks - from : ROWS_PART;
         float *part = rows_from(rows, from);
         for (uint32_t i = 0; i < count; i++)
             features_first(f, from + i, part + i * (size_t)WIDTH);
-        for (uint32_t m = 0; m < MEMBERS; m++) {
-            forest_scores(&first[m], part, count, WIDTH, score);
+        forest_scores(first, MEMBERS, part, count, WIDTH, score);
+        for (uint32_t m = 0; m < MEMBERS; m++)
             for (uint32_t i = 0; i < count; i++)
-                opinion[(size_t)m * blocks + from + i] = logistic(score[i]);
-        }
+                opinion[(size_t)m * blocks + from + i] = logistic(score[m * count + i]);
     }
 }
 
 static void judge_second(const struct judgement *j, uint32_t blocks, const struct rows *rows)
 {
-    int32_t score[ROWS_PART];
+    int32_t score[MEMBERS * ROWS_PART];
     for (uint32_t from = 0; from < blocks; from += ROWS_PART) {
         uint32_t count = blocks - from < ROWS_PART ? blocks - from : ROWS_PART;
         float *part = rows_from(rows, from);
-        int32_t sum[ROWS_PART] = {0};
-        for (uint32_t i = 0; i < count && !rows->kept; i++)
-            features_first(j->features, from + i, part + i * (size_t)WIDTH);
-        for (int m = 0; m < MEMBERS; m++) {
-            for (uint32_t i = 0; i < count; i++)
-                features_second(j->features, m, from + i, j->kinds[m],
-                                part + i * (size_t)WIDTH + FEATURES_FIRST);
-            forest_scores(&second[m], part, count, WIDTH, score);
-            for (uint32_t i = 0; i < count; i++)
-                sum[i] += score[i];
+        for (uint32_t i = 0; i < count; i++) {
+            float *row = part + i * (size_t)WIDTH;
+            if (!rows->kept)
+                features_first(j->features, from + i, row);
+            features_second(j->features, from + i, j->kinds, row + FEATURES_FIRST);
         }
-        for (uint32_t i = 0; i < count; i++)
-            j->keep[from + i] = logistic(sum[i] / MEMBERS);
+        forest_scores(second, MEMBERS, part, count, WIDTH, score);
+        for (uint32_t i = 0; i < count; i++) {
+            int32_t sum = 0;
+            for (uint32_t m = 0; m < MEMBERS; m++)
+                sum += score[m * count + i];
+            j->keep[from + i] = logistic(sum / MEMBERS);
+        }
     }
 }
 
@@ -220,6 +219,13 @@ static double mean_below(const struct split *split, const int16_t *leaf, int at)
     return sum;
 }
 
+/* The column of a member's opinions, of those that are told. */
+static uint32_t column_of(uint32_t feature)
+{
+    return feature < FEATURES_FIRST ? feature
+                                    : FEATURES_FIRST + (feature - FEATURES_FIRST) % FEATURES_SECOND;
+}
+
 /* Adds what moved one member. A split's measure gets the difference between the side taken and what
  * was expected before. */
 static double add_reasons(const struct forest *f, const float *row, float *weight)
@@ -235,7 +241,7 @@ static double add_reasons(const struct forest *f, const float *row, float *weigh
             uint16_t feature = split[at].feature;
             at = row[feature] <= split[at].limit ? split[at].left : split[at].right;
             double after = mean_below(split, leaf, at);
-            weight[feature] += (float)((after - before) / (LEAF_UNIT * MEMBERS));
+            weight[column_of(feature)] += (float)((after - before) / (LEAF_UNIT * MEMBERS));
             before = after;
         }
         split += f->splits[tree];
@@ -246,17 +252,16 @@ static double add_reasons(const struct forest *f, const float *row, float *weigh
 
 double model_reasons(const struct judgement *j, uint32_t index, float *weight, float *row)
 {
-    float one[WIDTH];
+    float all[WIDTH];
     double base = 0;
-    features_first(j->features, index, one);
-    memcpy(row, one, FEATURES_FIRST * sizeof *row);
+    features_first(j->features, index, all);
+    features_second(j->features, index, j->kinds, all + FEATURES_FIRST);
+    memcpy(row, all, FEATURES_FIRST * sizeof *row);
     memset(row + FEATURES_FIRST, 0, FEATURES_SECOND * sizeof *row);
-    memset(weight, 0, WIDTH * sizeof *weight);
-    for (int m = 0; m < MEMBERS; m++) {
-        features_second(j->features, m, index, j->kinds[m], one + FEATURES_FIRST);
-        for (int c = FEATURES_FIRST; c < WIDTH; c++)
-            row[c] += one[c] / MEMBERS;
-        base += add_reasons(&second[m], one, weight);
-    }
+    memset(weight, 0, (FEATURES_FIRST + FEATURES_SECOND) * sizeof *weight);
+    for (uint32_t c = FEATURES_FIRST; c < WIDTH; c++)
+        row[column_of(c)] += all[c] / MEMBERS;
+    for (int m = 0; m < MEMBERS; m++)
+        base += add_reasons(&second[m], all, weight);
     return base;
 }

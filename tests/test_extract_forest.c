@@ -77,7 +77,7 @@ TEST(extract_forest_walks)
     }
     for (size_t count = 0; count <= 50; count++) {
         scores[count] = 12345;
-        forest_scores(&f, rows, count, FEATURES + 3, scores);
+        forest_scores(&f, 1, rows, count, FEATURES + 3, scores);
         for (size_t i = 0; i < count; i++)
             CHECK_INT(scores[i], walked(&f, rows + i * (FEATURES + 3)));
         CHECK_INT(scores[count], 12345);

@@ -327,10 +327,11 @@ def cross_validate(pages):
     print(f"{'all':14} {len(every):4} pages  F1 {np.mean(every):.4f}  (sites held out)")
 
 
-def split_rows(members):
-    """[(splits, leaves)] a tree: splits as (feature, limit, left, right), leaves as integers."""
+def split_rows(members, own):
+    """[(splits, leaves)] a tree: splits as (feature, limit, left, right), leaves as integers. From column `own` on
+    each member has columns of its own, one member's behind the other's."""
     trees = []
-    for tree in [tree for model in members for tree in model.dump_model()["tree_info"]]:
+    for member, tree in [(m, tree) for m, model in enumerate(members) for tree in model.dump_model()["tree_info"]]:
         splits, leaves = [], []
 
         def visit(node):
@@ -342,7 +343,9 @@ def split_rows(members):
             at = len(splits)
             splits.append(None)
             left = visit(node["left_child"])
-            splits[at] = (node["split_feature"], limit, left, visit(node["right_child"]))
+            feature = node["split_feature"]
+            feature += member * (members[member].num_feature() - own) if feature >= own else 0
+            splits[at] = (feature, limit, left, visit(node["right_child"]))
             return at
 
         visit(tree["tree_structure"])
@@ -365,8 +368,8 @@ def number(value):
     return text + ("f" if "." in text or "e" in text else ".0f")
 
 
-def write_forest(out, name, members):
-    trees = split_rows(members)
+def write_forest(out, name, members, own):
+    trees = split_rows(members, own)
     out.write(f"static const struct split {name}_split[] = {{\n")
     put_rows(out, [f"{{{f}, {number(limit)}, {left}, {right}}}"
                    for splits, _ in trees for f, limit, left, right in splits])
@@ -405,7 +408,7 @@ def main():
         out.write("/* Fitted to the annotations of WCXB, Murrough Foley 2026, CC-BY-4.0. */\n")
         out.write(f"enum {{ FITTED_MEMBERS = {MEMBERS} }};\n")
         for name, *models in zip(("first", "kind", "second"), *members):
-            write_forest(out, name, models)
+            write_forest(out, name, models, train[0]["first"].shape[1])
     print(f"{len(train)} pages, seen while fitting: F1 {np.mean([f1(page, judge(members, page)) for page in train]):.4f}")
 
 
