@@ -208,8 +208,12 @@ static enum visit_end end_of(struct slot *s, CURLcode code)
     struct visit *one = &s->visit;
     bool inside = one->status && str_ends(buf_view(&one->header), "\r\n\r\n");
     snprintf(one->why, sizeof one->why, "%s", s->text[0] ? s->text : curl_easy_strerror(code));
-    if (s->unwanted)
+    if (s->unwanted) {
+        struct str type = http_field(buf_view(&one->header), "Content-Type");
+        snprintf(one->why, sizeof one->why, "its type, %.*s, is not among --types",
+                 (int)(type.len < 60 ? type.len : 60), type.ptr ? type.ptr : "");
         return VISIT_UNWANTED;
+    }
     if (s->over)
         return VISIT_CUT_LENGTH;
     if (s->crowded && !one->status)

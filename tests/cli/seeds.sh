@@ -106,6 +106,10 @@ echo "http://127.0.0.1:$port/" > private.seeds
 "$sluice" crawl --seeds=private.seeds --out=private --user_agent='bot (a@b.example)' > private.out 2>&1; same seeds_private_exit 1 $?
 grep -q 'private address' private.out && ok seeds_private_said || bad seeds_private_said "$(cat private.out)"
 same seeds_private_not_asked "$lines" "$(wc -l < site.log)"
+echo http://good.test/pdf > typed.seeds
+"$sluice" crawl --seeds=typed.seeds --out=typed --allow_private --connect_to="::127.0.0.1:$port" --delay=0 --depth=0 --no-sitemaps > typed.out 2>&1; same seeds_wrong_type_exit 1 $?
+grep -q 'one page was written.*/pdf: its type, application/pdf, is not among --types' typed.out && ok seeds_wrong_type_said || bad seeds_wrong_type_said "$(tail -n 1 typed.out)"
+
 # A run without a network: the next one asks again.
 echo http://wide.test/ > down.seeds
 down() { "$sluice" crawl --seeds=down.seeds --out=down --allow_private --delay=0 --delay_factor=0 --backoff_ms=20 --depth=1 "$@" > down.out 2> down.err; }
