@@ -38,7 +38,7 @@ void pq_abandon(struct pq_writer *w);
  * strings are the bytes as stored. Every size is checked before it is used. One thread at a time.
  */
 struct pq_reader;
-bool pq_is(const char *path); /* a file that begins as Parquet does */
+bool pq_is(const char *path); /* a regular file that begins as Parquet does */
 int pq_open(struct pq_reader **out, const char *path);
 int pq_column_count(const struct pq_reader *r);
 const struct pq_column *pq_column(const struct pq_reader *r, int index);

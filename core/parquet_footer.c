@@ -272,7 +272,11 @@ static int load_footer(struct pq_reader *r)
 bool pq_is(const char *path)
 {
     char head[4];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    /* A FIFO that is opened to look at it, and closed again, is broken for who writes into it. */
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return false;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
     bool is = fd >= 0 && pread(fd, head, sizeof head, 0) == sizeof head &&
               memcmp(head, PQ_MAGIC, sizeof head) == 0;
     if (fd >= 0)

@@ -81,6 +81,8 @@ tok="$sluice tokenize"; web=$here/tests/golden/parquet/web.parquet
 check parquet_tokenize_rows bash -c "$tok encode --tokenizer=r/tokenizer --jsonl books.jsonl > lines && $tok encode --tokenizer=r/tokenizer --jsonl '$web' > rows && [ \$(wc -l < rows) = 40 ] && grep -q '^{.id.:.[^ ]*urn:uuid:9[^0-9]' rows && cmp <(sed 's/.*\"tokens\"//' lines) <(sed 's/.*\"tokens\"//' rows) && [ \"\$($tok count --tokenizer=r/tokenizer --jsonl books.jsonl | cut -f1)\" = \"\$($tok count --tokenizer=r/tokenizer --jsonl '$web' | cut -f1)\" ]"
 check parquet_train_on_rows bash -c "$tok train --vocab-size=400 --held-out=0 --out=t1 --jsonl books.jsonl && $tok train --vocab-size=400 --held-out=0 --out=t2 --jsonl '$web' && cmp t1/tokenizer.json t2/tokenizer.json"
 check parquet_columns_of_domains bash -c "$tok compare --tokenizer=r/tokenizer --jsonl --by=lang --lang-field=metadata.lang,language --json '$web' | grep -q '\"en\"'"
+mkfifo fifo
+check a_named_pipe_is_read_once bash -c "for n in 1 2 3 4 5; do cat books.jsonl > fifo & $tok encode --tokenizer=r/tokenizer --jsonl fifo | cmp - lines || exit 1; wait \$! || exit 1; done"
 fails parquet_without_the_field 3 'no column "body" of strings, only text, id, dump, url, ' $tok encode --tokenizer=r/tokenizer --jsonl --field=body "$web"
 fails parquet_as_one_text 3 'web.parquet is Parquet: give --jsonl' $tok train --out=t3 "$web"
 # The ids that `why --json` prints are what `store remove` takes.
