@@ -158,7 +158,7 @@ TEST(command_views_of_a_foreign_ledger_are_refused)
     struct where *w;
     char path[IO_PATH_MAX];
     uint64_t unmatched;
-    float signal = 1;
+    const float signal[2] = {1, 1}; /* of schema_make */
     CHECK(schema != NULL);
     schema_make(schema);
     CHECK_OK(where_parse(&w, "true"));
@@ -170,7 +170,7 @@ TEST(command_views_of_a_foreign_ledger_are_refused)
         CHECK_OK(ledger_add(l, &(struct ledger_row){.record = i * 3 + 1,
                                                     .verdict = STR("kept"),
                                                     .domain = STR("domain-1"),
-                                                    .signal = &signal}));
+                                                    .signal = signal}));
     CHECK_OK(ledger_commit(l, NULL));
     CHECK_OK(view_search(&query, 1, s, m->dir, 2, &unmatched));
     CHECK_INT(unmatched, 40);
@@ -180,7 +180,7 @@ TEST(command_views_of_a_foreign_ledger_are_refused)
         CHECK_OK(ledger_add(l, &(struct ledger_row){.record = i * 3,
                                                     .verdict = STR("kept"),
                                                     .domain = STR("domain-1"),
-                                                    .signal = &signal}));
+                                                    .signal = signal}));
     CHECK_OK(ledger_commit(l, NULL));
     CHECK_ERR(view_search(&query, 1, s, m->dir, 2, &unmatched), ERR_FORMAT);
     CHECK(strstr(err_text(), "not of one run") != NULL);
