@@ -50,11 +50,10 @@ static int table_open_rows(struct json_rows *r, const char *path, const char *co
         if (r->columns)
             continue;
         struct buf have = {0};
-        for (int k = 0; k < pq_column_count(r->file); k++)
-            buf_printf(&have, "%s%s", k ? ", " : "", pq_column(r->file, k)->name);
+        pq_names(r->file, &have);
         int rc = err_set(ERR_FORMAT,
                          "%s: no column \"%s\" of strings, only %s: --field names another one",
-                         path, names[i], have.len ? buf_cstr(&have) : "nested ones");
+                         path, names[i], buf_cstr(&have));
         buf_free(&have);
         return rc;
     }

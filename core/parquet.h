@@ -43,6 +43,8 @@ int pq_open(struct pq_reader **out, const char *path);
 int pq_column_count(const struct pq_reader *r);
 const struct pq_column *pq_column(const struct pq_reader *r, int index);
 int pq_find(const struct pq_reader *r, const char *name); /* -1 when absent */
+/* The columns' names with commas, for messages: "nested ones" when there is none. */
+void pq_names(const struct pq_reader *r, struct buf *to);
 uint64_t pq_rows(const struct pq_reader *r);
 int pq_groups(const struct pq_reader *r);
 struct str pq_get_meta(const struct pq_reader *r, const char *key); /* ptr NULL when absent */

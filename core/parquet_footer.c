@@ -331,6 +331,14 @@ const struct pq_column *pq_column(const struct pq_reader *r, int index)
     return &r->column[index].spec;
 }
 
+void pq_names(const struct pq_reader *r, struct buf *to)
+{
+    for (int i = 0; i < r->column_count; i++)
+        buf_printf(to, "%s%s", i ? ", " : "", r->column[i].spec.name);
+    if (!r->column_count)
+        buf_text(to, "nested ones");
+}
+
 int pq_find(const struct pq_reader *r, const char *name)
 {
     for (int i = 0; i < r->column_count; i++)

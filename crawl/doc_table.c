@@ -30,13 +30,12 @@ static int find_column(const struct pq_reader *r, const char *const *name, bool 
 static int no_text(const struct pq_reader *r, const char *path)
 {
     struct buf names = {0};
-    for (int i = 0; i < pq_column_count(r); i++)
-        buf_printf(&names, "%s%s", i ? ", " : "", pq_column(r, i)->name);
+    pq_names(r, &names);
     int rc =
         err_set(ERR_FORMAT,
                 "crawl: %s has no column of strings named html, text or content, only %s: name "
                 "the column of its texts so",
-                path, names.len ? buf_cstr(&names) : "nested ones");
+                path, buf_cstr(&names));
     buf_free(&names);
     return rc;
 }

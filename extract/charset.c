@@ -644,7 +644,7 @@ static bool shifts_to_kanji(struct str raw)
         if (!str_starts(rest, "\x1B$B") && !str_starts(rest, "\x1B$@"))
             continue;
         const char *from = at;
-        while (at<end && * at> 0x20 && *at < 0x7F)
+        while (at != end && *at >= '!' && *at <= '~')
             at++;
         if (end - at < 3)
             break; /* cut */
