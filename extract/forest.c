@@ -1,14 +1,18 @@
 /* forest - sums of decision trees over many rows at once. */
 /* Walking down a tree is a chain of loads and mispredicted branches: 10 ns. Instead all splits of a
  * tree are asked, 16 rows at a time, and each answer "not left" strikes out the leaves of its left
- * part: one compare, one or, one and for eight rows. The leftmost leaf that is left over is where
- * the row ends (QuickScorer, Lucchese et al., SIGIR 2015). Sums are of whole numbers: the same on
- * every machine. Measured in docs/SPEED.md. */
+ * part: one compare, one or, one and for eight rows; with AVX-512 a compare and a masked and for
+ * all sixteen. The leftmost leaf that is left over is where the row ends (QuickScorer, Lucchese et
+ * al., SIGIR 2015). Sums are of whole numbers: the same on every machine. Measured in
+ * docs/SPEED.md. */
 #include "extract/forest.h"
 
 #include <assert.h>
 #include <stdalign.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
 enum { LANES = 8, ROWS = 2 * LANES };
 #define FLOATS float __attribute__((vector_size(4 * LANES)))
@@ -47,7 +51,7 @@ void forest_ready(struct forest *f)
 
 /* Sixteen rows, feature by feature. */
 struct columns {
-    alignas(4 * LANES) float of[FOREST_FEATURES_MAX][ROWS];
+    alignas(4 * ROWS) float of[FOREST_FEATURES_MAX][ROWS];
 };
 
 static inline __attribute__((always_inline)) void add_trees(const struct forest *f,
@@ -87,10 +91,54 @@ __attribute__((target("avx2,bmi"))) static void add_avx2(const struct forest *f,
 {
     add_trees(f, c, scores);
 }
+
+_Static_assert(ROWS == 16 && FOREST_SPLITS_MAX < 32, "a row is a lane, a leaf half a lane");
+
+/* The leaves of a tree are a vector of their own, from which every row picks one. */
+__attribute__((target("avx512f,avx512bw,avx512cd"))) static void add_avx512(const struct forest *f,
+                                                                            const struct columns *c,
+                                                                            int32_t scores[ROWS])
+{
+    const struct split *split = f->split;
+    const uint32_t *keep = f->keep;
+    const int16_t *leaf = f->ordered;
+    const __m512i top = _mm512_set1_epi32(31);
+    __m512i sum = _mm512_loadu_si512(scores);
+    for (uint32_t tree = 0; tree < f->trees; tree++) {
+        uint32_t splits = f->splits[tree];
+        __m512i left_over = _mm512_set1_epi32(-1);
+        for (uint32_t i = 0; i < splits; i++, split++, keep++) {
+            __mmask16 right = _mm512_cmp_ps_mask(_mm512_load_ps(c->of[split->feature]),
+                                                 _mm512_set1_ps(split->limit), _CMP_NLE_UQ);
+            left_over =
+                _mm512_mask_and_epi32(left_over, right, left_over, _mm512_set1_epi32((int)*keep));
+        }
+        __m512i lowest =
+            _mm512_and_si512(left_over, _mm512_sub_epi32(_mm512_setzero_si512(), left_over));
+        __m512i at = _mm512_sub_epi32(top, _mm512_lzcnt_epi32(lowest));
+        __m512i leaves = _mm512_maskz_loadu_epi16((__mmask32)((2ull << splits) - 1), leaf);
+        __m512i picked = _mm512_permutexvar_epi16(at, leaves);
+        sum = _mm512_add_epi32(sum, _mm512_srai_epi32(_mm512_slli_epi32(picked, 16), 16));
+        leaf += splits + 1;
+    }
+    _mm512_storeu_si512(scores, sum);
+}
 #endif
 
-void forest_scores(const struct forest *f, uint32_t forests, const float *rows, size_t count,
-                   size_t stride, int32_t *scores)
+int forest_level(void)
+{
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512cd"))
+        return 2;
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
+        return 1;
+#endif
+    return 0;
+}
+
+void forest_scores(int level, const struct forest *f, uint32_t forests, const float *rows,
+                   size_t count, size_t stride, int32_t *scores)
 {
     void (*add)(const struct forest *, const struct columns *, int32_t *) = add_any;
     struct columns c;
@@ -98,9 +146,9 @@ void forest_scores(const struct forest *f, uint32_t forests, const float *rows, 
     for (uint32_t k = 0; k < forests; k++)
         features = f[k].features > features ? f[k].features : features;
 #if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi"))
-        add = add_avx2;
+    add = level == 2 ? add_avx512 : level == 1 ? add_avx2 : add_any;
 #endif
+    UNUSED(level);
     for (size_t at = 0; at < count; at += ROWS) {
         size_t here = count - at < ROWS ? count - at : ROWS;
         for (size_t lane = 0; lane < ROWS; lane++) { /* what is missing at the end: the last row */

@@ -27,8 +27,10 @@ struct forest {
 };
 /* Once, before any forest_scores; not by two threads at a time. */
 void forest_ready(struct forest *f);
+/* What this machine can do: 0 plain C, 1 AVX2, 2 AVX-512. The sums are the same at every level. */
+int forest_level(void);
 /* scores[k * count + i] = sum of the leaves of forest f[k] that row i, at rows + i * stride, ends
- * in. Any thread. */
-void forest_scores(const struct forest *f, uint32_t forests, const float *rows, size_t count,
-                   size_t stride, int32_t *scores);
+ * in. level: at most forest_level(). Any thread. */
+void forest_scores(int level, const struct forest *f, uint32_t forests, const float *rows,
+                   size_t count, size_t stride, int32_t *scores);
 #endif

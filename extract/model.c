@@ -28,6 +28,7 @@ _Static_assert((int)FITTED_MEMBERS == (int)MEMBERS, "fit the trees again");
 static uint32_t first_room[COUNT_OF(first_split)], second_room[COUNT_OF(second_split)];
 static int16_t first_ordered[COUNT_OF(first_leaf)], second_ordered[COUNT_OF(second_leaf)];
 static struct forest first[MEMBERS], kind[MEMBERS], second[MEMBERS];
+static int level; /* of this machine */
 static pthread_once_t forests_once = PTHREAD_ONCE_INIT;
 
 /* Every member has as many trees as the next. */
@@ -53,6 +54,7 @@ static void share_out(struct forest *out, struct forest all)
 
 static void make_forests(void)
 {
+    level = forest_level();
     share_out(first, (struct forest){.split = first_split,
                                      .leaf = first_leaf,
                                      .splits = first_splits,
@@ -144,7 +146,7 @@ static void judge_first(const struct features *f, uint32_t blocks, const struct 
         float *part = rows_from(rows, from);
         for (uint32_t i = 0; i < count; i++)
             features_first(f, from + i, part + i * (size_t)WIDTH);
-        forest_scores(first, MEMBERS, part, count, WIDTH, score);
+        forest_scores(level, first, MEMBERS, part, count, WIDTH, score);
         for (uint32_t m = 0; m < MEMBERS; m++)
             for (uint32_t i = 0; i < count; i++)
                 opinion[(size_t)m * blocks + from + i] = logistic(score[m * count + i]);
@@ -163,7 +165,7 @@ static void judge_second(const struct judgement *j, uint32_t blocks, const struc
                 features_first(j->features, from + i, row);
             features_second(j->features, from + i, j->kinds, row + FEATURES_FIRST);
         }
-        forest_scores(second, MEMBERS, part, count, WIDTH, score);
+        forest_scores(level, second, MEMBERS, part, count, WIDTH, score);
         for (uint32_t i = 0; i < count; i++) {
             int32_t sum = 0;
             for (uint32_t m = 0; m < MEMBERS; m++)

@@ -53,7 +53,8 @@ static int32_t walked(const struct forest *f, const float *row)
 }
 
 /* Oracle: the walk from the root. Ties with the limit, no numbers and infinities are among the
- * rows; trees of 0 to FOREST_SPLITS_MAX splits; row counts around the width of a step. */
+ * rows; trees of 0 to FOREST_SPLITS_MAX splits; row counts around the width of a step; every level
+ * that this machine has. */
 TEST(extract_forest_walks)
 {
     struct forest f = {splits, leaves, counts, TREES, keep, ordered, 0};
@@ -75,11 +76,12 @@ TEST(extract_forest_walks)
                   : pick == 2 ? -INFINITY
                               : (float)(test_random(&state) % 33) / 2;
     }
-    for (size_t count = 0; count <= 50; count++) {
-        scores[count] = 12345;
-        forest_scores(&f, 1, rows, count, FEATURES + 3, scores);
-        for (size_t i = 0; i < count; i++)
-            CHECK_INT(scores[i], walked(&f, rows + i * (FEATURES + 3)));
-        CHECK_INT(scores[count], 12345);
-    }
+    for (int level = forest_level(); level >= 0; level--)
+        for (size_t count = 0; count <= 50; count++) {
+            scores[count] = 12345;
+            forest_scores(level, &f, 1, rows, count, FEATURES + 3, scores);
+            for (size_t i = 0; i < count; i++)
+                CHECK_INT(scores[i], walked(&f, rows + i * (FEATURES + 3)));
+            CHECK_INT(scores[count], 12345);
+        }
 }
